@@ -1,0 +1,1 @@
+"""Prompt batteries: YAML in, prompts and continuation pairs out, every fault with its place."""

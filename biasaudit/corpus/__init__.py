@@ -1,0 +1,1 @@
+"""Messy dumps in, cleaned documents and token shards out."""

@@ -1,0 +1,1 @@
+"""Models and tokenizers: loading, fine-tuning, and the small embedded arms."""

@@ -1,0 +1,1 @@
+"""The small offline arms that ship with the package."""

@@ -1,0 +1,1 @@
+"""One module a stage; the only rooms that know all wings."""

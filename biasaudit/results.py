@@ -1,0 +1,178 @@
+"""What an analysis finds, as plain values: intervals, effects, contrasts and the verdict's ingredients.
+
+Part of the ground beside `records.py` (kept apart for size). Everything here goes to `analysis.json` as it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Target = Literal["fixed", "population"]
+VerdictKind = Literal["changed", "small", "equivalent", "inconclusive", "described"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A confidence or prediction interval, in the measure's unit."""
+
+    low: float
+    high: float
+    level: float = 0.95
+    method: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetEstimate:
+    """What can be said of one target: exactly these prompts, or prompts like these."""
+
+    target: Target
+    interval: Interval | None
+    """None when no interval exists (no sampling error, one topic, or no variation between topics)."""
+    p: float | None
+    p_adjusted: float | None = None
+    family_size: int = 1
+    df: float | None = None
+    se: float | None = None
+    method: str = ""
+    note: str = ""
+    """A fixed word for why something is missing: `no-sampling-error`, `no-variation-between-topics`, `too-few-topics`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptEffect:
+    """One row of the per-prompt table."""
+
+    prompt_id: str
+    topic: str
+    template: str
+    framing: str
+    n_tuned: int
+    n_reference: int
+    mean_tuned: float | None
+    mean_reference: float | None
+    difference: float | None
+    interval: Interval | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    """Benjamini–Hochberg over the prompts: exploratory."""
+    rho: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicEffect:
+    """One topic: the unweighted mean over its prompts."""
+
+    topic: str
+    prompts: int
+    mean_tuned: float
+    mean_reference: float
+    difference: float
+    interval: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heterogeneity:
+    """How much the effect varies between topics."""
+
+    q: float
+    df: int
+    p: float | None
+    i_squared: float
+    """0 to 1."""
+    tau_squared: float
+    prediction: Interval | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Equivalence:
+    """Two one-sided tests against a margin that the battery fixed before sampling."""
+
+    margin: float
+    p: float
+    interval: Interval
+    """The 90 % interval of the target that was asked."""
+    equivalent: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """The difference of one measure between two arms under one decoding, in one language."""
+
+    measure: str
+    scorer: str
+    outcome: str
+    """`value`, or a label whose share is the outcome."""
+    unit: str
+    direction: str
+    tuned: str
+    reference: str
+    decoding_id: str
+    language: str
+    role: Literal["primary", "secondary", "descriptive"]
+    mean_tuned: float
+    mean_reference: float
+    difference: float
+    """Unweighted mean over topics of the mean over a topic's prompts of (tuned − reference)."""
+    fixed: TargetEstimate
+    population: TargetEstimate
+    heterogeneity: Heterogeneity | None
+    equivalence: Equivalence | None
+    mde: float | None
+    """Smallest difference found with 80 % power at this design, population target, in the unit."""
+    n_topics: int
+    n_prompts: int
+    n_tuned: int
+    n_reference: int
+    unscored_tuned: int
+    unscored_reference: int
+    moved_up: int
+    """Prompts whose difference is above 0."""
+    coupled: bool
+    rho: float | None
+    """Measured correlation of coupled outcomes within prompts; None when uncoupled or undefined."""
+    prompts: tuple[PromptEffect, ...] = ()
+    topics: tuple[TopicEffect, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composition:
+    """Shares of labels in one arm: unweighted over topics, then prompts; the shares add up to 1."""
+
+    measure: str
+    arm: str
+    decoding_id: str
+    shares: Mapping[str, float]
+    counts: Mapping[str, int]
+    conditional: Mapping[str, float | None] = field(default_factory=dict)
+    """Shares among the on-topic labels only ("conditional on being interpretable")."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the report says first: a kind and the contrast that it rests on; the sentence comes from templates."""
+
+    kind: VerdictKind
+    target: Target
+    contrast: int
+    """Position of the contrast in `Analysis.contrasts`."""
+    varies: bool = False
+    """I² over one half or split signs: the sentence must say "varies by prompt"."""
+    caveats: tuple[str, ...] = ()
+    """Fixed words, each with a sentence in the report's locale."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """Everything that `analyse` found; `analysis.json` is its canonical JSON."""
+
+    contrasts: tuple[Contrast, ...]
+    compositions: tuple[Composition, ...]
+    verdict: Verdict | None
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    """Completions wanted, stored, scored, unscored: numbers that must add up."""
+    badges: Mapping[str, Any] = field(default_factory=dict)
+    sweep: tuple[Mapping[str, Any], ...] = ()
+    exploratory: Mapping[str, Any] = field(default_factory=dict)

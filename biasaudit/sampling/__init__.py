@@ -1,0 +1,1 @@
+"""Completions and likelihoods from one arm: keyed noise, truncation, the decode loop."""

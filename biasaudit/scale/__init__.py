@@ -1,0 +1,1 @@
+"""Work units on one process or several."""

@@ -1,0 +1,1 @@
+"""The statistics of an audit: contrasts, intervals, permutation tests, multiplicity, power."""

@@ -1,0 +1,23 @@
+"""Shared fixtures: the real data beside the checkout, when it is there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("biasaudit", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("biasaudit")
+
+SHARED = Path(os.environ.get("BIASAUDIT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real test data; skips when this machine has none."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip(f"real data folder {folder} is absent (set BIASAUDIT_SHARED)")
+    return folder
