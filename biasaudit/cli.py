@@ -1,0 +1,292 @@
+"""The command line: verbs, options and exit codes; nothing heavy is imported before a verb runs.
+
+stdout carries results, stderr progress and errors. Exit codes: 0 done; 1 failed, nothing lost; 2 the user's input;
+75 another process writes there; 130 and 143 on Ctrl-C and SIGTERM.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+import click
+
+from biasaudit import __version__
+from biasaudit.errors import BiasAuditError
+
+F = TypeVar("F", bound=Callable[..., Any])
+PATH = click.Path(path_type=Path)
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived: leave through the same door as Ctrl-C, so that nothing half-written stays."""
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Bundle options that several verbs share."""
+
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+ARMS = options(
+    click.option("--arm", "arms", multiple=True, metavar="NAME=MODEL", help="An arm: hub name, model folder, nanoGPT "
+                 "ckpt.pt, or embedded:NAME. Repeat it. NAME base or placebo sets the role; others are tuned."),
+    click.option("--salt", "salts", multiple=True, metavar="NAME=WORD", help="Independent noise for an arm (A/A)."),
+    click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …"),
+    click.option("--tile", type=click.IntRange(1), default=None, help="Rows decoded together (default: 128 on CPU)."),
+    click.option("--threads", type=click.IntRange(1), default=None, help="Threads a process (default: all cores)."),
+)  # fmt: skip
+DECODING = options(
+    click.option("--temperature", multiple=True, type=float, help="0 is greedy. Repeat it for a sweep."),
+    click.option("--top-k", multiple=True, type=int, help="0 truncates nothing. Repeat it for a sweep."),
+    click.option("--top-p", multiple=True, type=float, help="1 truncates nothing. Repeat it for a sweep."),
+    click.option("--greedy", is_flag=True, help="The same as --temperature 0."),
+    click.option("--max-new-tokens", type=click.IntRange(1), default=None, help="Longest completion, in tokens."),
+    click.option("--seed", type=int, default=None, help="Seed of the sampling noise."),
+)
+QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress, only warnings.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Results as JSON on stdout.")
+REPORT_LANGUAGE = click.option("--report-language", type=click.Choice(["pt", "en"]), default=None,
+                               help="Language of the report (default: that of the prompts).")  # fmt: skip
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="biasaudit")
+def cli() -> None:
+    r"""What did that corpus do to the model?
+
+    \b
+    biasaudit run prompts/vaccines.yaml        audit the embedded arms: sample, score, analyse, report
+    biasaudit ingest DUMP.csv --out corpora/x  clean, strip, dedupe, tokenise, split
+    biasaudit finetune corpora/x --base gpt2 --out models/x
+    biasaudit run prompts/vaccines.yaml --arm base=gpt2 --arm tuned=models/x
+    """
+
+
+@cli.command()
+@click.argument("battery", type=PATH)
+@ARMS
+@DECODING
+@click.option("--completions", "-n", type=click.IntRange(1), default=None, help="Completions a prompt from every arm.")
+@click.option("--language", default=None, help="Language of the prompts (default: that of the arms).")
+@click.option("--out", type=PATH, default=None, help="Run folder (default: reports/<battery>/<time>-<hash>).")
+@click.option("--reports", type=PATH, default=Path("reports"), show_default=True, help="Where run folders live.")
+@click.option("--processes", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--fresh", is_flag=True, help="Start a new run instead of going on with the one that fits.")
+@REPORT_LANGUAGE
+@QUIET
+@JSON
+def run(**given: Any) -> None:
+    """Audit: battery -> completions of every arm -> scores -> statistics -> report.
+
+    The same command again continues where it stopped; more completions, arms or prompts add only what is new.
+    """
+    from biasaudit.pipeline import run as stage
+
+    as_json = given.pop("as_json")
+    result = stage.run_command(**given)
+    _show(result, as_json)
+
+
+@cli.command()
+@click.argument("sources", nargs=-1, required=True, type=PATH)
+@click.option("--out", type=PATH, required=True, help="Corpus folder to make.")
+@click.option("--map", "column_map", multiple=True, metavar="FIELD=COLUMN",
+              help="Which column is text, id, channel or date. Repeat it.")  # fmt: skip
+@click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Keep only records with this value.")
+@click.option("--tokenizer", default="embedded:base", show_default=True, help="gpt2, embedded:NAME or a model folder.")
+@click.option("--train-vocab", type=click.IntRange(300), default=None, help="Train a BPE of this size instead.")
+@click.option("--split", type=click.Choice(["sequential", "hash", "channel", "date"]), default="sequential",
+              show_default=True, help="How the validation tenth is chosen.")  # fmt: skip
+@click.option("--source", "kind", default=None, help="Overrule the detected kind of file.")
+@click.option("--language", default="", help="Language tag for the data card.")
+@click.option("--keep-duplicates", is_flag=True, help="Keep every copy of a text.")
+@click.option("--near-duplicates", is_flag=True, help="Drop near-duplicates too.")
+@click.option("--disable", multiple=True, metavar="RULE", help="Switch a cleaning rule off. Repeat it.")
+@click.option("--fresh", is_flag=True, help="Ingest again even if nothing changed.")
+@QUIET
+@JSON
+def ingest(**given: Any) -> None:
+    """Turn dumps into a corpus: read every record, clean, mask personal data, dedupe, tokenise, split."""
+    from biasaudit.pipeline import commands
+
+    as_json = given.pop("as_json")
+    _show(commands.ingest_command(**given), as_json)
+
+
+@cli.command()
+@click.argument("corpus", type=PATH)
+@click.option("--out", type=PATH, required=True, help="Model folder to make.")
+@click.option("--base", default="embedded:base", show_default=True, help="What to tune; `scratch` trains a new model.")
+@click.option("--epochs", type=float, default=None, help="Passes over the training tokens.")
+@click.option("--steps", type=click.IntRange(1), default=None, help="Optimiser steps (instead of --epochs).")
+@click.option("--batch-size", type=click.IntRange(1), default=None, help="Blocks a step.")
+@click.option("--block-size", type=click.IntRange(8), default=None, help="Tokens a block.")
+@click.option("--learning-rate", type=float, default=None)
+@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), default=None)
+@click.option("--seed", type=int, default=1337, show_default=True)
+@click.option("--n-layer", type=click.IntRange(1), default=None, help="Only with --base scratch.")
+@click.option("--n-embd", type=click.IntRange(8), default=None, help="Only with --base scratch.")
+@click.option("--n-head", type=click.IntRange(1), default=None, help="Only with --base scratch.")
+@click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True)
+@click.option("--save-steps", type=click.IntRange(1), default=None, help="Steps between checkpoints.")
+@click.option("--role", type=click.Choice(["base", "placebo", "tuned"]), default="tuned", show_default=True)
+@click.option("--fresh", is_flag=True, help="Start over instead of resuming.")
+@QUIET
+@JSON
+def finetune(**given: Any) -> None:
+    """Fine-tune a base on a corpus (or train from scratch); the same command again resumes."""
+    from biasaudit.pipeline import commands
+
+    as_json = given.pop("as_json")
+    _show(commands.finetune_command(**given), as_json)
+
+
+@cli.command()
+@click.argument("prompt", nargs=-1, required=True)
+@ARMS
+@DECODING
+@click.option("--completions", "-n", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--language", default="pt", show_default=True, help="Language tag of the prompt (part of its id).")
+@click.option("--dialogue", is_flag=True, help="Each PROMPT is a turn; rendered as a transcript to be continued.")
+@QUIET
+@JSON
+def sample(**given: Any) -> None:
+    """Look at a model: a few completions of one prompt from every arm."""
+    from biasaudit.pipeline import sample as stage
+
+    as_json = given.pop("as_json")
+    _show(stage.sample_command(**given), as_json)
+
+
+def _again(stage_name: str) -> Callable[..., None]:
+    @click.argument("run_folder", type=PATH)
+    @REPORT_LANGUAGE
+    @QUIET
+    @JSON
+    def verb(run_folder: Path, report_language: str | None, quiet: bool, as_json: bool) -> None:
+        from biasaudit.pipeline import audit
+
+        _show(audit.again(stage_name, run_folder, report_language=report_language, quiet=quiet), as_json)
+
+    return verb
+
+
+cli.command("score", help="Score the stored completions again, then analyse and report.")(_again("score"))
+cli.command("analyse", help="Analyse the stored scores again, then report.")(_again("analyse"))
+cli.command("report", help="Write the report again from the stored analysis.")(_again("report"))
+
+
+@cli.command()
+@click.argument("run_folder", type=PATH)
+@JSON
+def verify(run_folder: Path, as_json: bool) -> None:
+    """Check every file of a run against its hashes and recompute the analysis from the stored completions."""
+    from biasaudit.pipeline import audit
+
+    _show(audit.verify(run_folder), as_json)
+
+
+@cli.command()
+@click.argument("batteries", nargs=-1, required=True, type=PATH)
+@JSON
+def check(batteries: Sequence[Path], as_json: bool) -> None:
+    """Check batteries: faults with line and column, warnings, counts, the first prompts."""
+    from biasaudit.pipeline import commands
+
+    _show(commands.check_command(batteries), as_json)
+
+
+@cli.command()
+@click.argument("kind", type=click.Choice(["battery"]))
+@click.argument("name")
+@click.option("--folder", type=PATH, default=None, help="Where to write it (default: prompts/).")
+def new(kind: str, name: str, folder: Path | None) -> None:
+    """Write a commented start: `biasaudit new battery NAME`."""
+    from biasaudit.pipeline import commands
+
+    _show(commands.new_command(kind, name, folder), False)
+
+
+@cli.command("ls")
+@click.option("--reports", type=PATH, default=Path("reports"), show_default=True)
+@JSON
+def list_things(reports: Path, as_json: bool) -> None:
+    """List runs, batteries, corpora, models, embedded arms and scorers."""
+    from biasaudit.pipeline import commands
+
+    _show(commands.list_command(reports), as_json)
+
+
+@cli.command()
+@JSON
+def doctor(as_json: bool) -> None:
+    """Say what this machine can do: versions, precision, memory, disk, extras, offline tokenizers."""
+    from biasaudit.pipeline import doctor as stage
+
+    _show(stage.examine(), as_json)
+
+
+def _show(result: Any, as_json: bool) -> None:
+    """Print a stage's result: its `text`, or the whole as JSON; then leave with its exit code."""
+    if as_json:
+        import json
+
+        from biasaudit.identity import plain
+
+        click.echo(json.dumps(plain(result.data), ensure_ascii=False, indent=2))
+    elif result.text:
+        click.echo(result.text)
+    if result.exit_code:
+        sys.exit(result.exit_code)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point: run a verb and turn every named error into one line and its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        cli.main(args=list(argv) if argv is not None else None, prog_name="biasaudit", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted; what was committed is kept, the same command continues", 130)
+    except Terminated:
+        _fail("terminated; what was committed is kept, the same command continues", 143)
+    except BiasAuditError as error:
+        _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except MemoryError:
+        _fail("out of memory; what was committed is kept. Try a smaller --tile or a smaller model", 1)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror}; what was committed is kept, the same command continues", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    from biasaudit.pipeline.progress import visible
+
+    click.echo(f"biasaudit: {visible(message)}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Progress of long work on stderr: a live bar in a terminal, plain lines elsewhere; rate and ETA in both."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+PLAIN_LINE_SECONDS = 5.0
+
+
+def visible(text: str) -> str:
+    """Return `text` safe for a terminal: controls and bidi overrides become their escaped names (RELIABILITY C8)."""
+    out = []
+    for char in text:
+        keep = char in "\n\t\u00a0" or char.isprintable()
+        out.append(char if keep else f"\\u{ord(char):04x}")
+    return "".join(out)
+
+
+def clock(seconds: float) -> str:
+    """`h:mm:ss`, or `m:ss` under an hour."""
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes, second = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{second:02}" if hours else f"{minutes}:{second:02}"
+
+
+class Task:
+    """One counted piece of work: `advance` or `update` it as it goes."""
+
+    def __init__(self, console: Console, name: str, total: float | None, unit: str) -> None:
+        """Start counting `name` towards `total` (None when unknown), in `unit`s."""
+        self.console, self.name, self.total, self.unit = console, name, total, unit
+        self.done = 0.0
+        self.note = ""
+        self.started = time.monotonic()
+        self.first_done = 0.0
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        """Count `amount` more."""
+        self.update(self.done + amount, note=note)
+
+    def update(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Set what is done so far, and the total when it has become known."""
+        self.done = done
+        self.total = total if total is not None else self.total
+        self.note = note or self.note
+        self.console.show(self)
+
+    def describe(self) -> str:
+        """One line: name, count, rate, ETA, note."""
+        seconds = max(time.monotonic() - self.started, 1e-9)
+        rate = self.done / seconds
+        count = f"{self.done:,.0f}" if self.total is None else f"{self.done:,.0f}/{self.total:,.0f}"
+        parts = [f"{self.name}: {count} {self.unit}", f"{rate:,.1f}/s" if rate < 100 else f"{rate:,.0f}/s"]
+        if self.total is not None and 0 < self.done < self.total:
+            parts.append(f"ETA {clock((self.total - self.done) / rate)}")
+        elif self.total is not None and self.done >= self.total:
+            parts.append(f"in {clock(seconds)}")
+        if self.note:
+            parts.append(self.note)
+        return ", ".join(parts)
+
+
+class Console:
+    """Where progress and notices go; `quiet` keeps only warnings."""
+
+    def __init__(self, stream: TextIO | None = None, *, quiet: bool = False) -> None:
+        """Write to `stream` (stderr by default)."""
+        self.stream = stream or sys.stderr
+        self.quiet = quiet
+        self.live: Any = None
+        self.last_plain = 0.0
+
+    def say(self, text: str) -> None:
+        """A notice for the person who waits."""
+        if not self.quiet:
+            self._line(text)
+
+    def warn(self, text: str) -> None:
+        """A warning: shown even when quiet."""
+        self._line(f"warning: {text}")
+
+    def _line(self, text: str) -> None:
+        if self.live is not None:
+            self.live.console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
+        else:
+            self.stream.write(visible(text) + "\n")
+            self.stream.flush()
+
+    def show(self, task: Task) -> None:
+        """Draw the state of `task`: at once in a live bar, every few seconds as a plain line."""
+        if self.live is not None:
+            self.live.update(visible(task.describe()))
+            return
+        now = time.monotonic()
+        finished = task.total is not None and task.done >= task.total
+        if not self.quiet and (finished or now - self.last_plain >= PLAIN_LINE_SECONDS):
+            self.last_plain = now
+            self._line(task.describe())
+
+    @contextmanager
+    def task(self, name: str, total: float | None, unit: str) -> Iterator[Task]:
+        """Count a piece of work inside a `with` block."""
+        task = Task(self, name, total, unit)
+        self.last_plain = time.monotonic()
+        terminal = self.stream.isatty() and not self.quiet
+        if not terminal:
+            yield task
+            return
+        from rich.console import Console as RichConsole
+        from rich.status import Status
+
+        with Status(visible(task.describe()), console=RichConsole(file=self.stream)) as live:
+            self.live = live
+            try:
+                yield task
+            finally:
+                self.live = None
+        self._line(task.describe())
