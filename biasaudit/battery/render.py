@@ -1,0 +1,234 @@
+"""From the parts of a battery file to what a run asks: prompts, continuation pairs, decodings.
+
+Order is the file's: language, then topic, then template, then group. Sizes are counted before anything is built, so
+that a battery that multiplies into millions of prompts is refused at once and never shortened in silence.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from biasaudit.battery import schema
+from biasaudit.battery.slots import Hole, Template, cut
+from biasaudit.battery.source import Source, Trail, show
+from biasaudit.errors import BatteryError
+from biasaudit.records import ContinuationPair, Decoding, Prompt
+
+MAX_PROMPTS = 20_000
+"""Most prompts, and most continuation pairs, of one battery in all languages."""
+MAX_CHARACTERS = 16_000_000
+"""Most characters of all prompts together."""
+
+Choice = tuple[tuple[str, str], ...]
+"""((slot, group), …)"""
+
+
+@dataclass(slots=True)
+class _Renderer:
+    """Renders one checked battery; collects the faults that only rendered texts show."""
+
+    source: Source
+    part: schema.BatteryPart
+    faults: list[str] = field(default_factory=list)
+    seen: dict[str, str] = field(default_factory=dict)
+    """prompt_id -> where it came from."""
+    characters: int = 0
+
+    def fault(self, loc: Trail, what: str) -> None:
+        """Note a fault; a fault of a template that shows in every topic is noted once."""
+        line = self.source.fault(loc, what)
+        if line not in self.faults:
+            self.faults.append(line)
+
+    def text_of(self, wording: schema.Wording) -> str:
+        """A wording as one text: as it stands, or turns as the lines of a transcript."""
+        if isinstance(wording, str):
+            return wording
+        lines = [
+            f"{speaker}:" if text is None else f"{speaker}: {text}"
+            for turn in wording
+            for speaker, text in turn.items()
+        ]
+        return "\n".join(lines)
+
+    def form(self, hole: Hole, group: str, language: str) -> str:
+        """What fills a hole of a slot: the form that is asked for, else the first form."""
+        forms = self.part.slots[hole.slot][group][language]
+        if isinstance(forms, str):
+            return forms
+        return forms[hole.form] if hole.form else next(iter(forms.values()))
+
+    def choices(self, template: Template, claim: Template) -> Iterator[Choice]:
+        """Every combination of groups of the slots that the template and its claim use."""
+        names = self.slots_of(template, claim)
+        for groups in itertools.product(*(self.part.slots[name] for name in names)):
+            yield tuple(zip(names, groups, strict=True))
+
+    def slots_of(self, template: Template, claim: Template) -> list[str]:
+        """Names of the counterfactual slots in use, in the order of the file."""
+        holes = [*template.holes]
+        if Hole("claim") in holes:
+            holes += claim.holes
+        return [name for name in self.part.slots if any(hole.slot == name for hole in holes)]
+
+    def claim(self, topic: str, language: str) -> Template:
+        """The topic's claim as a template (groups may inflect it); empty when it has none."""
+        texts = self.part.topics[topic].claim
+        return cut(texts[language])[0] if texts else Template(())
+
+    def count(self) -> int:
+        """Open prompts that the battery makes in all languages, without making them."""
+        total = 0
+        for language, topic, name in itertools.product(self.part.languages, self.part.topics, self.part.templates):
+            template = cut(self.text_of(self.part.templates[name].__pydantic_extra__[language]))[0]
+            names = self.slots_of(template, self.claim(topic, language))
+            total += math.prod(len(self.part.slots[slot]) for slot in names)
+            if total > MAX_PROMPTS:
+                break
+        return total
+
+    def prompts(self) -> Iterator[Prompt]:
+        """Open prompts of every language, in the order of the file."""
+        for language in self.part.languages:
+            templates = {
+                name: cut(self.text_of(template.__pydantic_extra__[language]))[0]
+                for name, template in self.part.templates.items()
+            }
+            for topic in self.part.topics:
+                claim = self.claim(topic, language)
+                for name, template in templates.items():
+                    for choice in self.choices(template, claim):
+                        yield from self.prompt(topic, name, template, claim, choice, language)
+
+    def prompt(
+        self, topic: str, name: str, template: Template, claim: Template, choice: Choice, language: str
+    ) -> Iterator[Prompt]:
+        """One prompt, or none when its text is at fault."""
+        values = {
+            hole: self.form(hole, group, language)
+            for slot, group in choice
+            for hole in (*template.holes, *claim.holes)
+            if hole.slot == slot
+        }
+        loc: Trail = ("templates", name, language)
+        if Hole("claim") in template.holes:
+            if claim.length(values) > schema.MAX_TEXT:
+                self.fault(
+                    ("topics", topic, "claim", language), f"the claim has more than {schema.MAX_TEXT} characters"
+                )
+                return
+            values[Hole("claim")] = claim.fill(values)
+        titles = self.part.topics[topic].title
+        if titles is not None:
+            values[Hole("title")] = titles[language]
+        length = template.length(values)
+        self.characters += length
+        if length > schema.MAX_TEXT or self.characters > MAX_CHARACTERS:
+            limit = schema.MAX_TEXT if length > schema.MAX_TEXT else MAX_CHARACTERS
+            what = f"the prompt of topic `{topic}`" if length > schema.MAX_TEXT else "the battery's prompts together"
+            self.fault(loc, f"{what} would have more than {limit} characters; expected fewer, shorten or split")
+            if self.characters > MAX_CHARACTERS:
+                raise BatteryError(self.faults)
+            return
+        text = template.fill(values)
+        if text != text.rstrip():
+            what = (
+                "the prompt ends in a blank; expected none, since the model brings its own (in a `|` text, write `|-`)"
+            )
+            self.fault(loc, what)
+            return
+        framing = self.part.templates[name].framing
+        pair = f"{topic}/{name}" if choice else ""
+        prompt = Prompt(
+            text=text, language=language, topic=topic, template=name, framing=framing, groups=choice, pair=pair
+        )
+        where = f"topic `{topic}`, template `{name}`" + "".join(f", {slot} `{group}`" for slot, group in choice)
+        if self.first(prompt, loc, where):
+            yield prompt
+
+    def first(self, prompt: Prompt, loc: Trail, where: str) -> bool:
+        """Whether no earlier prompt of this language has the same text; notes a fault otherwise."""
+        other = self.seen.setdefault(prompt.prompt_id, where)
+        if other != where:
+            what = f"the prompt `{show(prompt.text, 40)}` of {where} is the same as that of {other}; expected it once"
+            if prompt.kind == "open" and " template " in f" {other}" and other.rsplit("`", 2)[-2] == prompt.template:
+                what += " (does the template use {claim} or {title}?)"
+            self.fault(loc, what)
+        return other == where
+
+    def stems(self) -> tuple[list[ContinuationPair], dict[str, Prompt]]:
+        """Stem × topic × pair of every language, and the neutral stem of each language that has one."""
+        pairs: list[ContinuationPair] = []
+        for language in self.part.languages:
+            for name, texts in self.part.stems.items():
+                stem = Prompt(text=_plain(texts[language]), language=language, topic="", template=name, kind="stem")
+                if not self.first(stem, ("stems", name, language), f"stem `{name}`"):
+                    continue
+                for topic, part in self.part.topics.items():
+                    for position, (claim, counter) in enumerate((part.pairs or {}).get(language, ())):
+                        item = f"pair{position}"
+                        claim, counter = _plain(claim), _plain(counter)
+                        pairs.append(ContinuationPair(stem=stem, topic=topic, item=item, claim=claim, counter=counter))
+            if len(pairs) > MAX_PROMPTS:
+                self.fault(("stems",), f"stems × topics × pairs are more than {MAX_PROMPTS}; expected fewer")
+                break
+        neutral = {
+            language: Prompt(text=_plain(text), language=language, topic="", template="neutral", kind="neutral")
+            for language, text in self.part.neutral.items()
+        }
+        for language, prompt in neutral.items():
+            self.first(prompt, ("neutral", language), "the neutral stem")
+        return pairs, neutral
+
+
+def _plain(text: str) -> str:
+    """A text without slots: only doubled braces become single."""
+    return cut(text)[0].fill({})
+
+
+def decodings(part: schema.BatteryPart) -> tuple[Decoding, ...]:
+    """The battery's own decoding, then one for every value of its sweep that differs from it."""
+    own = part.sampling
+    base = Decoding(
+        temperature=float(own.temperature),
+        top_k=own.top_k,
+        top_p=float(own.top_p),
+        min_p=float(own.min_p),
+        repetition_penalty=float(own.repetition_penalty),
+        max_new_tokens=own.max_new_tokens,
+        stop=tuple(own.stop),
+    )
+    swept = [base]
+    swept += [replace(base, temperature=float(value)) for value in part.sweep.temperature]
+    swept += [replace(base, top_k=value) for value in part.sweep.top_k]
+    swept += [replace(base, top_p=float(value)) for value in part.sweep.top_p]
+    return tuple({decoding.decoding_id: decoding for decoding in swept}.values())
+
+
+def render(
+    source: Source, part: schema.BatteryPart
+) -> tuple[tuple[Prompt, ...], tuple[ContinuationPair, ...], dict[str, Prompt]]:
+    """Render everything that a battery asks.
+
+    Args:
+        source: for the places of faults.
+        part: a battery without faults of form and meaning.
+
+    Returns:
+        Open prompts of every language in the order of the file; continuation pairs; language -> neutral stem.
+
+    Raises:
+        BatteryError: too many or too long prompts, prompts that end in a blank, prompts that are equal.
+    """
+    renderer = _Renderer(source, part)
+    if renderer.count() > MAX_PROMPTS:
+        what = f"topics × templates × groups × languages make more than {MAX_PROMPTS} prompts; expected fewer, split it"
+        raise BatteryError([source.fault(("templates",), what, key=True)])
+    prompts = tuple(renderer.prompts())
+    pairs, neutral = renderer.stems()
+    if renderer.faults:
+        raise BatteryError(renderer.faults)
+    return prompts, tuple(pairs), neutral
