@@ -1,0 +1,404 @@
+"""Stage `ingest`: dumps in, a corpus folder out (documents, token shards, tokenizer, data card).
+
+Two passes. The first reads, cleans, masks and drops duplicates, and stages the documents; then sides are drawn and a
+tokenizer is learnt or loaded; the second pass writes tokens. The folder appears under its name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from biasaudit import __version__, identity
+from biasaudit.errors import UsageError
+from biasaudit.pipeline import ingest_folder as folder
+from biasaudit.records import Reject
+
+Progress = Callable[[str, float, float | None, str], None]
+"""(stage, done, total, note): bytes while reading, documents afterwards."""
+
+_BATCH_BYTES = 4 << 20
+"""Text held before it is staged or tokenised."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestSettings:
+    """Everything that decides what a corpus holds, besides the bytes of its sources."""
+
+    column_map: Mapping[str, str] = field(default_factory=dict)
+    where: Mapping[str, str] = field(default_factory=dict)
+    kind: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    quoting: str | None = None
+    lines_per_document: Mapping[str, int] = field(default_factory=dict)
+    """Pattern of file names -> lines."""
+    document_chars: int = 4000
+    clean: tuple[str, ...] = ()
+    privacy: bool = True
+    duplicates: str = "exact"
+    split: str = "sequential"
+    held_out: float = 0.0
+    tokenizer: str = ""
+    train_vocab: int | None = None
+    language: str = ""
+
+
+@dataclass(slots=True)
+class _Staged:
+    """What the first pass leaves for the second."""
+
+    path: Path
+    digests: list[bytes]
+    channels: list[str]
+    dates: list[str]
+
+
+def ingest(
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    column_map: Mapping[str, str] | None = None,
+    where: Mapping[str, str] | None = None,
+    tokenizer: str = "embedded:base",
+    train_vocab: int | None = None,
+    split: str = "sequential",
+    held_out: float | None = None,
+    clean: Sequence[str] | None = None,
+    privacy: bool = True,
+    duplicates: str = "exact",
+    language: str = "",
+    kind: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    quoting: str | None = None,
+    lines_per_document: Mapping[str, int] | int = 0,
+    document_chars: int = 4000,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Make a corpus folder of `sources` and return its data card.
+
+    The same sources and settings again return the card of what is there; a killed run leaves nothing under `out`.
+
+    Args:
+        sources: files, or folders of files.
+        out: the corpus folder; made whole or not at all.
+        column_map: column of the file -> field (`text`, `id`, `channel_id`, `date`).
+        where: column -> value; other records are left out and counted.
+        tokenizer: spec of a tokenizer to use, unless `train_vocab` is given.
+        train_vocab: learn a byte-level BPE with so many ids from the training documents.
+        split: `sequential`, `hash`, `channel` or `date`.
+        held_out: share of documents held out, 1/11 when None.
+        clean: names of cleaning rules; None for the default ones.
+        privacy: replace personal data by typed placeholders.
+        duplicates: `exact` keeps one copy, `near` also drops near copies, `keep` keeps all.
+        language: the language that the user says the corpus has; recorded, not checked.
+        kind: name of the source for every file, instead of the file's ending.
+        encoding: overrules the encoding found.
+        delimiter: overrules the delimiter found.
+        quoting: overrules the quoting found.
+        lines_per_document: plain text as sentences, so many a document; or pattern of file names -> lines.
+        document_chars: plain text: wanted bytes of a document.
+        fresh: replace a corpus that stands at `out`.
+        progress: called with (stage, done, total, note).
+
+    Raises:
+        CorpusError: a source is missing or cannot be understood, or `out` holds something else.
+        RunLockedError: another process writes to `out`.
+        UsageError: an option that cannot work.
+    """
+    from biasaudit.corpus import clean as cleaning
+    from biasaudit.corpus import split as splitting
+
+    lines = {"*": lines_per_document} if isinstance(lines_per_document, int) else dict(lines_per_document)
+    settings = IngestSettings(
+        column_map=dict(column_map or {}),
+        where=dict(where or {}),
+        kind=kind,
+        encoding=encoding,
+        delimiter=delimiter,
+        quoting=quoting,
+        lines_per_document={pattern: count for pattern, count in lines.items() if count},
+        document_chars=document_chars,
+        clean=tuple(cleaning.DEFAULT if clean is None else clean),
+        privacy=privacy,
+        duplicates=duplicates,
+        split=split,
+        held_out=splitting.DEFAULT_SHARE if held_out is None else held_out,
+        tokenizer="" if train_vocab else tokenizer,
+        train_vocab=train_vocab,
+        language=language,
+    )
+    _check(settings)
+    report = progress or (lambda _stage, _done, _total, _note: None)
+    inputs = _inputs(sources, settings)
+    hashed = _hashed(inputs, report)
+    key = identity.content_hash(["corpus", _code(), identity.plain(settings), hashed, _tokenizer_key(settings)])
+    with folder.single_writer(out):
+        done = None if fresh else folder.finished(out, key)
+        if done is not None:
+            report("corpus", 1, 1, "already done with these inputs and settings")
+            return done
+        folder.refuse_to_overwrite(out, fresh=fresh)
+        return _build(inputs, hashed, settings, out, key, report)
+
+
+def _check(settings: IngestSettings) -> None:
+    from biasaudit.corpus.clean import Cleaner
+    from biasaudit.corpus.dedup import MODES
+    from biasaudit.corpus.reading import checked_columns
+    from biasaudit.corpus.split import NAMES
+    from biasaudit.errors import UnknownNameError
+
+    Cleaner(settings.clean)
+    checked_columns(settings.column_map)
+    if settings.split not in NAMES:
+        raise UnknownNameError("split", settings.split, NAMES)
+    if settings.duplicates not in MODES:
+        raise UnknownNameError("way with duplicates", settings.duplicates, MODES)
+    if not 0 < settings.held_out < 1:
+        raise UsageError(f"held-out share {settings.held_out}: give a number between 0 and 1, for instance 0.1.")
+    if settings.document_chars < 1:
+        raise UsageError(f"document size {settings.document_chars}: give at least 1 byte; 4000 is the default.")
+
+
+def _inputs(sources: Sequence[Path], settings: IngestSettings) -> list[tuple[str, Path]]:
+    """(label, file) of every source file, in the order given; a file is read once."""
+    from biasaudit.corpus import sources as door
+
+    if not sources:
+        raise UsageError("No source given. Name at least one file or folder.")
+    found: dict[Path, str] = {}
+    for source in sources:
+        for path in door.files(source):
+            if settings.kind is None:
+                door.kind_of(path)
+            label = str(path.relative_to(source)) if source.is_dir() else path.name
+            found.setdefault(path.resolve(), label)
+    return [(label, path) for path, label in found.items()]
+
+
+def _hashed(inputs: Sequence[tuple[str, Path]], report: Progress) -> list[dict[str, Any]]:
+    rows = []
+    for number, (label, path) in enumerate(inputs):
+        rows.append({"name": label, "bytes": path.stat().st_size, "sha256": identity.file_hash(path)})
+        report("hashing sources", number + 1, len(inputs), label)
+    return rows
+
+
+def _code() -> str:
+    """Hash of the corpus wing's own source, so that a changed rule is never taken for work already done."""
+    files = sorted(
+        (str(p.name), p.read_text("utf-8"))
+        for base in ("biasaudit.corpus", "biasaudit.corpus.sources")
+        for p in resources.files(base).iterdir()
+        if p.name.endswith(".py")
+    )
+    return identity.content_hash([__version__, files])
+
+
+def _tokenizer_key(settings: IngestSettings) -> str:
+    if settings.train_vocab:
+        return ""
+    from biasaudit.lm.tokenizer import load_tokenizer
+
+    return load_tokenizer(settings.tokenizer).fingerprint
+
+
+def _build(
+    inputs: Sequence[tuple[str, Path]], hashed: Sequence[Mapping[str, Any]], settings: IngestSettings, out: Path,
+    key: str, report: Progress,
+) -> dict[str, Any]:  # fmt: skip
+    from biasaudit.corpus.card import Census, card
+    from biasaudit.corpus.clean import Cleaner
+    from biasaudit.corpus.dedup import ExactIndex
+    from biasaudit.corpus.gather import Gatherer
+    from biasaudit.corpus.privacy import mask
+    from biasaudit.corpus.split import held_out
+
+    started = time.time()
+    staging = folder.new_staging(out)
+    cleaner, index = Cleaner(settings.clean), ExactIndex()
+    keep = settings.duplicates == "keep"
+    gatherer = Gatherer(cleaner, mask if settings.privacy else None, index, keep_duplicates=keep)
+    rows = [dict(row) for row in hashed]
+    staged = _stage(inputs, rows, settings, gatherer, staging, report)
+    gatherer.tally.check()
+    sides = held_out(
+        settings.split, share=settings.held_out, digests=lambda: staged.digests, channels=staged.channels,
+        dates=staged.dates,
+    )  # fmt: skip
+    words = _tokenizer(settings, staged, sides, report)
+    words.save(staging / "tokenizer")
+    census = Census()
+    copies = [] if keep else index.copies
+    _write(staged, sides, copies, words, census, staging, report)
+    staged.path.unlink()
+    described = {"fingerprint": words.fingerprint, "vocab_size": words.vocab_size, "eot_id": words.eot_id}
+    described["from"] = "learnt from the training documents" if settings.train_vocab else settings.tokenizer
+    result = card(
+        settings=identity.plain(settings), sources=rows, tally=gatherer.tally, cleaning=cleaner.changed,
+        census=census, tokenizer=described, language=settings.language,
+    )  # fmt: skip
+    folder.write_json(staging / "card.json", result)
+    manifest = {"kind": "corpus", "key": key, "version": __version__, "run": _run(started)}
+    folder.commit(staging, out, manifest)
+    return result
+
+
+def _run(started: float) -> dict[str, Any]:
+    """The one part of the manifest that differs between equal corpora: when and where it was made."""
+    return {"started": started, "seconds": time.time() - started, "python": platform.python_version()}
+
+
+def _stage(
+    inputs: Sequence[tuple[str, Path]], rows: list[dict[str, Any]], settings: IngestSettings, gatherer: Any,
+    staging: Path, report: Progress,
+) -> _Staged:  # fmt: skip
+    """First pass: documents to a staged table, rejects to `rejects.jsonl`, dialects into `rows`."""
+    from biasaudit.corpus import sources as door
+    from biasaudit.corpus.reading import audited
+
+    total = sum(int(row["bytes"]) for row in rows)
+    staged = _Staged(staging / "staged.parquet", [], [], [])
+    with _Table(staged.path, _STAGED) as table, (staging / "rejects.jsonl").open("w", encoding="utf-8") as rejects:
+        for row, (label, path) in zip(rows, inputs, strict=True):
+            reading = door.read(path, _options(settings, label), kind=settings.kind)
+            for found in gatherer.documents(audited(reading, label)):
+                if isinstance(found, Reject):
+                    rejects.write(json.dumps(identity.plain(found), sort_keys=True) + "\n")
+                    continue
+                document = found.document
+                staged.digests.append(gatherer.index.last)
+                staged.channels.append(document.channel_id or document.source)
+                staged.dates.append(document.date or "")
+                table.add(
+                    text=document.text, message_id=document.message_id, channel_id=document.channel_id,
+                    date=document.date, source=document.source, offset=found.offset, flags=list(found.flags),
+                )  # fmt: skip
+                if not len(staged.digests) % 500:
+                    tally = gatherer.tally
+                    report("reading", tally.bytes_in, total, f"{tally.records:,} records, {tally.kept:,} kept")
+            row["dialect"] = reading.notes
+    report("reading", total, total, f"{gatherer.tally.records:,} records, {gatherer.tally.kept:,} kept")
+    return staged
+
+
+def _options(settings: IngestSettings, label: str) -> Any:
+    from biasaudit.corpus.reading import SourceOptions
+
+    name = Path(label).name
+    lines = next((n for p, n in settings.lines_per_document.items() if fnmatch.fnmatchcase(name, p)), 0)
+    return SourceOptions(
+        columns=settings.column_map,
+        where=settings.where,
+        encoding=settings.encoding,
+        delimiter=settings.delimiter,
+        quoting=settings.quoting,
+        label=label,
+        lines_per_document=lines,
+        document_chars=settings.document_chars,
+    )
+
+
+def _tokenizer(settings: IngestSettings, staged: _Staged, sides: Sequence[bool], report: Progress) -> Any:
+    from biasaudit.lm.tokenizer import load_tokenizer, train_tokenizer
+
+    if not settings.train_vocab:
+        return load_tokenizer(settings.tokenizer)
+    report("learning the tokenizer", 0, 1, f"{settings.train_vocab} ids")
+    texts = (row["text"] for row, held in zip(_rows(staged.path), sides, strict=True) if not held)
+    words = train_tokenizer(texts, settings.train_vocab)
+    report("learning the tokenizer", 1, 1, f"{words.vocab_size} ids")
+    return words
+
+
+def _write(
+    staged: _Staged, sides: Sequence[bool], copies: Sequence[int], words: Any, census: Any, staging: Path,
+    report: Progress,
+) -> None:  # fmt: skip
+    """Second pass: tokens to the two shards, documents with side and counts to `documents.parquet`."""
+    from biasaudit.corpus.shards import ShardWriter
+
+    shards = {
+        side: ShardWriter(staging / f"{side}.bin", eot_id=words.eot_id, vocab_size=words.vocab_size)
+        for side in ("train", "val")
+    }
+    number = 0
+    with _Table(staging / "documents.parquet", _DOCUMENTS) as table:
+        for batch in _batches(staged.path):
+            for row, ids in zip(batch, words.encode_batch([row["text"] for row in batch]), strict=True):
+                side = "val" if sides[number] else "train"
+                times = copies[number] if copies else 1
+                size = len(row["text"].encode())
+                shards[side].add(ids)
+                table.add(**row, document=number, split=side, tokens=len(ids), bytes=size, copies=times)
+                census.add(
+                    side, tokens=len(ids), size=size, channel=staged.channels[number], date=staged.dates[number],
+                    source=row["source"], copies=times,
+                )  # fmt: skip
+                number += 1
+            report("tokenising", number, len(sides), "")
+    for shard in shards.values():
+        shard.close()
+
+
+_STAGED = ("text", "message_id", "channel_id", "date", "source", "offset", "flags")
+_DOCUMENTS = ("document", "split", "tokens", "bytes", "copies", *_STAGED)
+_NUMBERS = ("document", "tokens", "bytes", "copies", "offset")
+
+
+class _Table:
+    """A Parquet file written in row groups of bounded size, with page checksums."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        types = {name: pa.int64() if name in _NUMBERS else pa.string() for name in columns}
+        types["flags"] = pa.list_(pa.string())
+        self._schema = pa.schema([(name, types[name]) for name in columns])
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", write_page_checksum=True)
+        self._rows: list[dict[str, Any]] = []
+        self._held = 0
+        self._pa = pa
+
+    def add(self, **row: Any) -> None:
+        """Append one row."""
+        self._rows.append(row)
+        self._held += len(row["text"]) + 100
+        if self._held >= _BATCH_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._writer.write_table(self._pa.Table.from_pylist(self._rows, schema=self._schema))
+        self._rows, self._held = [], 0
+
+    def __enter__(self) -> _Table:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._rows:
+            self._flush()
+        self._writer.close()
+
+
+def _batches(path: Path) -> Iterator[list[dict[str, Any]]]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group).to_pylist()
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    for batch in _batches(path):
+        yield from batch

@@ -1,0 +1,127 @@
+"""The corpus folder on disk: one writer, staged beside its place, synced, then renamed into it.
+
+A folder that stands under its own name is complete. Whatever a killed process left behind lies under a hidden
+temporary name and is removed by the next writer.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from biasaudit import identity
+from biasaudit.errors import CorpusError, RunLockedError, StoreError
+
+MANIFEST = "manifest.json"
+
+
+@contextmanager
+def single_writer(out: Path) -> Iterator[None]:
+    """Hold the lock of `out` for as long as the block runs; the system frees it when the process dies.
+
+    Raises:
+        RunLockedError: another process is writing this corpus.
+        StoreError: the parent folder cannot be written.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        handle = (out.parent / f".{out.name}.lock").open("a")
+    except OSError as error:
+        raise StoreError(f"{out.parent}: cannot be written ({error.strerror}). Choose another --out.") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunLockedError(f"{out}: another process is writing this corpus. Wait for it, or stop it.") from None
+        yield
+
+
+def finished(out: Path, key: str) -> dict[str, Any] | None:
+    """The card of `out` when it was made with the same `key` and every file is as it was written."""
+    manifest = read_manifest(out)
+    if manifest is None or manifest.get("key") != key:
+        return None
+    for name, entry in manifest["files"].items():
+        path = out / name
+        if not path.is_file() or identity.file_hash(path) != entry["sha256"]:
+            return None
+    card: dict[str, Any] = json.loads((out / "card.json").read_text("utf-8"))
+    return card
+
+
+def read_manifest(out: Path) -> dict[str, Any] | None:
+    """The manifest of `out`, or None when there is none that can be read."""
+    try:
+        manifest = json.loads((out / MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), dict) else None
+
+
+def refuse_to_overwrite(out: Path, *, fresh: bool) -> None:
+    """Stop before work that could not be put in place.
+
+    Raises:
+        CorpusError: `out` holds something that is no corpus, or another corpus and `fresh` is False.
+    """
+    if not out.exists():
+        return
+    if read_manifest(out) is None and (not out.is_dir() or any(out.iterdir())):
+        raise CorpusError(f"{out}: exists and is not a corpus folder. Choose another --out.")
+    if read_manifest(out) is not None and not fresh:
+        raise CorpusError(
+            f"{out}: holds a corpus made from other inputs or settings, or one that was changed since. "
+            "Give --fresh to replace it, or choose another --out."
+        )
+
+
+def new_staging(out: Path) -> Path:
+    """An empty hidden folder beside `out`; leftovers of killed writers go first. Needs the lock."""
+    for left in out.parent.glob(f".{out.name}.*.tmp"):
+        shutil.rmtree(left, ignore_errors=True)
+    staging = out.parent / f".{out.name}.{os.getpid()}.tmp"
+    staging.mkdir()
+    return staging
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write readable JSON with sorted keys: equal values give equal bytes."""
+    text = json.dumps(identity.plain(value), sort_keys=True, ensure_ascii=False, indent=1, allow_nan=False)
+    path.write_text(text + "\n", "utf-8")
+
+
+def commit(staging: Path, out: Path, manifest: Mapping[str, Any]) -> None:
+    """Seal `staging` with its manifest and put it in the place of `out`.
+
+    The order is files, folder, rename, parent folder: after a power cut `out` is old or new, never half.
+    """
+    files = {
+        str(p.relative_to(staging)): {"bytes": p.stat().st_size, "sha256": identity.file_hash(p)}
+        for p in sorted(staging.rglob("*"))
+        if p.is_file()
+    }
+    write_json(staging / MANIFEST, {**manifest, "files": files})
+    for path in [*staging.rglob("*"), staging]:
+        _sync(path)
+    if out.exists():
+        old = out.parent / f".{out.name}.old.tmp"
+        out.rename(old)
+        staging.rename(out)
+        shutil.rmtree(old)
+    else:
+        staging.rename(out)
+    _sync(out.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
