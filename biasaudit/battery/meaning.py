@@ -98,7 +98,7 @@ class _Checker:
     def stems(self) -> None:
         """Stems and the neutral stem: languages, no slots, no blank at the end."""
         stems: dict[Trail, Mapping[str, str]] = {("stems", name): texts for name, texts in self.part.stems.items()}
-        if self.part.neutral:
+        if self.part.neutral is not None:
             stems["neutral",] = self.part.neutral
         for loc, texts in stems.items():
             self.languages(loc, texts, complete=True)

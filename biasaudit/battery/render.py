@@ -162,26 +162,28 @@ class _Renderer:
     def stems(self) -> tuple[list[ContinuationPair], dict[str, Prompt]]:
         """Stem × topic × pair of every language, and the neutral stem of each language that has one."""
         pairs: list[ContinuationPair] = []
-        for language in self.part.languages:
-            for name, texts in self.part.stems.items():
-                stem = Prompt(text=_plain(texts[language]), language=language, topic="", template=name, kind="stem")
-                if not self.first(stem, ("stems", name, language), f"stem `{name}`"):
-                    continue
-                for topic, part in self.part.topics.items():
-                    for position, (claim, counter) in enumerate((part.pairs or {}).get(language, ())):
-                        item = f"pair{position}"
-                        claim, counter = _plain(claim), _plain(counter)
-                        pairs.append(ContinuationPair(stem=stem, topic=topic, item=item, claim=claim, counter=counter))
+        for language, name in itertools.product(self.part.languages, self.part.stems):
+            text = _plain(self.part.stems[name][language])
+            stem = Prompt(text=text, language=language, topic="", template=name, kind="stem")
+            if self.first(stem, ("stems", name, language), f"stem `{name}`"):
+                pairs.extend(self.pairs(stem))
             if len(pairs) > MAX_PROMPTS:
                 self.fault(("stems",), f"stems × topics × pairs are more than {MAX_PROMPTS}; expected fewer")
                 break
         neutral = {
             language: Prompt(text=_plain(text), language=language, topic="", template="neutral", kind="neutral")
-            for language, text in self.part.neutral.items()
+            for language, text in (self.part.neutral or {}).items()
         }
         for language, prompt in neutral.items():
             self.first(prompt, ("neutral", language), "the neutral stem")
         return pairs, neutral
+
+    def pairs(self, stem: Prompt) -> Iterator[ContinuationPair]:
+        """Every continuation pair of every topic after one stem."""
+        for topic, part in self.part.topics.items():
+            for position, (claim, counter) in enumerate((part.pairs or {}).get(stem.language, ())):
+                claim, counter = _plain(claim), _plain(counter)
+                yield ContinuationPair(stem=stem, topic=topic, item=f"pair{position}", claim=claim, counter=counter)
 
 
 def _plain(text: str) -> str:

@@ -134,7 +134,9 @@ class BatteryPart(Part):
     languages: list[Language] = Field(min_length=1, max_length=32, description="The first is the default.")
     topics: dict[Name, TopicPart] = Field(min_length=1)
     stems: dict[Name, Texts] = Field(default_factory=dict, description="Claim-free beginnings, for likelihoods.")
-    neutral: dict[Language, Text] = Field(default_factory=dict, description="A beginning about nothing, for PMI.")
+    neutral: Texts | None = Field(
+        None, description="A beginning that does not even name the subject: the reference of the PMI variant."
+    )
     templates: dict[Name, TemplatePart] = Field(default_factory=dict)
     slots: dict[Name, Groups] = Field(default_factory=dict, description="slot > group > language > text or forms.")
     sampling: SamplingPart = Field(default_factory=SamplingPart)  # type: ignore[arg-type]

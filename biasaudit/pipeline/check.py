@@ -1,0 +1,204 @@
+"""Check a battery without any model: faults, warnings, what a run of it would do, its first prompts.
+
+Here the battery meets the scorers: that a measure's scorer exists and takes its options is known only to the two
+together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from biasaudit import identity
+from biasaudit.errors import BatteryError, InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from biasaudit.battery.read import Reading
+    from biasaudit.records import Battery
+
+FIRST = 3
+"""Prompts a language that are shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """What is known of one battery file."""
+
+    path: Path
+    battery: Battery | None
+    """None when the file has faults."""
+    faults: tuple[str, ...] = ()
+    """`file:line:column: what is wrong; expected …`"""
+    warnings: tuple[str, ...] = ()
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    """`topics`, `templates`, `stems`, `decodings`, and by language `prompts`, `pairs`, `completions_per_arm`."""
+    first_prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Language -> the first prompts, as the model will read them."""
+    detectable_sd: float | None = None
+    """Effect found with 80 % power, in standard deviations of the effect between topics; only below ten topics."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether a run can use the battery."""
+        return not self.faults
+
+    def data(self) -> dict[str, Any]:
+        """The result for a machine."""
+        battery = self.battery
+        plain: dict[str, Any] = {
+            "path": str(self.path),
+            "ok": self.ok,
+            "faults": list(self.faults),
+            "warnings": list(self.warnings),
+            "counts": identity.plain(self.counts),
+            "first_prompts": identity.plain(self.first_prompts),
+            "detectable_sd": self.detectable_sd,
+        }
+        if battery is not None:
+            plain |= {"battery": battery.name, "version": battery.version, "battery_hash": battery.battery_hash}
+            plain["decodings"] = [identity.plain(decoding) for decoding in battery.decodings]
+        return plain
+
+    def text(self) -> str:
+        """The result for a person."""
+        if self.battery is None:
+            return "\n".join([*self.faults, f"{self.path}: {len(self.faults)} fault(s); see prompts/README.md"])
+        battery, counts = self.battery, self.counts
+        lines = [f"{self.path}: battery `{battery.name}` version {battery.version}, {battery.battery_hash[:12]}"]
+        lines.append(
+            f"  {counts['topics']} topics, {counts['templates']} templates, {counts['stems']} stems, "
+            f"{counts['decodings']} decoding(s) × {battery.completions} completions a prompt"
+        )
+        for language in battery.languages:
+            lines.append(
+                f"  {language}: {counts['prompts'][language]} prompts, {counts['pairs'][language]} continuation pairs, "
+                f"{counts['completions_per_arm'][language]} completions from every arm"
+            )
+            lines += ["      " + line for prompt in self.first_prompts[language] for line in prompt.splitlines()]
+        lines += [f"warning: {warning}" for warning in self.warnings]
+        if self.detectable_sd is not None:
+            lines.append(
+                f"  With {counts['topics']} topics a run finds (80 % power) only effects from {self.detectable_sd:.2f} "
+                "standard deviations of the effect between topics on."
+            )
+        return "\n".join(lines)
+
+
+def check(path: Path) -> CheckResult:
+    """Check one battery file; faults are in the result, nothing is raised for them."""
+    from biasaudit.battery.lint import lint
+    from biasaudit.battery.read import read
+
+    try:
+        reading = read(path)
+    except BatteryError as error:
+        return CheckResult(path=path, battery=None, faults=error.faults)
+    faults, warnings = _scorers(reading)
+    if faults:
+        return CheckResult(path=path, battery=None, faults=tuple(faults))
+    battery = reading.battery
+    return CheckResult(
+        path=path,
+        battery=battery,
+        warnings=tuple(reading.source.in_order([*lint(reading), *warnings])),
+        counts=_counts(reading),
+        first_prompts={language: _first(battery, language) for language in battery.languages},
+        detectable_sd=_detectable(battery),
+    )
+
+
+def check_all(paths: Iterable[Path]) -> list[CheckResult]:
+    """Check several battery files, in the order given."""
+    return [check(path) for path in paths]
+
+
+def new_battery(name: str, folder: Path) -> Path:
+    """Write a commented battery to start from; see `biasaudit.battery.new`."""
+    from biasaudit.battery.new import new_battery as write
+
+    return write(name, folder)
+
+
+def _first(battery: Battery, language: str) -> tuple[str, ...]:
+    """The first prompts of a language: one a template, of the first topic."""
+    texts = [prompt.text for prompt in battery.prompts if prompt.language == language]
+    texts = texts or [f"{pair.stem.text} ▸{pair.claim}" for pair in battery.pairs if pair.stem.language == language]
+    return tuple(texts[:FIRST])
+
+
+def _counts(reading: Reading) -> dict[str, Any]:
+    """How much a run will ask."""
+    battery = reading.battery
+    prompts = {lang: sum(prompt.language == lang for prompt in battery.prompts) for lang in battery.languages}
+    decodings = len(battery.decodings)
+    return {
+        "topics": len(battery.topics),
+        "templates": len(reading.part.templates),
+        "stems": len({pair.stem.template for pair in battery.pairs}),
+        "decodings": decodings,
+        "prompts": prompts,
+        "pairs": {lang: sum(pair.stem.language == lang for pair in battery.pairs) for lang in battery.languages},
+        "completions_per_arm": {lang: count * decodings * battery.completions for lang, count in prompts.items()},
+    }
+
+
+def _scorers(reading: Reading) -> tuple[list[str], list[str]]:
+    """Faults and warnings of measures: unknown scorers, options refused, likelihoods without pairs, foreign units."""
+    from biasaudit import scoring
+
+    battery, source = reading.battery, reading.source
+    names: list[str] = scoring.names()
+    faults: list[str] = []
+    warnings: list[str] = []
+    for measure in battery.measures:
+        loc = ("measures", measure.name)
+        if measure.scorer not in names:
+            faults.append(source.fault((*loc, "scorer"), str(UnknownNameError("scorer", measure.scorer, names))))
+            continue
+        card = scoring.card(measure.scorer)
+        for language in battery.languages:
+            try:
+                scoring.build(measure.scorer, measure.options, measure.name, language)
+            except InputError as error:
+                faults.append(source.fault(loc, f"measure `{measure.name}`: {error}", key=True))
+                break
+        if card.reads == "likelihoods" and measure.scorer == "likelihood" and not battery.pairs:
+            what = f"measure `{measure.name}` compares continuations; expected stems, and pairs in the topics"
+            faults.append(source.fault(loc, what, key=True))
+        if card.reads == "completions" and not battery.prompts:
+            what = f"measure `{measure.name}` reads completions; expected templates"
+            faults.append(source.fault(loc, what, key=True))
+        primary = battery.primary
+        if primary is not None and primary.measure == measure.name:
+            warnings += _primary_fit(reading, card.unit, card.labels)
+    return source.in_order(faults), warnings
+
+
+def _primary_fit(reading: Reading, unit: str, labels: tuple[str, ...]) -> list[str]:
+    """Whether outcome and margin of the primary question fit what its scorer says of itself."""
+    primary, source = reading.battery.primary, reading.source
+    found: list[str] = []
+    if primary is None:
+        return found
+    if primary.outcome != "value" and labels and primary.outcome not in labels:
+        what = f"the outcome `{primary.outcome}` is no label of the scorer; known: {', '.join(labels)}"
+        found.append(source.fault(("primary", "outcome"), what))
+    if primary.outcome == "value" and primary.unit and primary.unit != unit:
+        what = f"the margin is in `{primary.unit}`, the scorer's unit is `{unit}`; the two cannot be compared"
+        found.append(source.fault(("primary", "margin"), what))
+    return found
+
+
+def _detectable(battery: Battery) -> float | None:
+    """Smallest effect that a population test on few topics finds, in standard deviations between topics."""
+    from biasaudit.battery.lint import MIN_TOPICS
+
+    topics = len(battery.topics)
+    if battery.primary is None or battery.primary.target != "population" or not 1 < topics < MIN_TOPICS:
+        return None
+    from biasaudit.stats.power import detectable
+
+    return detectable(1 / math.sqrt(topics), df=topics - 1)
