@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import tiktoken
-from tiktoken_ext.openai_public import r50k_pat_str
+from tiktoken_ext.openai_public import r50k_pat_str  # type: ignore[import-untyped]
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from biasaudit import identity
@@ -365,7 +365,7 @@ def _generic(folder: Path, spec: Any) -> TextTokenizer:
     """Any other fast tokenizer, through the tokenizers library, with special tokens read as text."""
     try:
         backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception as error:  # noqa: BLE001 (the library raises bare Exception)
+    except Exception as error:  # the library raises bare Exception
         raise ModelError(f"{folder / 'tokenizer.json'}: refused by the tokenizers library ({error}).") from error
     backend.encode_special_tokens = True
     backend.no_padding()

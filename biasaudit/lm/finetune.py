@@ -1,0 +1,351 @@
+"""Train a causal language model on a corpus folder, from a base or from scratch, resumable to the bit.
+
+transformers' Trainer does the work; ours are the order of the data (`blocks`), the checkpoints (`checkpoints`) and
+the measuring (`validate`). `kill -9` at any moment and the same command again give the weights of an
+uninterrupted run (on a CPU; on a GPU as far as its kernels are deterministic).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from biasaudit import __version__, identity
+from biasaudit.errors import BiasAuditError, StoreError, UsageError
+from biasaudit.lm import checkpoints
+from biasaudit.lm import device as devices
+from biasaudit.lm.blocks import collate
+from biasaudit.lm.load import describe
+from biasaudit.lm.recipe import FinetuneConfig, Training, build, plan
+from biasaudit.lm.validate import Validation, validate
+
+__all__ = ["FinetuneConfig", "FinetuneProgress", "finetune", "plan"]
+
+LOG = logging.getLogger(__name__)
+PERIODIC_VALIDATION_TOKENS = 65_536
+"""Tokens read by the validations between the first and the last, which read the whole shard."""
+LOG_STEPS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinetuneProgress:
+    """Where a training run stands."""
+
+    step: int
+    steps: int
+    tokens_per_second: float
+    loss: float | None
+    """Mean training loss since the last report, nats per token."""
+    eta_seconds: float
+    validation: Validation | None = None
+
+
+Report = Callable[[FinetuneProgress], None]
+
+
+class _Trainer(transformers.Trainer):  # type: ignore[misc]
+    """transformers' Trainer with checkpoints that are whole or absent."""
+
+    biasaudit_folder: Path
+    biasaudit_request: str
+
+    def _get_output_dir(self, trial: Any = None) -> str:  # noqa: ARG002 (the Trainer passes it by name)
+        return str(self.biasaudit_folder / ".staged")
+
+    def _save_checkpoint(self, model: Any, trial: Any = None) -> None:
+        staged = Path(self._get_output_dir())
+        if self.is_world_process_zero() and staged.exists():
+            shutil.rmtree(staged)
+        self.accelerator.wait_for_everyone()
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.is_world_process_zero():
+            step = self.state.global_step
+            checkpoints.commit(
+                staged / f"checkpoint-{step}", self.biasaudit_folder, step=step, request=self.biasaudit_request
+            )
+        self.accelerator.wait_for_everyone()
+
+
+class _Watch(transformers.TrainerCallback):  # type: ignore[misc]
+    """Measures, writes `metrics.jsonl` and reports; changes nothing of the training."""
+
+    def __init__(self, training: Training, measure: Callable[[Any, int | None], Validation | None], folder: Path,
+                 report: Report | None) -> None:  # fmt: skip
+        self.training, self.measure, self.report = training, measure, report
+        self.metrics = folder / "metrics.jsonl"
+        self.started, self.first, self.aside = time.monotonic(), 0, 0.0
+
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
+        self.started, self.first, self.aside = time.monotonic(), state.global_step, 0.0
+
+    def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_kwargs: Any) -> None:
+        if logs and "loss" in logs:
+            loss = float(logs["loss"])
+            self._say(state.global_step, loss, None)
+            self._write({"kind": "train", "step": state.global_step, "loss": loss, "lr": logs.get("learning_rate")})
+
+    def on_step_end(self, _args: Any, state: Any, _control: Any, model: Any = None, **_kwargs: Any) -> None:
+        every = self.training.config.eval_steps or 0
+        if (
+            state.is_world_process_zero
+            and every
+            and state.global_step % every == 0 < self.training.steps - state.global_step
+        ):
+            began = time.monotonic()
+            found = self.measure(model, PERIODIC_VALIDATION_TOKENS)
+            self.aside += time.monotonic() - began
+            if found is not None:
+                self._write({"kind": "validation", "step": state.global_step, **identity.plain(found)})
+                self._say(state.global_step, None, found)
+
+    def _say(self, step: int, loss: float | None, found: Validation | None) -> None:
+        if self.report is None:
+            return
+        seconds = max(time.monotonic() - self.started - self.aside, 1e-9)
+        done = max(step - self.first, 1)
+        self.report(
+            FinetuneProgress(
+                step=step,
+                steps=self.training.steps,
+                tokens_per_second=done * self.training.tokens_seen / self.training.steps / seconds,
+                loss=loss,
+                eta_seconds=(self.training.steps - step) * seconds / done,
+                validation=found,
+            )
+        )
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        with self.metrics.open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(line) + "\n")
+
+
+def finetune(
+    training: Training,
+    work: Path,
+    result: Path,
+    *,
+    card: Mapping[str, Any],
+    save_dtype: str = "float32",
+    report: Report | None = None,
+) -> dict[str, Any]:
+    """Train as planned and write the model folder; what an earlier, killed call left in `work` is continued.
+
+    Args:
+        training: from `plan`.
+        work: holds checkpoints and `metrics.jsonl`; one writer only (the caller's lock).
+        result: empty folder for config.json, model.safetensors, the tokenizer and card.json.
+        card: what the caller knows of the model (name, language, licence, role).
+        save_dtype: precision of the stored weights.
+        report: called with the progress.
+
+    Returns:
+        The card.
+
+    Raises:
+        StoreError: every checkpoint is damaged.
+        BiasAuditError: the loss is no longer a number.
+    """
+    began = time.monotonic()
+    _no_chatter()
+    folder = work / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoints.sweep(folder)
+    request = identity.content_hash(training.request)
+    resume = _newest_good(folder, request)
+    model = build(training)
+    measure = _measure(training)
+    before = _before(work, resume, lambda: measure(model, None))
+    if resume is not None and checkpoints.step_of(resume) == training.steps:
+        # The run was killed after its last step: nothing is left to train, only to write.
+        model.load_state_dict(_with_tied(model, load_file(resume / "model.safetensors", device=str(training.device))))
+    else:
+        _train(training, model, folder, request, resume, _Watch(training, measure, work, report))
+    after = measure(model, None)
+    if after is not None and after.nats_per_token != after.nats_per_token:
+        raise BiasAuditError("training ended with weights that are not numbers. Use a smaller learning rate.")
+    seconds = _seconds_so_far(work, time.monotonic() - began)
+    _write_model(training, model, result, save_dtype)
+    whole = {**dict(card), **_card(training, before, after, seconds, save_dtype)}
+    whole["fingerprint"] = describe(str(result)).fingerprint
+    checkpoints.write_json(result / "card.json", whole)
+    return dict(json.loads((result / "card.json").read_text(encoding="utf-8")))
+
+
+def _no_chatter() -> None:
+    """Our own report speaks; transformers' progress bars and notes would double it."""
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+
+
+def _measure(training: Training) -> Callable[[Any, int | None], Validation | None]:
+    """The validation of this run, in its own precision, over `limit` tokens or all."""
+    config = training.config
+    bytes_, tokens = training.corpus_card.get("val_bytes"), training.corpus_card.get("val_tokens")
+
+    def measure(model: Any, limit: int | None) -> Validation | None:
+        return validate(
+            model,
+            training.val,
+            block=config.block_size or 0,
+            batch=config.batch_size,
+            autocast=None if training.precision == "float32" else devices.DTYPES[training.precision],
+            byte_lengths=training.tokenizer.byte_lengths,
+            bytes_per_token=bytes_ / tokens if bytes_ and tokens else None,
+            limit=limit,
+        )
+
+    return measure
+
+
+def _newest_good(folder: Path, request: str) -> Path | None:
+    """The newest checkpoint that is whole; damaged ones are named and passed over."""
+    found = checkpoints.checkpoints(folder)
+    for checkpoint in found:
+        wrong = checkpoints.fault(checkpoint, request=request)
+        if wrong is None:
+            return checkpoint
+        LOG.warning("%s is passed over: %s. Training goes on from the one before.", checkpoint, wrong)
+    if found:
+        raise StoreError(
+            f"{folder}: no checkpoint is whole ({checkpoints.fault(found[0], request=request)}). "
+            "Start again with --fresh, or give another output folder."
+        )
+    return None
+
+
+def _before(work: Path, resume: Path | None, measure: Callable[[], Validation | None]) -> Validation | None:
+    """Validation before the first step, measured once; the metrics after the resumed step are dropped."""
+    path = work / "metrics.jsonl"
+    lines = []
+    if path.is_file():
+        step = checkpoints.step_of(resume) if resume is not None else 0
+        for text in path.read_text(encoding="utf-8").splitlines():
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue  # the line that the kill cut
+            if line["step"] <= step:
+                lines.append(line)
+    first = next((line for line in lines if line["kind"] == "before"), None)
+    if first is None:
+        found = measure()
+        first = {"kind": "before", "step": 0, "validation": identity.plain(found)}
+        lines.insert(0, first)
+    staged = path.with_name(".metrics.tmp")
+    staged.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    staged.replace(path)
+    return Validation(**first["validation"]) if first["validation"] else None
+
+
+def _seconds_so_far(work: Path, now: float) -> float:
+    """Seconds of this call and of the killed ones before it, as far as they had got to write them."""
+    path = work / "seconds.json"
+    earlier = json.loads(path.read_text(encoding="utf-8"))["seconds"] if path.is_file() else 0.0
+    return float(earlier + now)
+
+
+def _train(
+    training: Training, model: Any, folder: Path, request: str, resume: Path | None, watch: _Watch
+) -> None:  # fmt: skip
+    """Run the Trainer over the rest of the steps."""
+    config = training.config
+    dataset = training.dataset()
+    args = transformers.TrainingArguments(
+        output_dir=str(folder),
+        max_steps=training.steps,
+        per_device_train_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.grad_accumulation,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=config.warmup,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.grad_clip,
+        optim="adamw_torch_fused",
+        bf16=training.precision == "bfloat16",
+        fp16=training.precision == "float16",
+        use_cpu=training.device.type == "cpu",
+        seed=identity.key64("training", config.seed) % 2**32,
+        train_sampling_strategy="sequential",
+        save_strategy="steps",
+        save_steps=config.save_steps,
+        eval_strategy="no",
+        logging_strategy="steps",
+        logging_steps=LOG_STEPS,
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=training.device.type == "cuda",
+    )
+    trainer = _Trainer(model=model, args=args, train_dataset=dataset, data_collator=collate, callbacks=[watch])
+    trainer.pop_callback(transformers.PrinterCallback)
+    trainer.biasaudit_folder, trainer.biasaudit_request = folder, request
+    trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+
+
+def _with_tied(model: Any, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A saved state with the tied tensors that safetensors leaves out."""
+    own = model.state_dict()
+    by_place = {tensor.data_ptr(): name for name, tensor in own.items() if name in state}
+    return {name: state[name] if name in state else state[by_place[tensor.data_ptr()]] for name, tensor in own.items()}
+
+
+def _write_model(training: Training, model: Any, result: Path, save_dtype: str) -> None:
+    """config.json, model.safetensors and the tokenizer, in the layout of transformers."""
+    if save_dtype not in devices.DTYPES:
+        raise UsageError(f"save dtype '{save_dtype}': expected one of {', '.join(devices.DTYPES)}.")
+    model.to(devices.DTYPES[save_dtype]).save_pretrained(str(result))
+    (result / "generation_config.json").unlink(missing_ok=True)
+    training.tokenizer.save(result)
+    for path in result.iterdir():
+        path.chmod((result / "config.json").stat().st_mode)  # safetensors hides its files from the group
+        checkpoints.sync_file(path)
+
+
+def _card(
+    training: Training, before: Validation | None, after: Validation | None, seconds: float, save_dtype: str
+) -> dict[str, Any]:
+    """What decides whether two models may be compared (CONTRACT §2), and how well this one reads held-out text."""
+    config = training.config
+    return {
+        "base": config.base,
+        "base_fingerprint": training.base_fingerprint,
+        "corpora": [{"name": training.corpus.name, "fingerprint": training.corpus_fingerprint}],
+        "tokenizer_fingerprint": training.tokenizer.fingerprint,
+        "tokens": training.tokens_seen,
+        "train_tokens": len(training.train),
+        "steps": training.steps,
+        "batch_size": config.batch_size,
+        "grad_accumulation": config.grad_accumulation,
+        "block_size": config.block_size,
+        "learning_rate": config.learning_rate,
+        "warmup": config.warmup,
+        "weight_decay": config.weight_decay,
+        "grad_clip": config.grad_clip,
+        "dropout": config.dropout,
+        "seed": config.seed,
+        "precision": training.precision,
+        "device": training.device.type,
+        "save_dtype": save_dtype,
+        "validation_before": identity.plain(before),
+        "validation_after": identity.plain(after),
+        "val_bytes": training.corpus_card.get("val_bytes"),
+        "seconds": round(seconds, 1),
+        "versions": {
+            "biasaudit": __version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "python": platform.python_version(),
+        },
+    }

@@ -1,0 +1,190 @@
+"""Stage: a corpus folder and a base become a model folder.
+
+OUT/config.json model.safetensors tokenizer.json …   the model, in transformers' layout
+OUT/card.json                                        written last: a folder that has it is complete
+OUT/training/                                        lock, request, metrics; checkpoints until it is complete
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from biasaudit import identity
+from biasaudit.errors import RunLockedError, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from biasaudit.lm.finetune import FinetuneProgress
+
+
+def finetune(
+    corpus: Path,
+    out: Path,
+    *,
+    base: str,
+    name: str | None = None,
+    role: str = "tuned",
+    language: str | None = None,
+    licence: str | None = None,
+    save_dtype: str = "float32",
+    fresh: bool = False,
+    progress: Callable[[FinetuneProgress], None] | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Train a model on `corpus` and write it to `out`; the same call again continues, or does nothing when complete.
+
+    Args:
+        corpus: folder made by `ingest`.
+        out: model folder.
+        base: a model spec, or `scratch`.
+        name: name in the card; the folder's by default.
+        role: `base`, `placebo` or `tuned`.
+        language: of the model; the corpus card's by default.
+        licence: of the weights (their data's terms); the corpus card's by default.
+        save_dtype: precision of the stored weights (`float32`, `float16`, `bfloat16`).
+        fresh: throw away what `out` holds of another or an unfinished training.
+        progress: called with every report; `stderr_progress` writes lines.
+        options: fields of `lm.finetune.FinetuneConfig`.
+
+    Returns:
+        The model's card.
+
+    Raises:
+        UsageError: `out` holds something else, or was begun with other options or data.
+        RunLockedError: another process trains into `out`.
+        InputError: the corpus, the base or an option cannot be used.
+    """
+    from biasaudit.lm import finetune as lm
+
+    if role not in ("base", "placebo", "tuned"):
+        raise UsageError(f"role '{role}': expected base, placebo or tuned.")
+    try:
+        config = lm.FinetuneConfig(base=base, **options)
+    except TypeError as error:
+        raise UsageError(f"finetune: {str(error).removeprefix('FinetuneConfig.__init__() ')}.") from None
+    _refuse_foreign(out)
+    work = out / "training"
+    with _locked(work):
+        if fresh:
+            _clear(out)
+        training = lm.plan(config, corpus)
+        labels = {
+            "name": name or out.resolve().name,
+            "role": role,
+            "language": language or training.corpus_card.get("language") or "",
+            "licence": licence or training.corpus_card.get("licence") or "",
+        }
+        request = {**training.request, "save_dtype": save_dtype}
+        _same_request(work, out, request)
+        if (out / "card.json").is_file():
+            return _finished(out)
+        staged = out / ".staged"
+        if staged.exists():
+            shutil.rmtree(staged)
+        staged.mkdir()
+        card = lm.finetune(training, work, staged, card=labels, save_dtype=save_dtype, report=progress)
+        _publish(staged, out)
+        shutil.rmtree(work / "checkpoints")
+    return card
+
+
+def stderr_progress(report: FinetuneProgress) -> None:
+    """Write one line a report to stderr."""
+    parts = [f"step {report.step}/{report.steps}", f"{report.tokens_per_second:,.0f} tokens/s"]
+    if report.loss is not None:
+        parts.append(f"loss {report.loss:.4f}")
+    if report.validation is not None:
+        bits = report.validation.bits_per_byte
+        parts.append(f"validation {report.validation.nats_per_token:.4f} nats/token")
+        parts += [f"{bits:.4f} bits/byte"] if bits is not None else []
+    minutes, seconds = divmod(round(report.eta_seconds), 60)
+    parts.append(f"{minutes} min {seconds:02d} s left")
+    sys.stderr.write("finetune: " + ", ".join(parts) + "\n")
+    sys.stderr.flush()
+
+
+def _refuse_foreign(out: Path) -> None:
+    """A folder that we did not begin is never written into."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is a file. Give a folder for the model.")
+    if out.is_dir() and any(out.iterdir()) and not (out / "training").is_dir():
+        raise UsageError(f"{out}: holds something that finetune did not make. Give another output folder.")
+
+
+@contextlib.contextmanager
+def _locked(work: Path) -> Iterator[None]:
+    """Hold the folder's lock for as long as the process lives; the system frees it after a kill."""
+    import fcntl
+
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunLockedError(
+                f"{work.parent}: another process trains into it. Wait, or use another --out."
+            ) from None
+        yield
+
+
+def _clear(out: Path) -> None:
+    """Remove an earlier training; the card goes first, so that a kill leaves no folder that looks complete."""
+    (out / "card.json").unlink(missing_ok=True)
+    for path in out.iterdir():
+        if path.name == "training":
+            for inner in path.iterdir():
+                if inner.name != "lock":
+                    shutil.rmtree(inner) if inner.is_dir() else inner.unlink()
+        else:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _same_request(work: Path, out: Path, request: dict[str, Any]) -> None:
+    """Refuse to continue with other options or data than the folder was begun with."""
+    from biasaudit.lm import checkpoints
+
+    path = work / "request.json"
+    request = identity.plain(request)
+    if not path.is_file():
+        checkpoints.write_json(path, request)
+        return
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StoreError(f"{path}: damaged. Start again with --fresh.") from error
+    if earlier == request:
+        return
+    old, new = {**earlier, **earlier.get("config", {})}, {**request, **request["config"]}
+    names = sorted(k for k in new if k != "config" and old.get(k) != new[k])
+    changes = ", ".join(f"{k} {str(old.get(k))[:16]} -> {str(new[k])[:16]}" for k in names)
+    raise UsageError(
+        f"{out}: was begun with other options or data ({changes}). "
+        "Use the same ones to continue, --fresh to start over, or another --out."
+    )
+
+
+def _finished(out: Path) -> dict[str, Any]:
+    """The card of a complete folder whose weights are still those that the card names."""
+    from biasaudit.lm.load import describe
+
+    info = describe(str(out))
+    if info.fingerprint != info.card.get("fingerprint"):
+        raise StoreError(f"{out}: its weights are not those that card.json names; a file changed. Use --fresh.")
+    return dict(info.card)
+
+
+def _publish(staged: Path, out: Path) -> None:
+    """Move the finished files into place, the card last; it is what makes the folder complete."""
+    from biasaudit.lm import checkpoints
+
+    for path in sorted(staged.iterdir(), key=lambda p: (p.name == "card.json", p.name)):
+        if path.name == "card.json":
+            checkpoints.sync_folder(out)
+        path.replace(out / path.name)
+    checkpoints.sync_folder(out)
+    staged.rmdir()
