@@ -317,6 +317,8 @@ class ScorerCard:
     source: str = ""
     failures: str = ""
     """Known failures, in one sentence."""
+    same_tokenizer: bool = False
+    """Compares only arms that share a tokenizer (CONTRACT §2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

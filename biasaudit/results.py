@@ -37,7 +37,7 @@ class TargetEstimate:
     se: float | None = None
     method: str = ""
     note: str = ""
-    """A fixed word for why something is missing: `no-sampling-error`, `no-variation-between-topics`, `too-few-topics`."""
+    """Why something is missing, one of `stats.contrast.NOTES`: `no-sampling-error`, `too-few-topics` …"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,7 @@ class Equivalence:
 
     margin: float
     p: float
+    """Holm-adjusted inside the confirmatory family."""
     interval: Interval
     """The 90 % interval of the target that was asked."""
     equivalent: bool
@@ -120,7 +121,7 @@ class Contrast:
     heterogeneity: Heterogeneity | None
     equivalence: Equivalence | None
     mde: float | None
-    """Smallest difference found with 80 % power at this design, population target, in the unit."""
+    """Smallest difference found with 80 % power by the target that decides (asked for, else fixed), in the unit."""
     n_topics: int
     n_prompts: int
     n_tuned: int
@@ -171,6 +172,9 @@ class Analysis:
     contrasts: tuple[Contrast, ...]
     compositions: tuple[Composition, ...]
     verdict: Verdict | None
+    """The first tuned arm's; None when the battery asks nothing or no tuned arm has a reference."""
+    verdicts: tuple[Verdict, ...] = ()
+    """One for every tuned arm, in the order of the arms; `verdict` is the first."""
     counts: Mapping[str, Any] = field(default_factory=dict)
     """Completions wanted, stored, scored, unscored: numbers that must add up."""
     badges: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,63 @@
+"""The analyse stage: scores of all arms in, contrasts, compositions and the verdict out. Nothing is stored here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from biasaudit.records import Arm, Battery, Decoding, Score
+from biasaudit.results import Analysis
+
+
+def analyse(
+    battery: Battery,
+    language: str,
+    arms: Sequence[Arm],
+    scores: Mapping[str, Iterable[Score]],
+    *,
+    decodings: Sequence[Decoding] | None = None,
+    completions: Mapping[str, int] | None = None,
+    wanted: Mapping[str, int] | None = None,
+    numerics: Mapping[str, Collection[str]] | None = None,
+) -> Analysis:
+    """Compare every tuned arm with its reference, on every measure, outcome and decoding.
+
+    Args:
+        battery: as it was run.
+        language: of the prompts.
+        arms: with their roles; a tuned arm is held against a comparable placebo, else against the base.
+        scores: measure name -> its scores, of all arms.
+        decodings: of the run, the confirmatory one first; the battery's own when None.
+        completions: arm name -> completions stored; every measure over completions must have as many scores.
+        wanted: arm name -> completions that the run asks for.
+        numerics: arm name -> ids of the numerics fingerprints of its completions.
+
+    Returns:
+        Contrasts (the confirmatory ones first), compositions, verdicts, counts.
+
+    Raises:
+        InputError: a measure's options, its arms' tokenizers, or the margin's unit do not fit.
+        StoreError: scores are missing for completions that are stored.
+    """
+    from biasaudit import scoring
+    from biasaudit.pipeline.score import check_measures
+    from biasaudit.stats.assemble import Job, assemble
+    from biasaudit.stats.table import arrange
+
+    check_measures(battery, language, arms)
+    return assemble(
+        Job(
+            battery=battery,
+            language=language,
+            arms=tuple(arms),
+            decodings=tuple(battery.decodings if decodings is None else decodings),
+            cards={measure.scorer: scoring.card(measure.scorer) for measure in battery.measures},
+            tables={
+                measure.name: arrange(measure.name, battery, language, scores[measure.name])
+                for measure in battery.measures
+                if measure.name in scores
+            },
+            numerics=numerics or {},
+            stored=completions or {},
+            wanted=wanted or {},
+        )
+    )

@@ -1,0 +1,135 @@
+"""The score stage: completions and likelihoods in, scores by measure out. Nothing is stored here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, cast
+
+from biasaudit.errors import InputError
+from biasaudit.records import (
+    Arm,
+    Battery,
+    Completion,
+    CompletionScorer,
+    Likelihoods,
+    LikelihoodScorer,
+    Measure,
+    Prompt,
+    Score,
+)
+
+Reads = Literal["completions", "likelihoods"]
+
+
+def measures_reading(battery: Battery, reads: Reads) -> tuple[Measure, ...]:
+    """The battery's measures whose scorer reads completions, or likelihoods.
+
+    Raises:
+        UnknownNameError: a measure names a scorer that does not exist.
+    """
+    from biasaudit import scoring
+
+    return tuple(measure for measure in battery.measures if scoring.card(measure.scorer).reads == reads)
+
+
+def check_measures(battery: Battery, language: str, arms: Sequence[Arm] = ()) -> None:
+    """Build every scorer once and refuse arms that a measure cannot compare: to be called before anything is sampled.
+
+    Raises:
+        InputError: an option cannot be used, or a measure over next tokens meets arms with different tokenizers.
+        UnknownNameError: a measure names a scorer that does not exist.
+    """
+    from biasaudit import scoring
+
+    for measure in battery.measures:
+        scoring.build(measure.scorer, measure.options, measure.name, language)
+        if scoring.card(measure.scorer).same_tokenizer and len({arm.tokenizer_fingerprint for arm in arms}) > 1:
+            raise InputError(
+                f"measure '{measure.name}' ({measure.scorer}) compares next-token probabilities, and the arms "
+                f"{', '.join(arm.name for arm in arms)} do not share a tokenizer; leave the measure out, "
+                f"or audit arms with one tokenizer."
+            )
+
+
+def score_completions(
+    battery: Battery,
+    language: str,
+    completions: Iterable[Completion],
+    measures: Sequence[Measure] | None = None,
+) -> dict[str, list[Score]]:
+    """Score every completion with every measure that reads completions.
+
+    Args:
+        battery: whose prompts the completions answer.
+        language: of those prompts.
+        completions: of any arms, in any order; read once.
+        measures: some of the battery's; all that read completions when None.
+
+    Returns:
+        Measure name -> one score a completion, in the order given.
+
+    Raises:
+        InputError: an option cannot be used, or a completion answers no prompt of the battery in `language`.
+    """
+    from biasaudit import scoring
+
+    wanted = measures_reading(battery, "completions") if measures is None else measures
+    scorers = [
+        (found.name, cast(CompletionScorer, scoring.build(found.scorer, found.options, found.name, language)))
+        for found in wanted
+    ]
+    scores: dict[str, list[Score]] = {name: [] for name, _ in scorers}
+    prompt_of = _prompts(battery, language)
+    for completion in completions:
+        prompt = prompt_of(completion.prompt_id)
+        for name, scorer in scorers:
+            scores[name].append(scorer(completion, prompt))
+    return scores
+
+
+def _prompts(battery: Battery, language: str) -> Callable[[str], Prompt]:
+    """Look a prompt up by its id, or say what is wrong."""
+    by_id = {prompt.prompt_id: prompt for prompt in battery.prompts if prompt.language == language}
+
+    def find(prompt_id: str) -> Prompt:
+        if prompt_id not in by_id:
+            raise InputError(
+                f"a completion answers prompt {prompt_id}, which battery '{battery.name}' does not have in "
+                f"'{language}'; score it with the battery and language that it was sampled with."
+            )
+        return by_id[prompt_id]
+
+    return find
+
+
+def score_likelihoods(
+    battery: Battery,
+    language: str,
+    likelihoods: Likelihoods,
+    measures: Sequence[Measure] | None = None,
+) -> dict[str, list[Score]]:
+    """Score one arm's likelihoods with every measure that reads them.
+
+    Args:
+        battery: whose stems, pairs and prompts are asked.
+        language: of the stems and prompts.
+        likelihoods: one arm.
+        measures: some of the battery's; all that read likelihoods when None.
+
+    Returns:
+        Measure name -> one score per (stem, topic, pair) or per prompt.
+
+    Raises:
+        InputError: an option cannot be used, or a stem that a measure needs is missing.
+    """
+    from biasaudit import scoring
+
+    wanted = measures_reading(battery, "likelihoods") if measures is None else measures
+    return {
+        found.name: list(
+            cast(LikelihoodScorer, scoring.build(found.scorer, found.options, found.name, language))(
+                likelihoods, battery, language
+            )
+        )
+        for found in wanted
+    }

@@ -1,0 +1,122 @@
+"""Which arms may be compared with which, and what a reader must know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from biasaudit import identity
+from biasaudit.errors import InputError
+from biasaudit.records import Arm, Primary
+
+COMPARABLE = ("base_fingerprint", "tokens", "steps", "learning_rate")
+"""Entries of a model card that a placebo must share with the arm that it stands against (CONTRACT §2)."""
+SHARES = {"": 1.0, "share": 1.0, "probability": 1.0}
+POINTS = dict.fromkeys(("points", "point", "pp", "%", "pontos", "ponto"), 0.01)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versus:
+    """A tuned arm, the arm that it is held against, and what that choice costs."""
+
+    tuned: Arm
+    reference: Arm
+    caveats: tuple[str, ...]
+
+
+def comparable(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether two model cards state the same base, tokens, steps and learning rate; an unstated one is not equal."""
+    return all(first.get(key) is not None and first.get(key) == second.get(key) for key in COMPARABLE)
+
+
+def versus(arms: Sequence[Arm]) -> tuple[Versus, ...]:
+    """Each tuned arm with its reference: a comparable placebo, else the base, else any placebo; none without both.
+
+    Among comparable placebos the one with the same training seed is taken, else the first.
+    """
+    found = []
+    base = next((arm for arm in arms if arm.role == "base"), None)
+    placebos = [arm for arm in arms if arm.role == "placebo"]
+    for tuned in (arm for arm in arms if arm.role == "tuned"):
+        fit = [arm for arm in placebos if comparable(arm.card, tuned.card)]
+        same_seed = [arm for arm in fit if arm.card.get("seed") == tuned.card.get("seed")]
+        if fit:
+            found.append(Versus(tuned=tuned, reference=(same_seed or fit)[0], caveats=()))
+        elif base is not None:
+            word = "placebo-not-comparable" if placebos else "no-placebo"
+            found.append(Versus(tuned=tuned, reference=base, caveats=(word,)))
+        elif placebos:
+            found.append(Versus(tuned=tuned, reference=placebos[0], caveats=("placebo-not-comparable",)))
+    return tuple(found)
+
+
+def descriptive_pairs(arms: Sequence[Arm], main: Sequence[Versus]) -> tuple[tuple[Arm, Arm], ...]:
+    """(arm, base) for every arm that the main contrasts do not already hold against the base."""
+    base = next((arm for arm in arms if arm.role == "base"), None)
+    if base is None:
+        return ()
+    held = {(pair.tuned.name, pair.reference.name) for pair in main}
+    return tuple((arm, base) for arm in arms if arm.role != "base" and (arm.name, base.name) not in held)
+
+
+def coupled(first: Arm, second: Arm) -> bool:
+    """Whether completions of both arms used one noise (CONTRACT §1)."""
+    return first.tokenizer_fingerprint == second.tokenizer_fingerprint and first.salt == second.salt
+
+
+def runs_like(arm: Arm, arms: Sequence[Arm]) -> int:
+    """Trained models of `arm`'s condition: same base, corpora, tokens, steps and rate, different training seeds."""
+
+    def condition(card: Mapping[str, Any]) -> bytes:
+        return identity.canonical_json([card.get("corpora"), *(card.get(key) for key in COMPARABLE)])
+
+    if not arm.card.get("corpora") or arm.card.get("seed") is None:
+        return 1
+    like = [other for other in arms if other.card.get("corpora") and condition(other.card) == condition(arm.card)]
+    return max(1, len({other.card.get("seed") for other in like if other.card.get("seed") is not None}))
+
+
+def margin_in(unit: str, primary: Primary) -> float | None:
+    """The primary margin in a measure's `unit`; points become shares.
+
+    Raises:
+        InputError: the margin has another unit than the measure.
+    """
+    if primary.margin is None:
+        return None
+    given = "".join(primary.unit.split()).casefold()
+    if not given or given == "".join(unit.split()).casefold():
+        return primary.margin
+    factors = {**SHARES, **POINTS} if unit in SHARES else {}
+    if given not in factors:
+        raise InputError(
+            f"the primary margin is in '{primary.unit}', but measure '{primary.measure}' is in '{unit}'; "
+            f"write the margin in {unit}."
+        )
+    return primary.margin * factors[given]
+
+
+def arm_caveats(
+    pair: Versus,
+    arms: Sequence[Arm],
+    language: str,
+    numerics: Mapping[str, Collection[str]],
+    stored: Mapping[str, int],
+    wanted: Mapping[str, int],
+) -> list[str]:
+    """Caveat words that follow from the two arms of a contrast and from how they were sampled."""
+    both = (pair.tuned, pair.reference)
+    found = list(pair.caveats)
+    runs = runs_like(pair.tuned, arms)
+    if runs < 3:
+        found.append("one-run-per-arm" if runs == 1 else "few-runs-per-arm")
+    if pair.tuned.tokenizer_fingerprint != pair.reference.tokenizer_fingerprint:
+        found.append("different-tokenizers")
+    if any(arm.language and arm.language != language for arm in both):
+        found.append("language-mismatch")
+    if len({name for arm in both for name in numerics.get(arm.name, ())}) > 1:
+        found.append("mixed-numerics")
+    if any(stored.get(arm.name, 0) < wanted[arm.name] for arm in both if arm.name in wanted):
+        found.append("incomplete-run")
+    return found

@@ -1,0 +1,147 @@
+"""One prompt's outcomes in two arms, and what sampling error they carry.
+
+A cell is the smallest unit that statistics see. Coupled cells hold pairs: position k of both arms is the same
+completion index under the same noise, so their difference is what varies (CONTRACT §1, METHODS §2.6).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from biasaudit.results import Interval, PromptEffect
+from biasaudit.stats import interval as intervals
+from biasaudit.stats.multiplicity import adjust_present, benjamini_hochberg
+from biasaudit.stats.permutation import paired_exact, stratified_exact
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One prompt's scored outcomes in both arms."""
+
+    prompt_id: str
+    topic: str
+    tuned: Floats
+    """Shape (n1,), in the measure's unit."""
+    reference: Floats
+    """Shape (n0,); aligned with `tuned` when the design is coupled."""
+    template: str = ""
+    framing: str = ""
+
+    @property
+    def full(self) -> bool:
+        """Whether both arms have something here; other cells stand in the table and nowhere else."""
+        return self.tuned.size > 0 and self.reference.size > 0
+
+    @property
+    def difference(self) -> float:
+        """Mean of tuned minus mean of reference."""
+        return float(self.tuned.mean() - self.reference.mean())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """What kind of numbers the cells hold."""
+
+    binary: bool = False
+    """Every outcome is 0 or 1."""
+    coupled: bool = False
+    """Cells hold pairs under one noise."""
+    sampled: bool = True
+    """False for exact quantities (likelihoods, greedy decoding), which have no sampling error."""
+
+
+def variance(cell: Cell, design: Design) -> float | None:
+    """Sampling variance of the cell's difference; 0.0 when nothing was sampled, None when it cannot be known."""
+    if not design.sampled:
+        return 0.0
+    if design.binary and design.coupled:
+        up, down = discordant(cell)
+        return intervals.paired_variance(up, down, cell.tuned.size)
+    if design.binary:
+        return sum(intervals.smoothed_variance(int(y.sum()), y.size) for y in (cell.tuned, cell.reference))
+    if min(cell.tuned.size, cell.reference.size) < 2:
+        return None
+    if design.coupled:
+        return float((cell.tuned - cell.reference).var(ddof=1)) / cell.tuned.size
+    return float(cell.tuned.var(ddof=1)) / cell.tuned.size + float(cell.reference.var(ddof=1)) / cell.reference.size
+
+
+def discordant(cell: Cell) -> tuple[int, int]:
+    """Pairs that went up and pairs that went down."""
+    moved = cell.tuned - cell.reference
+    return int(np.count_nonzero(moved > 0)), int(np.count_nonzero(moved < 0))
+
+
+def correlation(cells: Sequence[Cell]) -> float | None:
+    """Correlation of paired outcomes within prompts: centred on each prompt's means, then pooled."""
+    both = first = second = 0.0
+    for cell in cells:
+        y1, y0 = cell.tuned - cell.tuned.mean(), cell.reference - cell.reference.mean()
+        both += float(y1 @ y0)
+        first += float(y1 @ y1)
+        second += float(y0 @ y0)
+    if first <= 0 or second <= 0:
+        return None
+    return both / math.sqrt(first * second)
+
+
+def prompt_table(cells: Sequence[Cell], design: Design) -> tuple[PromptEffect, ...]:
+    """One row a cell, with its own interval and p-value; the p-values are BH-adjusted and exploratory."""
+    tests = [_test(cell, design) for cell in cells]
+    adjusted = adjust_present([p for _, p in tests], benjamini_hochberg)
+    return tuple(
+        PromptEffect(
+            prompt_id=cell.prompt_id,
+            topic=cell.topic,
+            template=cell.template,
+            framing=cell.framing,
+            n_tuned=cell.tuned.size,
+            n_reference=cell.reference.size,
+            mean_tuned=float(cell.tuned.mean()) if cell.tuned.size else None,
+            mean_reference=float(cell.reference.mean()) if cell.reference.size else None,
+            difference=cell.difference if cell.full else None,
+            interval=found,
+            p=p,
+            p_adjusted=q,
+            rho=correlation([cell]) if design.coupled and cell.full else None,
+        )
+        for cell, (found, p), q in zip(cells, tests, adjusted, strict=True)
+    )
+
+
+def _test(cell: Cell, design: Design) -> tuple[Interval | None, float | None]:
+    """Interval and p-value of one prompt by itself."""
+    if not (cell.full and design.sampled):
+        return None, None
+    n1, n0 = cell.tuned.size, cell.reference.size
+    if design.binary and design.coupled:
+        up, down = discordant(cell)
+        return intervals.paired_difference(up, down, n1), paired_exact(up, down)
+    if design.binary:
+        x1, x0 = int(cell.tuned.sum()), int(cell.reference.sum())
+        return intervals.newcombe(x1, n1, x0, n0), stratified_exact([x1], [n1], [x0], [n0])
+    return _numeric_test(cell, design)
+
+
+def _numeric_test(cell: Cell, design: Design) -> tuple[Interval | None, float | None]:
+    """Paired t, or Welch's t, of one prompt."""
+    error = variance(cell, design)
+    if error is None or error <= 0:
+        return None, None
+    n1, n0 = cell.tuned.size, cell.reference.size
+    if design.coupled:
+        df, method = n1 - 1.0, "paired-t"
+    else:
+        v1, v0 = cell.tuned.var(ddof=1) / n1, cell.reference.var(ddof=1) / n0
+        df, method = float(error**2 / (v1**2 / (n1 - 1) + v0**2 / (n0 - 1))), "welch-t"
+    se = math.sqrt(error)
+    p = 2 * float(stats.t.sf(abs(cell.difference) / se, df))
+    return intervals.around(cell.difference, intervals.t_value(0.95, df) * se, method=method), p

@@ -1,0 +1,291 @@
+"""The default contrast: one difference between two arms, with both targets.
+
+Estimand: unweighted mean over topics of the mean over a topic's prompts of (tuned − reference). FIXED asks about
+exactly these prompts and knows sampling error only; POPULATION asks about prompts like these, through the spread of
+topic means. Both centre on the estimand (CONTRACT §3).
+
+Source: t on cluster means, Ibragimov & Müller 2010; the sampling part is in `cells` and `permutation`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from biasaudit.results import Contrast, Equivalence, Heterogeneity, Target, TargetEstimate, TopicEffect
+from biasaudit.stats import interval as intervals
+from biasaudit.stats import permutation
+from biasaudit.stats.cells import Cell, Design, correlation, discordant, prompt_table, variance
+from biasaudit.stats.equivalence import tost
+from biasaudit.stats.heterogeneity import heterogeneity
+from biasaudit.stats.power import detectable
+
+Floats = npt.NDArray[np.float64]
+
+MIN_TOPICS = 5
+"""Below this the POPULATION target is not tested."""
+NOTES = (
+    "no-sampling-error",
+    "no-variation-between-topics",
+    "no-variation-within-prompts",
+    "too-few-topics",
+    "too-few-completions",
+)
+"""Every word that `TargetEstimate.note` may hold."""
+EQUAL = 1e-12
+"""A spread below this share of the largest topic effect is rounding, not variation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What the numbers mean: names that pass through to the contrast."""
+
+    measure: str
+    scorer: str
+    outcome: str
+    unit: str
+    direction: str
+    tuned: str
+    reference: str
+    decoding_id: str
+    language: str
+    role: Literal["primary", "secondary", "descriptive"]
+    target: Target = "population"
+    """The target that the battery asks for."""
+    margin: float | None = None
+    unscored_tuned: int = 0
+    unscored_reference: int = 0
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topics:
+    """Cells gathered by topic, in the order in which topics first appear."""
+
+    names: tuple[str, ...]
+    members: tuple[tuple[int, ...], ...]
+    """Per topic, positions of its cells."""
+
+    def means(self, values: Floats) -> Floats:
+        """Unweighted mean of `values`, shape (P,), inside each topic: shape (G,)."""
+        return np.array([values[list(rows)].mean() for rows in self.members])
+
+    def weights(self, cells: int) -> Floats:
+        """Weight of each cell in the headline, shape (P,): 1 / (G · cells of its topic)."""
+        weights = np.zeros(cells)
+        for rows in self.members:
+            weights[list(rows)] = 1 / (len(self.members) * len(rows))
+        return weights
+
+
+def gather(cells: Sequence[Cell]) -> Topics:
+    """Group `cells` by topic."""
+    found: dict[str, list[int]] = {}
+    for row, cell in enumerate(cells):
+        found.setdefault(cell.topic, []).append(row)
+    return Topics(names=tuple(found), members=tuple(tuple(rows) for rows in found.values()))
+
+
+def contrast(cells: Sequence[Cell], design: Design, about: About, *, rng: np.random.Generator) -> Contrast | None:
+    """Estimate one contrast; None when no prompt has outcomes in both arms.
+
+    Args:
+        cells: one a prompt; coupled cells hold aligned pairs.
+        design: what kind of numbers they are.
+        about: names, role, target and margin.
+        rng: for Monte-Carlo permutations.
+
+    Raises:
+        ValueError: when the design says coupled and a cell's arms differ in length.
+    """
+    full = [cell for cell in cells if cell.full]
+    if not full:
+        return None
+    if design.coupled and any(cell.tuned.size != cell.reference.size for cell in full):
+        raise ValueError("coupled cells must hold pairs")
+    topics = gather(full)
+    tuned = np.array([cell.tuned.mean() for cell in full])
+    reference = np.array([cell.reference.mean() for cell in full])
+    effects = topics.means(tuned - reference)
+    errors = [variance(cell, design) for cell in full]
+    fixed = _fixed(full, design, topics, errors, rng)
+    population = population_estimate(effects)
+    decisive = fixed if deciding(population, about.target) == "fixed" else population
+    return Contrast(
+        measure=about.measure,
+        scorer=about.scorer,
+        outcome=about.outcome,
+        unit=about.unit,
+        direction=about.direction,
+        tuned=about.tuned,
+        reference=about.reference,
+        decoding_id=about.decoding_id,
+        language=about.language,
+        role=about.role,
+        mean_tuned=float(topics.means(tuned).mean()),
+        mean_reference=float(topics.means(reference).mean()),
+        difference=float(effects.mean()),
+        fixed=fixed,
+        population=population,
+        heterogeneity=_heterogeneity(full, design, topics, effects, errors),
+        equivalence=_equivalence(float(effects.mean()), decisive, about.margin),
+        mde=None if decisive.se is None else detectable(decisive.se, df=_df(decisive)),
+        n_topics=len(topics.names),
+        n_prompts=len(full),
+        n_tuned=sum(cell.tuned.size for cell in full),
+        n_reference=sum(cell.reference.size for cell in full),
+        unscored_tuned=about.unscored_tuned,
+        unscored_reference=about.unscored_reference,
+        moved_up=int(np.count_nonzero(tuned - reference > 0)),
+        coupled=design.coupled,
+        rho=correlation(full) if design.coupled else None,
+        prompts=prompt_table(cells, design),
+        topics=_topic_table(topics, tuned, reference, errors, design),
+        source=about.source,
+    )
+
+
+def deciding(population: TargetEstimate, wanted: Target) -> Target:
+    """The target that a verdict rests on: the one asked for, or FIXED where POPULATION has no interval."""
+    if wanted == "population" and population.interval is None:
+        return "fixed"
+    return wanted
+
+
+def population_estimate(effects: Floats) -> TargetEstimate:
+    """t-interval on topic means, shape (G,), df = G − 1: prompts like these."""
+    count = effects.size
+    method = f"t on {count} topic means"
+    if count < MIN_TOPICS:
+        return TargetEstimate(target="population", interval=None, p=None, method=method, note="too-few-topics")
+    spread = float(effects.std(ddof=1))
+    if spread <= EQUAL * float(np.abs(effects).max()):
+        note = "no-variation-between-topics"
+        return TargetEstimate(target="population", interval=None, p=None, method=method, note=note)
+    centre, se, df = float(effects.mean()), spread / math.sqrt(count), count - 1
+    return TargetEstimate(
+        target="population",
+        interval=intervals.around(centre, intervals.t_value(0.95, df) * se, method=f"t{df}"),
+        p=2 * float(stats.t.sf(abs(centre) / se, df)),
+        df=float(df),
+        se=se,
+        method=method,
+    )
+
+
+def _fixed(
+    cells: Sequence[Cell], design: Design, topics: Topics, errors: Sequence[float | None], rng: np.random.Generator
+) -> TargetEstimate:
+    """Sampling error alone: exactly these prompts."""
+    if not design.sampled:
+        return TargetEstimate(target="fixed", interval=None, p=None, method="exact value", note="no-sampling-error")
+    weights = topics.weights(len(cells))
+    p, method = _fixed_p(cells, design, weights, rng)
+    known = [error for error in errors if error is not None]
+    if len(known) < len(errors):
+        return TargetEstimate(target="fixed", interval=None, p=p, method=method, note="too-few-completions")
+    se = math.sqrt(float((weights**2 * np.array(known)).sum()))
+    if se <= 0:
+        return TargetEstimate(target="fixed", interval=None, p=p, method=method, note="no-variation-within-prompts")
+    centre = float((weights * np.array([cell.difference for cell in cells])).sum())
+    name = "paired-" if design.coupled else "stratified-"
+    name += "add-half" if design.binary else "z"
+    interval = intervals.around(centre, intervals.z_value(0.95) * se, method=name)
+    return TargetEstimate(target="fixed", interval=interval, p=p, se=se, method=method)
+
+
+def _fixed_p(cells: Sequence[Cell], design: Design, weights: Floats, rng: np.random.Generator) -> tuple[float, str]:
+    """p-value of the sharp null, and the name of its test."""
+    if design.binary and design.coupled:
+        moves = [discordant(cell) for cell in cells]
+        p = permutation.paired_exact(sum(up for up, _ in moves), sum(down for _, down in moves))
+        return p, "arms swapped within pairs, exact"
+    if design.binary:
+        counts = [
+            (int(cell.tuned.sum()), cell.tuned.size, int(cell.reference.sum()), cell.reference.size) for cell in cells
+        ]
+        x1, n1, x0, n0 = zip(*counts, strict=True)
+        return permutation.stratified_exact(x1, n1, x0, n0), "permutation within prompts, exact"
+    if design.coupled:
+        units = [w / cell.tuned.size * (cell.tuned - cell.reference) for w, cell in zip(weights, cells, strict=True)]
+        return permutation.sign_flip(np.concatenate(units), rng=rng), "arms swapped within pairs"
+    p = permutation.within_prompts([cell.tuned for cell in cells], [cell.reference for cell in cells], weights, rng=rng)
+    return p, "permutation within prompts, Monte Carlo"
+
+
+def _topic_errors(topics: Topics, errors: Sequence[float | None]) -> list[float | None]:
+    """Sampling variance of each topic's mean difference."""
+    found: list[float | None] = []
+    for rows in topics.members:
+        known = [error for row in rows if (error := errors[row]) is not None]
+        found.append(sum(known) / len(rows) ** 2 if len(known) == len(rows) else None)
+    return found
+
+
+def _heterogeneity(
+    cells: Sequence[Cell], design: Design, topics: Topics, effects: Floats, errors: Sequence[float | None]
+) -> Heterogeneity | None:
+    """Spread between topics beyond sampling; for exact quantities, beyond the spread of a topic's own items."""
+    if design.sampled:
+        known = [error for error in _topic_errors(topics, errors) if error is not None]
+        return heterogeneity(effects, np.array(known)) if len(known) == effects.size else None
+    variances = []
+    for rows in topics.members:
+        items = np.concatenate([_item_differences(cells[row]) for row in rows])
+        if items.size < 2:
+            return None
+        variances.append(float(items.var(ddof=1)) / items.size)
+    return heterogeneity(effects, np.array(variances))
+
+
+def _item_differences(cell: Cell) -> Floats:
+    """Differences item by item where the arms hold the same items, else the one difference of means."""
+    if cell.tuned.size == cell.reference.size:
+        return cell.tuned - cell.reference
+    return np.array([cell.difference])
+
+
+def _topic_table(
+    topics: Topics, tuned: Floats, reference: Floats, errors: Sequence[float | None], design: Design
+) -> tuple[TopicEffect, ...]:
+    """One row a topic; its interval holds sampling error only."""
+    rows = zip(
+        topics.names,
+        topics.members,
+        topics.means(tuned),
+        topics.means(reference),
+        _topic_errors(topics, errors),
+        strict=True,
+    )
+    z = intervals.z_value(0.95)
+    return tuple(
+        TopicEffect(
+            topic=name,
+            prompts=len(members),
+            mean_tuned=float(up),
+            mean_reference=float(down),
+            difference=float(up - down),
+            interval=intervals.around(float(up - down), z * math.sqrt(error), method="fixed")
+            if design.sampled and error
+            else None,
+        )
+        for name, members, up, down, error in rows
+    )
+
+
+def _df(estimate: TargetEstimate) -> float:
+    """Degrees of freedom, infinite for the normal."""
+    return math.inf if estimate.df is None else estimate.df
+
+
+def _equivalence(difference: float, decisive: TargetEstimate, margin: float | None) -> Equivalence | None:
+    """TOST for the deciding target; None without a margin or a standard error."""
+    if margin is None or decisive.se is None:
+        return None
+    return tost(difference, decisive.se, margin, df=_df(decisive))

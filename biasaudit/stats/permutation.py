@@ -1,0 +1,152 @@
+"""Permutation tests: what the labels of the arms could have done by chance alone.
+
+The null hypothesis is sharp: within every prompt the arm makes no difference to any completion. So these p-values
+belong to the FIXED target only, except `sign_flip`, which flips whole topics.
+
+Source: the exact stratified test equals R's `mantelhaen.test(exact=TRUE)`; the exact paired test of a binary outcome is
+McNemar's; Monte-Carlo p-values are (1+b)/(B+1) (Phipson & Smyth 2010); sign flips of clusters after Canay, Romano &
+Shaikh 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+TIE = 1e-9
+"""Relative slack under which two probabilities or statistics count as equal."""
+NEGLIGIBLE = 1e-20
+"""Probabilities below this, at the ends of a convolution, are dropped."""
+DRAWS = 9_999
+EXACT_FLIPS = 16
+"""Up to this many non-zero units all 2^k signs are enumerated."""
+CHUNK_BYTES = 32 * 2**20
+
+
+def _hypergeometric(total: int, marked: int, drawn: int) -> tuple[int, Floats]:
+    """Smallest support point and the pmf of the marked among `drawn` of `total`."""
+    low, high = max(0, drawn + marked - total), min(drawn, marked)
+    k = np.arange(low, high + 1, dtype=np.float64)
+    log = _log_choose(marked, k) + _log_choose(total - marked, drawn - k)
+    log = log - _log_choose(total, np.float64(drawn))
+    pmf = np.exp(log)
+    return low, pmf / pmf.sum()
+
+
+def _log_choose(n: int, k: Floats | np.float64) -> Floats:
+    """Log of the binomial coefficient."""
+    value: Floats = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
+    return value
+
+
+def _trim(start: int, pmf: Floats) -> tuple[int, Floats]:
+    """Drop negligible ends, so that thousands of prompts stay cheap."""
+    kept = np.flatnonzero(pmf > NEGLIGIBLE)
+    return start + int(kept[0]), pmf[kept[0] : kept[-1] + 1]
+
+
+def _two_sided(start: int, pmf: Floats, observed: int) -> float:
+    """Sum of the probabilities that are no larger than the observed one's."""
+    place = observed - start
+    if not 0 <= place < pmf.size:
+        return NEGLIGIBLE * pmf.size
+    p = float(pmf[pmf <= pmf[place] * (1 + TIE)].sum())
+    return min(1.0, p)
+
+
+def stratified_exact(x1: Sequence[int], n1: Sequence[int], x0: Sequence[int], n0: Sequence[int]) -> float:
+    """Exact two-sided p-value that arm and binary outcome are unrelated within every prompt.
+
+    The statistic is the total Σ x1; given each prompt's margins it is a sum of independent hypergeometric counts.
+
+    Args:
+        x1: successes of the first arm, one a prompt.
+        n1: completions of the first arm, one a prompt.
+        x0: successes of the second arm.
+        n0: completions of the second arm.
+    """
+    start, pmf = 0, np.ones(1)
+    for a, m, b, n in zip(x1, n1, x0, n0, strict=True):
+        low, stratum = _hypergeometric(m + n, a + b, m)
+        start, pmf = _trim(start + low, np.convolve(pmf, stratum))
+    return _two_sided(start, pmf, int(sum(x1)))
+
+
+def paired_exact(up: int, down: int) -> float:
+    """Exact two-sided p-value of McNemar's test: arms swap within pairs, so discordant pairs are fair coins.
+
+    Swapping within prompts gives Σ Binomial(discordant_j, ½) = Binomial(Σ discordant_j, ½): only the totals matter.
+    """
+    n = up + down
+    k = np.arange(n + 1, dtype=np.float64)
+    pmf = np.exp(_log_choose(n, k) - n * np.log(2.0))
+    return _two_sided(0, pmf, up)
+
+
+def sign_flip(units: Floats, *, draws: int = DRAWS, rng: np.random.Generator) -> float:
+    """Two-sided p-value that independent units are symmetric around zero; the statistic is their sum.
+
+    Args:
+        units: shape (K,), already weighted; zeros are allowed and carry no information.
+        draws: random sign vectors when more than `EXACT_FLIPS` units are not zero.
+        rng: source of the signs.
+    """
+    units = units[units != 0.0]
+    if units.size == 0:
+        return 1.0
+    threshold = abs(float(units.sum())) * (1 - TIE)
+    if units.size <= EXACT_FLIPS:
+        sums = np.zeros(1)
+        for unit in units:
+            sums = np.concatenate([sums + unit, sums - unit])
+        return float(np.mean(np.abs(sums) >= threshold))
+    extreme = 0
+    chunk = max(1, CHUNK_BYTES // (4 * units.size))
+    total = float(units.sum())
+    doubled = (2.0 * units).astype(np.float64)
+    width = (units.size + 7) // 8
+    for first in range(0, draws, chunk):
+        rows = min(chunk, draws - first)
+        bits = np.unpackbits(rng.integers(0, 256, (rows, width), dtype=np.uint8), axis=1, count=units.size)
+        extreme += int(np.count_nonzero(np.abs(bits @ doubled - total) >= threshold))
+    return (1 + extreme) / (draws + 1)
+
+
+def within_prompts(
+    tuned: Sequence[Floats],
+    reference: Sequence[Floats],
+    weights: Floats,
+    *,
+    draws: int = DRAWS,
+    rng: np.random.Generator,
+) -> float:
+    """Monte-Carlo two-sided p-value of a weighted mean difference, labels permuted within each prompt.
+
+    Args:
+        tuned: per prompt, the values of the first arm, shape (n1_j,).
+        reference: per prompt, the values of the second arm, shape (n0_j,).
+        weights: shape (P,), the weight of each prompt's mean difference.
+        draws: permutations.
+        rng: source of the permutations.
+    """
+    statistics = np.zeros(draws)
+    observed = 0.0
+    for y1, y0, weight in zip(tuned, reference, weights, strict=True):
+        pooled = np.concatenate([y1, y0])
+        pooled = pooled - pooled.mean()
+        scale = float(weight) * (1 / y1.size + 1 / y0.size)
+        observed += scale * float(pooled[: y1.size].sum())
+        chunk = max(1, CHUNK_BYTES // (8 * pooled.size))
+        for first in range(0, draws, chunk):
+            rows = min(chunk, draws - first)
+            shuffled = rng.permuted(np.broadcast_to(pooled, (rows, pooled.size)), axis=1)
+            statistics[first : first + rows] += scale * shuffled[:, : y1.size].sum(axis=1)
+    slack = TIE * max(abs(observed), float(np.abs(statistics).max(initial=0.0)))
+    extreme = int(np.count_nonzero(np.abs(statistics) >= abs(observed) - slack))
+    return (1 + extreme) / (draws + 1)

@@ -1,0 +1,173 @@
+"""Scores arranged for comparison: measure × arm × decoding × prompt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from biasaudit.records import Arm, Battery, Prompt, Score
+from biasaudit.results import Composition
+from biasaudit.stats.cells import Cell
+
+Place = tuple[str, str]
+"""(prompt id, topic): stems serve every topic."""
+Key = tuple[int, int, str]
+"""(seed, index, item): what pairs two arms' scores of one place."""
+Readings = dict[Key, tuple[float | None, str | None]]
+STANCES = ("endorse", "refute")
+ASIDE = ("off_topic", "empty")
+"""Labels that say nothing of the topic."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """All scores of one measure in one language."""
+
+    measure: str
+    places: Mapping[Place, Prompt]
+    """In the battery's order."""
+    held: Mapping[tuple[str, str, str], Mapping[Place, Readings]]
+    """(arm fingerprint, salt, decoding id) -> place -> readings."""
+
+    def of(self, arm: Arm, decoding: str) -> Mapping[Place, Readings]:
+        """One arm's readings; likelihoods carry neither decoding nor salt."""
+        if not decoding:
+            return self.held.get((arm.fingerprint, "", ""), {})
+        return self.held.get((arm.fingerprint, arm.salt, decoding), {})
+
+
+def arrange(measure: str, battery: Battery, language: str, scores: Iterable[Score]) -> Table:
+    """Arrange `scores`; those of prompts that the battery does not have in `language` are left out."""
+    prompts = {prompt.prompt_id: prompt for prompt in battery.prompts if prompt.language == language}
+    places: dict[Place, Prompt] = {(key, prompt.topic): prompt for key, prompt in prompts.items()}
+    for pair in battery.pairs:
+        if pair.stem.language == language:
+            places[(pair.stem.prompt_id, pair.topic)] = pair.stem
+    held: dict[tuple[str, str, str], dict[Place, Readings]] = {}
+    for score in scores:
+        place = (score.prompt_id, score.topic)
+        if place in places:
+            arm = held.setdefault((score.arm_fingerprint, score.salt, score.decoding_id), {})
+            key = (score.seed, -1 if score.index is None else score.index, score.item)
+            arm.setdefault(place, {})[key] = (score.value, score.label)
+    return Table(measure=measure, places=places, held=held)
+
+
+@dataclass(slots=True)
+class Sides:
+    """Cells of one contrast, and what was left out of them."""
+
+    cells: list[Cell] = field(default_factory=list)
+    unscored_tuned: int = 0
+    unscored_reference: int = 0
+    unpaired: int = 0
+    binary: bool = True
+
+
+def cells_of(
+    table: Table, tuned: Arm, reference: Arm, decoding: str, *, outcome: str, paired: bool, greedy: bool = False
+) -> Sides:
+    """Line up two arms' outcomes, prompt by prompt.
+
+    Args:
+        table: of one measure.
+        tuned: arm whose outcomes come first.
+        reference: arm that is subtracted.
+        decoding: decoding id; empty for likelihoods.
+        outcome: `value`, or a label whose share is wanted.
+        paired: keep only outcomes that both arms have under the same key.
+        greedy: all completions of a prompt are one text: keep the first.
+    """
+    sides = Sides()
+    first, second = table.of(tuned, decoding), table.of(reference, decoding)
+    for place, prompt in table.places.items():
+        if place not in first and place not in second:
+            continue
+        up, missing_up = _scored(first.get(place, {}), outcome, greedy)
+        down, missing_down = _scored(second.get(place, {}), outcome, greedy)
+        sides.unscored_tuned += missing_up
+        sides.unscored_reference += missing_down
+        if paired:
+            shared = up.keys() & down.keys()
+            sides.unpaired += len(up) + len(down) - 2 * len(shared)
+            up, down = ({key: side[key] for key in sorted(shared)} for side in (up, down))
+        y1, y0 = np.array(list(up.values()), dtype=np.float64), np.array(list(down.values()), dtype=np.float64)
+        sides.binary = sides.binary and all(bool(np.isin(y, (0.0, 1.0)).all()) for y in (y1, y0))
+        sides.cells.append(
+            Cell(
+                prompt_id=place[0],
+                topic=place[1],
+                tuned=y1,
+                reference=y0,
+                template=prompt.template,
+                framing=prompt.framing,
+            )
+        )
+    return sides
+
+
+def _scored(readings: Readings, outcome: str, greedy: bool) -> tuple[dict[Key, float], int]:
+    """The outcomes that exist, and how many do not."""
+    if greedy and readings:
+        first = min(readings)
+        readings = {first: readings[first]}
+    if outcome == "value":
+        found = {key: value for key, (value, _) in readings.items() if value is not None}
+    else:
+        found = {key: float(label == outcome) for key, (_, label) in readings.items() if label is not None}
+    return found, len(readings) - len(found)
+
+
+def share_pairs(table: Table, tuned: Arm, reference: Arm, decoding: str) -> bool:
+    """Whether the two arms have any outcome under the same key at the same place."""
+    second = table.of(reference, decoding)
+    return any(
+        not readings.keys().isdisjoint(second.get(place, {})) for place, readings in table.of(tuned, decoding).items()
+    )
+
+
+def compose(table: Table, arm: Arm, decoding: str, labels: Sequence[str]) -> Composition | None:
+    """Shares of labels, unweighted over topics and prompts; None when nothing is labelled."""
+    counts: Counter[str] = Counter()
+    by_topic: dict[str, list[list[float]]] = {}
+    for place, readings in table.of(arm, decoding).items():
+        here = Counter(label for _, label in readings.values() if label is not None)
+        counts.update(here)
+        total = sum(here.values())
+        if total:
+            by_topic.setdefault(place[1], []).append([here[label] / total for label in labels])
+    if not by_topic:
+        return None
+    means = np.mean([np.mean(rows, axis=0) for rows in by_topic.values()], axis=0)
+    shares = {label: float(share) for label, share in zip(labels, means, strict=True)}
+    topical = [label for label in labels if label not in ASIDE]
+    whole = sum(shares[label] for label in topical)
+    return Composition(
+        measure=table.measure,
+        arm=arm.name,
+        decoding_id=decoding,
+        shares=shares,
+        counts={label: counts[label] for label in labels},
+        conditional={label: shares[label] / whole if whole > 0 else None for label in topical},
+    )
+
+
+def sided_share(composition: Composition) -> float | None:
+    """Share of endorsing among the completions that take a side: F/(T+F) of METHODS §2.1."""
+    taken = sum(composition.shares.get(label, 0.0) for label in STANCES)
+    return composition.shares.get(STANCES[0], 0.0) / taken if taken > 0 else None
+
+
+def count_scores(table: Table, arm: Arm, decodings: Collection[str]) -> dict[str, int]:
+    """Scored and unscored completions (or likelihoods) of one arm under `decodings`."""
+    values = [
+        value
+        for decoding in decodings
+        for readings in table.of(arm, decoding).values()
+        for value, _ in readings.values()
+    ]
+    unscored = sum(value is None for value in values)
+    return {"scores": len(values), "scored": len(values) - unscored, "unscored": unscored}

@@ -1,0 +1,142 @@
+"""The verdict: which kind of sentence a contrast has earned.
+
+Logic of METHODS §2.8: does the adjusted test reject and the 95 % interval exclude 0 (a change), and does the TOST lie
+inside the margin? Both: small. Change alone: changed. Margin alone: equivalent. Neither: inconclusive. Without any
+interval: described. Nothing exploratory enters here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from biasaudit.results import Contrast, Equivalence, Target, TargetEstimate, Verdict, VerdictKind
+from biasaudit.stats.contrast import deciding
+from biasaudit.stats.heterogeneity import LARGE_I_SQUARED, signs_split
+from biasaudit.stats.multiplicity import adjust_present, holm
+
+ALPHA = 0.05
+
+CAVEATS: dict[str, str] = {
+    "no-placebo": "The reference is the base: the difference holds language and domain adaptation too.",
+    "placebo-not-comparable": "A placebo is present, but its card does not show the same base, tokens, steps and rate.",
+    "one-run-per-arm": "One trained model per condition: the claim is about this checkpoint, not about its corpus.",
+    "few-runs-per-arm": "Two trained models per condition: too few to claim anything about the corpus.",
+    "varies-by-prompt": "The effect differs between prompts: I² above one half, or split signs.",
+    "few-topics": "Fewer than ten topics: weak ground for a population claim; below five there is none.",
+    "no-variation": "All topics moved alike (or not at all), so no population interval exists.",
+    "identical-arms": "Both arms gave the same outcomes everywhere.",
+    "uncorrected-scorer": "The labels are a scorer's, not corrected by human labels.",
+    "composition-shift": "The share of off-topic or empty text changed too: a rate can rise because that share falls.",
+    "unscored": "More than one completion in twenty could not be scored in one of the arms.",
+    "incomplete-run": "Fewer completions are stored than the battery asks for.",
+    "mixed-numerics": "The completions of one arm were computed under more than one numerics fingerprint.",
+    "different-tokenizers": "The arms' tokenizers differ: no coupling, and per-token quantities do not compare.",
+    "language-mismatch": "An arm's language is not the language of the prompts.",
+    "low-power": "The smallest detectable difference is larger than the margin.",
+}
+"""Every caveat word, with its meaning; the report translates the word, never this text."""
+
+
+def adjust_family(contrasts: Sequence[Contrast]) -> list[Contrast]:
+    """Holm over the confirmatory family: contrasts with role `primary`, each target and the TOST by itself.
+
+    An equivalence keeps its 90 % interval; its p-value becomes the adjusted one, and decides.
+    """
+    rows = [row for row, contrast in enumerate(contrasts) if contrast.role == "primary"]
+    family = [contrasts[row] for row in rows]
+    fixed = _adjust([contrast.fixed for contrast in family])
+    population = _adjust([contrast.population for contrast in family])
+    equivalences = _adjust_equivalence([contrast.equivalence for contrast in family])
+    found = list(contrasts)
+    for row, contrast, first, second, third in zip(rows, family, fixed, population, equivalences, strict=True):
+        found[row] = dataclasses.replace(contrast, fixed=first, population=second, equivalence=third)
+    return found
+
+
+def _adjust(estimates: Sequence[TargetEstimate]) -> list[TargetEstimate]:
+    """Fill `p_adjusted` and `family_size`."""
+    adjusted = adjust_present([estimate.p for estimate in estimates], holm)
+    size = sum(p is not None for p in adjusted)
+    return [
+        dataclasses.replace(estimate, p_adjusted=p, family_size=max(1, size))
+        for estimate, p in zip(estimates, adjusted, strict=True)
+    ]
+
+
+def _adjust_equivalence(tests: Sequence[Equivalence | None]) -> list[Equivalence | None]:
+    """Holm over the TOST p-values that exist."""
+    adjusted = adjust_present([None if test is None else test.p for test in tests], holm)
+    return [
+        None if test is None or p is None else dataclasses.replace(test, p=p, equivalent=p < ALPHA)
+        for test, p in zip(tests, adjusted, strict=True)
+    ]
+
+
+def kind_of(contrast: Contrast, wanted: Target) -> tuple[VerdictKind, Target]:
+    """The kind of verdict that `contrast` has earned, and the target that it speaks of."""
+    target = deciding(contrast.population, wanted)
+    estimate = contrast.fixed if target == "fixed" else contrast.population
+    if estimate.interval is None:
+        return "described", target
+    p = estimate.p if estimate.p_adjusted is None else estimate.p_adjusted
+    excludes = estimate.interval.low > 0 or estimate.interval.high < 0
+    changed = p is not None and p < ALPHA and excludes
+    inside = contrast.equivalence is not None and contrast.equivalence.equivalent
+    if changed:
+        return ("small" if inside else "changed"), target
+    return ("equivalent" if inside else "inconclusive"), target
+
+
+def verdict_of(contrast: Contrast, position: int, wanted: Target, caveats: Sequence[str] = ()) -> Verdict:
+    """The verdict on one contrast, its own caveats first, then those of the design.
+
+    Args:
+        contrast: after `adjust_family`.
+        position: where it stands in `Analysis.contrasts`.
+        wanted: the target that the battery asks for.
+        caveats: words that the design triggers; a word outside `CAVEATS` is an error of ours.
+    """
+    kind, target = kind_of(contrast, wanted)
+    spread = is_varied(contrast, kind)
+    found = [*_own_caveats(contrast, kind, wanted, spread), *caveats]
+    unknown = sorted(set(found) - set(CAVEATS))
+    if unknown:
+        raise ValueError(f"unknown caveats: {unknown}")
+    return Verdict(kind=kind, target=target, contrast=position, varies=spread, caveats=tuple(dict.fromkeys(found)))
+
+
+def is_varied(contrast: Contrast, kind: VerdictKind) -> bool:
+    """Whether the sentence must say "varies by prompt".
+
+    Split signs count only where a direction is claimed: without an effect, signs split by chance alone.
+    """
+    found = contrast.heterogeneity
+    if found is not None and found.i_squared > LARGE_I_SQUARED:
+        return True
+    differences = np.array([row.difference for row in contrast.prompts if row.difference is not None])
+    return kind in ("changed", "small", "described") and signs_split(differences, contrast.difference)
+
+
+def _own_caveats(contrast: Contrast, kind: VerdictKind, wanted: Target, spread: bool) -> list[str]:
+    """Words that the contrast's own numbers trigger."""
+    found = []
+    if spread:
+        found.append("varies-by-prompt")
+    if wanted == "population" and contrast.n_topics < 10:
+        found.append("few-topics")
+    if contrast.population.note == "no-variation-between-topics":
+        found.append("no-variation")
+    if all(row.difference in (0.0, None) for row in contrast.prompts):
+        found.append("identical-arms")
+    margin = None if contrast.equivalence is None else contrast.equivalence.margin
+    if kind == "inconclusive" and margin is not None and contrast.mde is not None and contrast.mde > margin:
+        found.append("low-power")
+    unscored = [
+        (contrast.unscored_tuned, contrast.n_tuned), (contrast.unscored_reference, contrast.n_reference),
+    ]  # fmt: skip
+    if any(missing > 0.05 * (missing + scored) for missing, scored in unscored):
+        found.append("unscored")
+    return found
