@@ -30,13 +30,15 @@ class Decoder:
             head = handle.read(_SAMPLE)
         self.bom, found = _look(head)
         self.encoding = _named(encoding) if encoding else found
+        self.wide = self.encoding.startswith("utf-16")
+        """Whether lengths in the file differ from lengths in `blocks`."""
         self.explained = "given by the user" if encoding else _why(self.bom, found)
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the file after its byte order mark as UTF-8 (or as it stands, when it is byte-based)."""
         with self._path.open("rb") as handle:
             handle.seek(self.bom)
-            if not self.encoding.startswith("utf-16"):
+            if not self.wide:
                 while block := handle.read(self._block):
                     yield block
                 return
@@ -46,7 +48,7 @@ class Decoder:
 
     def length(self, raw: bytes) -> int:
         """Bytes that `raw`, cut from `blocks`, takes in the file."""
-        if not self.encoding.startswith("utf-16"):
+        if not self.wide:
             return len(raw)
         return len(raw.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass"))
 

@@ -1,0 +1,171 @@
+r"""What kind of CSV a dump is: delimiter, header, line ends, quoting; each found with a reason, each overrulable.
+
+A dump of messages (`id,channel_id,date,message`, in any order) has a second handle besides quotes: a record starts
+with numbers and a date. Where quotes are missing, doubled or broken, that start tells records apart. Any other table
+has its quotes only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from biasaudit.corpus.reading import SourceOptions, checked_columns, field_of
+
+SAMPLE = 4 << 20
+"""Bytes that the dialect is judged by."""
+
+DEFAULT_COLUMNS = ("id", "channel_id", "date", "message")
+"""Columns of the study's dumps when there is no header."""
+
+QUOTINGS = ("quoted", "unquoted", "mixed", "double", "backslash", "wrapped")
+
+_DELIMITERS = (b",", b";", b"\t", b"|")
+_MIXED_SHARE = 0.05
+"""Share of cleanly quoted records among the telling ones above which quotes are believed."""
+_DATE = rb"(?:\d{4}-\d\d-\d\d|\d\d/\d\d/\d{4})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """How to read one dump."""
+
+    delimiter: bytes
+    columns: tuple[str, ...]
+    """Names of the columns, in the order of the file."""
+    fields: dict[str, int]
+    """Field -> number of its column; always holds `text`."""
+    header: bytes | None
+    """The header line without its end, or None when there is none."""
+    start: int
+    """Where the first record starts."""
+    newline: bytes
+    messages: bool
+    """True when every column is a known field, so that a record start can be recognised."""
+    quoting: str = "quoted"
+    notes: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Recogniser:
+    """The patterns of a message dump's records."""
+
+    lenient: re.Pattern[bytes]
+    """All columns before the text, at a position; one group each, quotes allowed."""
+    strict: re.Pattern[bytes]
+    """A line end, then the columns before the text as bare numbers and dates, or a repeated header."""
+    suffix: re.Pattern[bytes] | None
+    """All columns after the text up to the line's end, or None when the text stands last."""
+    partial: re.Pattern[bytes]
+    """The beginning of a record that the file's end cut off."""
+
+
+def recogniser(dialect: Dialect) -> Recogniser:
+    """Build the patterns for a dialect whose columns are all known fields."""
+    d = re.escape(dialect.delimiter)
+    text = dialect.fields["text"]
+    kinds = {number: name for name, number in dialect.fields.items()}
+    before = [kinds[n] for n in range(text)]
+    after = [kinds[n] for n in range(text + 1, len(dialect.columns))]
+    bare = {"id": rb"\d{0,40}", "channel_id": rb"-?\d{0,40}", "date": _DATE + rb"[^%s\r\n\"]{0,40}" % d}
+    loose = {
+        "id": rb"[^%s\r\n\"]{0,64}" % d, "channel_id": rb"[^%s\r\n\"]{0,64}" % d,
+        "date": (_DATE + rb"[^%s\r\n\"]{0,40}" % d),
+    }  # fmt: skip
+    lenient = b"".join(rb'(?:"(%s)"|(%s))%s' % (loose[k], loose[k], d) for k in before)
+    strict = b"".join(rb'"?%s"?%s' % (bare[k], d) for k in before)
+    header = rb"|(?=%s(?:\r?\n|\r|\Z))" % re.escape(dialect.header) if dialect.header else b""
+    line = re.escape(dialect.newline[-1:])
+    tail = b"".join(rb'%s(?:"(%s)"|(%s))' % (d, loose[k], loose[k]) for k in after)
+    return Recogniser(
+        lenient=re.compile(lenient),
+        strict=re.compile(rb"%s(?:(?=%s)%s)" % (line, strict, header)),
+        suffix=re.compile(tail + rb"(\r\n|\n|\r|\Z)") if after else None,
+        partial=re.compile(rb"\d{1,40}%s(?:-?\d{0,40}(?:%s[\d:T .+Z/-]{0,40})?)?\Z" % (d, d)),
+    )
+
+
+def columns_of(line: bytes, delimiter: bytes) -> list[str]:
+    """Names in a header line."""
+    names = line.decode("utf-8", "replace").split(delimiter.decode())
+    return [name.strip().strip('"').strip() for name in names]
+
+
+def fields_of(columns: Sequence[str], options: SourceOptions) -> dict[str, int]:
+    """Field -> column number: by the user's map, and by their names for the rest."""
+    found: dict[str, int] = {}
+    for number, column in enumerate(columns):
+        name = field_of(column)
+        if name is not None:
+            found.setdefault(name, number)
+    for column, name in checked_columns(options.columns).items():
+        if column in columns:
+            found[name] = columns.index(column)
+    return found
+
+
+def looks_like_record(line: bytes, delimiter: bytes) -> bool:
+    """Whether a line starts as the study's records do: number, number, date."""
+    d = re.escape(delimiter)
+    return re.match(rb'"{0,3}\d+"?%s"?-?\d+"?%s"?%s' % (d, d, _DATE), line) is not None
+
+
+def looks_like_wrapped(sample: bytes, start: int, delimiter: bytes) -> bool:
+    """Whether the first record is one quoted cell: a quote, then number, number and date with no quote between."""
+    d = re.escape(delimiter)
+    pattern = rb'"\d+%s-?\d+%s%s[^"\r\n]*%s""' % (d, d, _DATE, d)
+    line_after = re.compile(rb"(?:\r\n|\n|\r)").search(sample, start)
+    places = [start] + ([line_after.end()] if line_after else [])
+    return any(re.compile(pattern).match(sample, place) for place in places)
+
+
+def first_lines(sample: bytes, start: int) -> tuple[int, bytes | None, bytes]:
+    """Skip blank lines and a `sep=` line; gives the position, the delimiter it named, and the next line."""
+    delimiter: bytes | None = None
+    while start < len(sample):
+        found = re.compile(rb"[^\r\n]*").match(sample, start)
+        line = found.group() if found else b""
+        end = start + len(line)
+        end += 2 if sample[end : end + 2] == b"\r\n" else 1
+        named = re.fullmatch(rb'"?sep=(.)"?', line.strip(), re.IGNORECASE)
+        if named:
+            delimiter = named.group(1)
+        elif line.strip():
+            return start, delimiter, line
+        start = min(end, len(sample))
+    return start, delimiter, b""
+
+
+def guess_delimiter(line: bytes) -> bytes:
+    """The delimiter that splits a first line into most columns; a comma when none does."""
+    return max(_DELIMITERS, key=lambda d: (line.count(d), -_DELIMITERS.index(d)))
+
+
+def newline_of(sample: bytes, start: int) -> bytes:
+    """The line end that the first line has."""
+    found = re.compile(rb"\r\n|\n|\r").search(sample, start)
+    if found is None:
+        return b"\n"
+    # A file with a single lone CR in its first message still has LF as its line end.
+    if found.group() == b"\r" and sample.count(b"\n", start) > 0:
+        return b"\n"
+    return found.group()
+
+
+def verdict(quoted: int, bare: int, backslash: int, double: int) -> str:
+    """The quoting that the sample's telling records agree on.
+
+    Args:
+        quoted: records whose text is quoted and closes cleanly.
+        bare: records that no writer of quotes could have written.
+        backslash: records that close cleanly only when a backslash escapes quotes.
+        double: records whose text, once unquoted, is quoted again with doubled quotes inside.
+    """
+    if backslash and backslash >= bare:
+        return "backslash"
+    if double >= 2 and double == quoted and not bare:
+        return "double"
+    if not bare:
+        return "quoted"
+    return "mixed" if quoted / (quoted + bare) >= _MIXED_SHARE else "unquoted"

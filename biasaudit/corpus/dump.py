@@ -1,0 +1,346 @@
+"""Records of a message dump in any state of its quotes, as spans of the mapped file.
+
+At a record's start the columns before the text are matched; then the text is read as quoted when its quote closes
+cleanly (the line ends there and another record, or the file's end, follows), and otherwise up to the next line that
+starts as a record does. What starts as nothing known is set aside up to the next record.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from biasaudit.corpus.dialect import Dialect, Recogniser, recogniser, verdict
+from biasaudit.corpus.reading import FIELD_LIMIT, ROW_LIMIT
+
+QUOTED = re.compile(rb'"[^"]*+(?:""[^"]*+)*+"')
+_QUOTED_BACKSLASH = re.compile(rb'"(?:[^"\\]|\\.|"")*+"', re.DOTALL)
+_LINE_END = re.compile(rb"\r\n|\n|\r|\Z")
+_BLANK_LINES = re.compile(rb"(?:[ \t]{0,64}(?:\r\n|\n|\r))+")
+_BOM = b"\xef\xbb\xbf"
+_GAP_STARTS = (b" ", b"\t", b"\n", b"\r", b"\xef")
+_BACKSLASHED = re.compile(rb'\\(["\\])|""')
+
+Bytes = bytes | mmap.mmap
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """One span: a record when `values` is there, else a gap or a reject with its `reason`."""
+
+    start: int
+    end: int
+    values: tuple[bytes | None, ...] | None = None
+    """(text, id, channel_id, date), as bytes of the file without quotes."""
+    reason: str = ""
+    gap: bool = False
+    flags: tuple[str, ...] = ()
+    bare: bool = False
+    """The text was read without quotes, so a line inside it could pass for a record."""
+
+
+class DumpReader:
+    """Reads one dump under one dialect."""
+
+    def __init__(self, view: Bytes, dialect: Dialect, *, size: int | None = None) -> None:
+        """Read `view` up to `size` (its end when None)."""
+        self._view = view
+        self._size = len(view) if size is None else size
+        self._dialect = dialect
+        self._patterns: Recogniser = recogniser(dialect)
+        text = dialect.fields["text"]
+        self._before = {name: n for name, n in dialect.fields.items() if n < text}
+        self._after = {name: n - text - 1 for name, n in dialect.fields.items() if n > text}
+        d = re.escape(dialect.delimiter)
+        cell = rb'("[^"]*+(?:""[^"]*+)*+"|[^%s"\r\n]*+)' % d
+        self._row = re.compile(d.join([cell] * len(dialect.columns)) + rb"(?:\r\n|\n|\r|\Z)")
+        header = dialect.header
+        self._first_of_header = header[:1] if header else b""
+        self._header = re.compile(re.escape(header) + rb"(?:\r\n|\n|\r|\Z)") if header else None
+
+    def spans(self) -> Iterator[Raw]:
+        """Yield spans that tile the view from the dialect's start."""
+        position = self._dialect.start
+        while position < self._size:
+            span = self._gap(position) or self._record(position) or self._unknown(position)
+            yield span
+            position = span.end
+
+    def _gap(self, position: int) -> Raw | None:
+        view = self._view
+        if self._first_of_header != view[position : position + 1] not in _GAP_STARTS:
+            return None
+        blank = _BLANK_LINES.match(view, position, self._size)
+        if blank:
+            return Raw(position, blank.end(), reason="blank lines", gap=True)
+        if self._header is not None:
+            header = self._header.match(view, position, self._size)
+            if header:
+                return Raw(position, header.end(), reason="repeated header", gap=True)
+        if view[position : position + 3] == _BOM:
+            return Raw(position, position + 3, reason="byte order mark", gap=True)
+        return None
+
+    def _record(self, position: int) -> Raw | None:
+        quoting = self._dialect.quoting
+        if quoting == "wrapped":
+            return self._wrapped(position)
+        found = self._patterns.lenient.match(self._view, position, self._size)
+        if found is None:
+            return self._row_at(position) if quoting == "quoted" else None
+        start = found.end()
+        span = None
+        if quoting != "unquoted":
+            span = self._quoted(position, start, found)
+        return span or self._bare(position, start, found)
+
+    # ------------------------------------------------------------------ with quotes
+
+    def _quoted(self, position: int, start: int, found: re.Match[bytes]) -> Raw | None:
+        view = self._view
+        if view[start : start + 1] != b'"':
+            return None
+        pattern = _QUOTED_BACKSLASH if self._dialect.quoting == "backslash" else QUOTED
+        closed = pattern.match(view, start, min(self._size, position + ROW_LIMIT))
+        if closed is None:
+            return None
+        after = (self._patterns.suffix or _LINE_END).match(view, closed.end(), self._size)
+        if after is None or not self._may_start(after.end()):
+            return None
+        text = self._unquoted_text(closed.group())
+        return self._made(position, after.end(), text, found, self._after_values(after))
+
+    def _unquoted_text(self, raw: bytes) -> bytes:
+        quoting = self._dialect.quoting
+        if quoting == "backslash":
+            return _BACKSLASHED.sub(lambda m: m.group(1) or b'"', raw[1:-1])
+        text = raw[1:-1].replace(b'""', b'"')
+        if quoting == "double" and QUOTED.fullmatch(text):
+            text = text[1:-1].replace(b'""', b'"')
+        return text
+
+    def _may_start(self, position: int) -> bool:
+        """Whether a record, a blank line, a header or the end stands at `position`."""
+        if position >= self._size or self._view[position : position + 1] in (b"\n", b"\r"):
+            return True
+        if self._patterns.lenient.match(self._view, position, self._size) or self._gap(position):
+            return True
+        if self._patterns.partial.match(self._view, position, self._size):
+            return True
+        return self._dialect.quoting == "quoted" and self._row_at(position) is not None
+
+    def _row_at(self, position: int) -> Raw | None:
+        """A row that is well formed in every column, whatever stands in them."""
+        found = self._row.match(self._view, position, min(self._size, position + ROW_LIMIT))
+        if found is None:
+            return None
+        cells = [_plain(cell) for cell in found.groups()]
+        values: dict[str, bytes | None] = {name: cells[number] for name, number in self._dialect.fields.items()}
+        return self._sized(position, found.end(), values, flags=("unusual-columns",))
+
+    def _wrapped(self, position: int) -> Raw | None:
+        closed = QUOTED.match(self._view, position, min(self._size, position + ROW_LIMIT))
+        if closed is None:
+            return None
+        end = _LINE_END.match(self._view, closed.end(), self._size)
+        inner = closed.group()[1:-1].replace(b'""', b'"')
+        found = self._patterns.lenient.match(inner)
+        if end is None or found is None:
+            return None
+        text = inner[found.end() :]
+        if QUOTED.fullmatch(text):
+            text = text[1:-1].replace(b'""', b'"')
+        return self._made(position, end.end(), text, found, {})
+
+    # ------------------------------------------------------------------ without quotes
+
+    def _bare(self, position: int, start: int, found: re.Match[bytes]) -> Raw:
+        view = self._view
+        if not self._before:
+            return self._bare_by_suffix(position, start, found)
+        limit = min(self._size, position + ROW_LIMIT)
+        if self._dialect.quoting == "quoted" and view[start : start + 1] != b'"':
+            line = _LINE_END.search(view, start, limit)
+            if line is not None and line.end() <= limit and self._may_start(line.end()):
+                return self._finished(position, start, line.end(), found)
+        following = self._patterns.strict.search(view, start, limit)
+        if following is not None:
+            return self._finished(position, start, following.start() + 1, found)
+        if limit < self._size:
+            return self._too_long(position)
+        end = self._size
+        if view[end - 1 : end] != self._dialect.newline[-1:]:
+            last = view.rfind(self._dialect.newline[-1:], start, end) + 1
+            if last > start and self._patterns.partial.match(view, last, end):
+                end = last
+        return self._finished(position, start, end, found)
+
+    def _finished(self, position: int, start: int, end: int, found: re.Match[bytes]) -> Raw:
+        text = self._view[start:end]
+        newline = self._dialect.newline
+        for ending in (newline, newline[-1:], b"\n"):
+            if text.endswith(ending):
+                text = text[: -len(ending)]
+                break
+        flags: tuple[str, ...] = ()
+        if self._dialect.quoting != "unquoted" and text.startswith(b'"'):
+            flags = ("unclosed-quote",)
+            if end == self._size and self._dialect.quoting != "mixed" and b'"' not in text[1:].replace(b'""', b""):
+                text, flags = text[1:].replace(b'""', b'"'), ("truncated-record",)
+        after: dict[str, bytes | None] = {}
+        if self._after:
+            cells = text.rsplit(self._dialect.delimiter, len(self._dialect.columns) - self._dialect.fields["text"] - 1)
+            suffix = self._dialect.delimiter.join([b"", *cells[1:]])
+            matched = self._patterns.suffix.fullmatch(suffix) if self._patterns.suffix else None
+            if matched is None:
+                return Raw(position, end, reason="columns after the message are missing")
+            text, after = cells[0], self._after_values(matched)
+        return self._made(position, end, text, found, after, flags=flags, bare=True)
+
+    def _bare_by_suffix(self, position: int, start: int, found: re.Match[bytes]) -> Raw:
+        limit = min(self._size, position + ROW_LIMIT)
+        pattern = self._patterns.suffix
+        after = pattern.search(self._view, start, limit) if pattern else None
+        if after is None or after.end() > limit:
+            if limit < self._size:
+                return self._too_long(position)
+            return Raw(position, self._size, reason="columns after the message are missing")
+        text = self._view[start : after.start()]
+        return self._made(position, after.end(), text, found, self._after_values(after), bare=True)
+
+    # ------------------------------------------------------------------ what does not fit
+
+    def _unknown(self, position: int) -> Raw:
+        return Raw(position, self._next_start(position), reason="not a record")
+
+    def _too_long(self, position: int) -> Raw:
+        return Raw(position, self._next_start(position + ROW_LIMIT), reason=f"row over {ROW_LIMIT} bytes")
+
+    def _next_start(self, position: int) -> int:
+        if not self._before:
+            line = _LINE_END.search(self._view, position, self._size)
+            return max(position + 1, line.end()) if line else self._size
+        following = self._patterns.strict.search(self._view, position, self._size)
+        return following.start() + 1 if following else self._size
+
+    # ------------------------------------------------------------------ putting records together
+
+    def _made(
+        self, position: int, end: int, text: bytes, found: re.Match[bytes], after: dict[str, bytes | None],
+        *, flags: tuple[str, ...] = (), bare: bool = False,
+    ) -> Raw:  # fmt: skip
+        groups = found.groups()
+        values: dict[str, bytes | None] = {"text": text}
+        for name, number in self._before.items():
+            quoted, plain = groups[2 * number], groups[2 * number + 1]
+            values[name] = quoted if quoted is not None else plain
+        return self._sized(position, end, values | after, flags=flags, bare=bare)
+
+    def _sized(
+        self, position: int, end: int, values: dict[str, bytes | None], *, flags: tuple[str, ...], bare: bool = False
+    ) -> Raw:
+        if any(value is not None and len(value) > FIELD_LIMIT for value in values.values()):
+            return Raw(position, end, reason=f"field over {FIELD_LIMIT} bytes")
+        row = (values.get("text"), values.get("id"), values.get("channel_id"), values.get("date"))
+        return Raw(position, end, values=row, flags=flags, bare=bare)
+
+    def _after_values(self, found: re.Match[bytes]) -> dict[str, bytes | None]:
+        groups = found.groups() if self._after else ()
+        values: dict[str, bytes | None] = {}
+        for name, number in self._after.items():
+            quoted, plain = groups[2 * number], groups[2 * number + 1]
+            values[name] = quoted if quoted is not None else plain
+        return values
+
+
+def judge(sample: bytes, dialect: Dialect) -> tuple[str, dict[str, int]]:
+    """Decide the quoting of a dump by the records of a sample that tell; also gives the counts."""
+    counts = {"quoted": 0, "bare": 0, "backslash": 0, "double": 0}
+    d = dialect.delimiter
+    for raw in DumpReader(sample, dialect).spans():
+        if raw.values is None or raw.values[0] is None:
+            continue
+        text = raw.values[0]
+        if not raw.bare:
+            counts["quoted"] += 1
+            counts["double"] += bool(QUOTED.fullmatch(text) and b'""' in text[1:-1]) or text == b'""'
+        elif d in text or b'"' in text or b"\n" in text:
+            counts["bare"] += 1
+            counts["backslash"] += bool(_QUOTED_BACKSLASH.fullmatch(text) and b'\\"' in text)
+    return verdict(counts["quoted"], counts["bare"], counts["backslash"], counts["double"]), counts
+
+
+def _plain(cell: bytes) -> bytes:
+    return cell[1:-1].replace(b'""', b'"') if cell[:1] == b'"' else cell
+
+
+def flag_forged(spans: Iterator[Raw], *, ids: int, dates: int) -> Iterator[Raw]:
+    """Flag records that a line inside an unquoted message could have forged: they break the order of the dump.
+
+    Args:
+        spans: the spans of a dump, in order.
+        ids: +1 or -1 when ids rise or fall through the dump, 0 when neither.
+        dates: the same of dates.
+    """
+    import dataclasses
+
+    window: list[Raw] = []
+    held: list[Raw] = []
+    for raw in spans:
+        held.append(raw)
+        if raw.values is None:
+            continue
+        window.append(raw)
+        if len(window) < 3:
+            continue
+        before, middle, after = window[-3:]
+        if before.bare and _breaks_order(before, middle, after, ids, dates):
+            number = next(n for n, item in enumerate(held) if item is middle)
+            held[number] = dataclasses.replace(middle, flags=(*middle.flags, "forged-record-start"))
+            window = [before, after]
+        else:
+            window = [middle, after]
+        while held and held[0] is not window[-1]:
+            yield held.pop(0)
+    yield from held
+
+
+def _breaks_order(before: Raw, middle: Raw, after: Raw, ids: int, dates: int) -> bool:
+    """The neighbours agree with one another, and the record between them with neither."""
+    channel = [raw.values[2] for raw in (before, middle, after) if raw.values]
+    if channel[0] == channel[2] != channel[1]:
+        return True
+    if channel[0] != channel[2]:
+        return False
+    for column, direction in ((1, ids), (3, dates)):
+        if not direction:
+            continue
+        keys = [_key(raw.values[column], column) for raw in (before, middle, after) if raw.values]
+        if direction < 0:
+            keys.reverse()
+        if keys[0] <= keys[2] and not keys[0] <= keys[1] <= keys[2]:
+            return True
+    return False
+
+
+def _key(value: bytes | None, column: int) -> tuple[int, bytes]:
+    """Numbers by their size without reading them as numbers, dates as they are written."""
+    value = value or b""
+    return (len(value.lstrip(b"0")), value.lstrip(b"0")) if column == 1 else (0, value)
+
+
+def directions(records: Sequence[Raw]) -> tuple[int, int]:
+    """(+1, -1 or 0) of ids and of dates inside channels, when nine of ten neighbours agree."""
+    found = []
+    for column in (1, 3):
+        up = down = 0
+        for one, two in pairwise(records):
+            if one.values and two.values and one.values[2] == two.values[2]:
+                a, b = _key(one.values[column], column), _key(two.values[column], column)
+                up, down = up + (a < b), down + (a > b)
+        total = up + down
+        found.append(0 if total < 3 else 1 if up >= 0.9 * total else -1 if down >= 0.9 * total else 0)
+    return found[0], found[1]

@@ -1,0 +1,51 @@
+"""A dump as one byte string that is never in memory whole: the file, mapped.
+
+Reading through a map makes results independent of block sizes by construction. Pages that were read are handed back,
+so that resident memory stays bounded on files of any size. UTF-16 is first turned into an unnamed UTF-8 file.
+"""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from biasaudit.corpus.encoding import Decoder
+
+_HAND_BACK = 64 << 20
+
+
+@contextmanager
+def mapped(path: Path, decoder: Decoder) -> Iterator[tuple[mmap.mmap, int]]:
+    """Map `path` as UTF-8 bytes; gives the map and the position where the content starts.
+
+    The file must not be empty after its byte order mark.
+    """
+    if not decoder.encoding.startswith("utf-16"):
+        with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as view:
+            yield view, decoder.bom
+        return
+    with tempfile.TemporaryFile() as copy:
+        for block in decoder.blocks():
+            copy.write(block)
+        copy.flush()
+        with mmap.mmap(copy.fileno(), 0, access=mmap.ACCESS_READ) as view:
+            yield view, 0
+
+
+class PageReturner:
+    """Hands pages before a position back to the system, a stretch at a time."""
+
+    def __init__(self, view: mmap.mmap) -> None:
+        """Watch `view`."""
+        self._view = view
+        self._done = 0
+
+    def passed(self, position: int) -> None:
+        """Everything before `position` will not be read again."""
+        if position - self._done >= _HAND_BACK and hasattr(mmap, "MADV_DONTNEED"):
+            stop = position - position % mmap.PAGESIZE
+            self._view.madvise(mmap.MADV_DONTNEED, self._done, stop - self._done)
+            self._done = stop
