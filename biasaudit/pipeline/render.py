@@ -1,0 +1,206 @@
+"""From an analysis and its completions to one HTML page: choose what the reader shows, mask it, render.
+
+Texts are masked here, on their way out of the run (RELIABILITY §2.14); a report never holds an unmasked completion.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from biasaudit.records import Arm, Battery, Completion, Decoding, Prompt, Score
+from biasaudit.results import Analysis
+
+if TYPE_CHECKING:
+    from biasaudit.report.view import ReaderRow, ReportView
+
+MAX_ROWS = 10_000
+"""Completions embedded in a page; of more, a stratified random sample is shown and labelled as one."""
+
+ArmKey = tuple[str, str]
+Slot = tuple[str, str, int]
+Span = tuple[int, int]
+
+
+def build_view(
+    battery: Battery,
+    language: str,
+    arms: Sequence[Arm],
+    analysis: Analysis,
+    completions: Iterable[Completion],
+    scores: Mapping[str, Iterable[Score]],
+    manifest: Mapping[str, Any],
+    *,
+    decodings: Sequence[Decoding] | None = None,
+    run_id: str = "",
+    badges: Mapping[str, Any] | None = None,
+    max_rows: int = MAX_ROWS,
+) -> ReportView:
+    """Gather what a report shows; every text in it is masked.
+
+    Args:
+        battery: what was asked.
+        language: the audited language; prompts of others are left out.
+        arms: in the order of the run.
+        analysis: what `analyse` found.
+        completions: stored completions, in any order; those of unknown arms are left out.
+        scores: measure -> scores; those of likelihoods have no place in the reader.
+        manifest: the run's manifest, shown as it stands.
+        decodings: those of the run; the battery's when None.
+        run_id: name of the run folder.
+        badges: conditions that only the run knows.
+        max_rows: completions embedded at most.
+
+    Returns:
+        The view, the same for the same input in any order.
+    """
+    from biasaudit.report.view import ReportView
+
+    names = {(a.fingerprint, a.salt): a.name for a in arms}
+    known = [c for c in completions if (c.arm_fingerprint, c.salt) in names]
+    order = {a.name: i for i, a in enumerate(arms)}
+    chosen = choose_slots(known, battery.seed, max_rows)
+    place = {slot: i for i, slot in enumerate(chosen)}
+    kept = [c for c in known if _slot(c) in place]
+    kept.sort(key=lambda c: (place[_slot(c)], order[names[c.arm_fingerprint, c.salt]]))
+    judged = _scores_by_completion(scores, {(c.arm_fingerprint, c.salt, _slot(c)) for c in kept})
+    return ReportView(
+        battery=battery,
+        language=language,
+        arms=tuple(arms),
+        prompts=_prompts(battery, language),
+        decodings=tuple(battery.decodings if decodings is None else decodings),
+        analysis=analysis,
+        reader=tuple(_row(c, names[c.arm_fingerprint, c.salt], judged) for c in kept),
+        reader_total=len(known),
+        manifest=manifest,
+        run_id=run_id,
+        badges=badges or {},
+    )
+
+
+def render_report(view: ReportView, locale: str) -> str:
+    """The report as one offline HTML document.
+
+    Args:
+        view: from `build_view`.
+        locale: `pt` or `en`.
+
+    Raises:
+        UnknownNameError: there is no such locale.
+    """
+    from biasaudit.report.page import render_page
+
+    return render_page(view, locale)
+
+
+def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, locale: str) -> str:
+    """The verdict in words, as the report says it, for the command line."""
+    from biasaudit.report.verdict import verdict_sentence as sentence
+
+    return sentence(analysis, arms, battery, locale)
+
+
+def choose_slots(completions: Sequence[Completion], seed: int, max_rows: int) -> list[Slot]:
+    """Slots (prompt, decoding, index) in display order: random, visiting every prompt and decoding in turn.
+
+    Args:
+        completions: of every arm, in any order.
+        seed: of the shuffle; the order of `completions` has no influence.
+        max_rows: completions shown at most; whole slots are left out beyond it.
+    """
+    sizes: dict[Slot, int] = {}
+    for completion in completions:
+        slot = _slot(completion)
+        sizes[slot] = sizes.get(slot, 0) + 1
+    strata: dict[tuple[str, str], list[Slot]] = {}
+    for slot in sorted(sizes):
+        strata.setdefault(slot[:2], []).append(slot)
+    rng = random.Random(seed)
+    groups = [strata[key] for key in sorted(strata)]
+    for group in groups:
+        rng.shuffle(group)
+    rounds = [[g[i] for g in groups if i < len(g)] for i in range(max((len(g) for g in groups), default=0))]
+    chosen: list[Slot] = []
+    rows = 0
+    for turn in rounds:
+        rng.shuffle(turn)
+        for slot in turn:
+            rows += sizes[slot]
+            if rows > max_rows:
+                return chosen
+            chosen.append(slot)
+    return chosen
+
+
+def move_spans(spans: Iterable[Span], moves: Sequence[tuple[int, int, int, int]]) -> tuple[Span, ...]:
+    """Character ranges of a text as ranges of the masked text.
+
+    Args:
+        spans: half-open ranges of the original.
+        moves: (start, end, masked start, masked end) of every replaced stretch, in order.
+
+    Returns:
+        The ranges in the masked text; one that meets a replaced stretch grows to cover its placeholder.
+    """
+    return tuple((_move(low, moves, end=False), _move(high, moves, end=True)) for low, high in spans)
+
+
+def _move(at: int, moves: Sequence[tuple[int, int, int, int]], *, end: bool) -> int:
+    shift = 0
+    for start, stop, masked_start, masked_stop in moves:
+        inside = start < at <= stop if end else start <= at < stop
+        if inside:
+            return masked_stop if end else masked_start
+        if stop <= at:
+            shift = masked_stop - stop
+    return at + shift
+
+
+def _slot(completion: Completion) -> Slot:
+    return (completion.prompt_id, completion.decoding_id, completion.index)
+
+
+def _prompts(battery: Battery, language: str) -> tuple[Prompt, ...]:
+    """Open prompts, then stems, of one language; each once."""
+    asked = [*battery.prompts, *(pair.stem for pair in battery.pairs), *battery.neutral_stems.values()]
+    unique = {p.prompt_id: p for p in reversed(asked) if p.language == language}
+    return tuple(reversed(unique.values()))
+
+
+def _scores_by_completion(
+    scores: Mapping[str, Iterable[Score]], wanted: set[tuple[str, str, Slot]]
+) -> dict[tuple[str, str, Slot], list[Score]]:
+    found: dict[tuple[str, str, Slot], list[Score]] = {}
+    for own in scores.values():
+        for score in own:
+            if score.index is None:
+                continue
+            key = (score.arm_fingerprint, score.salt, (score.prompt_id, score.decoding_id, score.index))
+            if key in wanted:
+                found.setdefault(key, []).append(score)
+    return found
+
+
+def _row(completion: Completion, arm: str, judged: Mapping[tuple[str, str, Slot], list[Score]]) -> ReaderRow:
+    from biasaudit.corpus.privacy import mask
+    from biasaudit.report.view import ReaderRow
+
+    own = judged.get((completion.arm_fingerprint, completion.salt, _slot(completion)), [])
+    masked = mask(completion.text)
+    spans: tuple[Span, ...] = tuple(span for score in own for span in score.spans)
+    if masked.text != completion.text:
+        # Without a map we would highlight the wrong words: show none.
+        spans = move_spans(spans, masked.spans) if masked.spans else ()
+    return ReaderRow(
+        arm=arm,
+        prompt_id=completion.prompt_id,
+        decoding_id=completion.decoding_id,
+        index=completion.index,
+        text=masked.text,
+        finish_reason=completion.finish_reason,
+        labels={score.measure: score.label for score in own if score.label is not None},
+        values={score.measure: score.value for score in own},
+        spans=spans,
+    )

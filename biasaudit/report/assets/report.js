@@ -1,0 +1,81 @@
+"use strict";
+// The reader's search and filters. The page holds every completion already; this only hides and shows articles.
+(function () {
+  const form = document.querySelector("form.filters");
+  if (!form) return;
+  const words = JSON.parse(document.getElementById("words").textContent);
+  const holder = document.getElementById("pairs");
+  const rest = document.getElementById("rest");
+  const more = document.getElementById("f-more");
+  const none = document.getElementById("f-none");
+  const count = document.getElementById("f-count");
+  const field = document.getElementById("f-text");
+  const pairs = Array.from(holder.querySelectorAll("article.pair"));
+  const selects = Array.from(form.querySelectorAll("select"));
+  const PAGE = 24;
+  const format = new Intl.NumberFormat(document.documentElement.lang);
+  let folded = null;
+  let shown = new Set();
+  let matches = pairs;
+  let limit = 0;
+
+  function fold(text) {
+    return text.normalize("NFD").replace(/\p{Mn}/gu, "").toLowerCase();
+  }
+  function fill(key, values) {
+    return words[key].replace(/\{(\w+)\}/g, (whole, name) => (name in values ? format.format(values[name]) : whole));
+  }
+  function texts() {
+    // Built on the first search only: opening the page must not pay for it.
+    if (folded === null) {
+      folded = pairs.map((pair) =>
+        fold(Array.from(pair.querySelectorAll("h3 bdi, .said"), (said) => said.textContent).join("\n"))
+      );
+    }
+    return folded;
+  }
+  function fits(pair) {
+    return selects.every((select) => {
+      if (select.value === "") return true;
+      const have = pair.dataset[select.dataset.filter];
+      return select.dataset.filter === "l" ? have.split(" ").includes(select.value) : have === select.value;
+    });
+  }
+  function paint() {
+    const next = new Set(matches.slice(0, limit));
+    shown.forEach((pair) => { if (!next.has(pair)) pair.hidden = true; });
+    next.forEach((pair) => { pair.hidden = false; });
+    shown = next;
+    const left = matches.length - next.size;
+    more.hidden = left === 0;
+    more.textContent = left === 0 ? "" : fill("more", { n: Math.min(PAGE, left) });
+    none.hidden = matches.length !== 0;
+    count.textContent = matches.length === 1
+      ? words.one_shown : fill("shown", { shown: next.size, n: matches.length });
+  }
+  function filter() {
+    const wanted = fold(field.value.trim());
+    const found = wanted === "" ? null : texts();
+    matches = pairs.filter((pair, i) => (found === null || found[i].includes(wanted)) && fits(pair));
+    limit = PAGE;
+    paint();
+  }
+
+  let timer = 0;
+  field.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(filter, 120); });
+  selects.forEach((select) => select.addEventListener("change", filter));
+  form.addEventListener("submit", (event) => { event.preventDefault(); filter(); });
+  form.addEventListener("reset", () => { setTimeout(filter, 0); });
+  more.addEventListener("click", () => {
+    const first = matches[limit];
+    limit += PAGE;
+    paint();
+    if (first) { first.tabIndex = -1; first.focus({ preventScroll: true }); }
+  });
+
+  pairs.forEach((pair) => { pair.hidden = true; });
+  if (rest) rest.open = true;
+  holder.classList.add("live");
+  form.hidden = false;
+  filter();
+})();

@@ -1,0 +1,49 @@
+"""Badges: the conditions of a run that a reader must know before the number, in a few words each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from biasaudit.report.numbers import Numbers
+from biasaudit.report.text import plain
+from biasaudit.report.view import ReportView
+from biasaudit.report.words import Words
+
+_QUIET = frozenset({"locked", "scorer_corrected", "n_fixed_in_advance", "language_match", "placebo"})
+"""Yes/no conditions where "no" is a reason to be careful."""
+
+
+def badge_list(view: ReportView, words: Words, numbers: Numbers) -> list[tuple[str, str]]:
+    """(tone, words) of every badge, in a fixed order; tone is `good`, `warn` or `plain`.
+
+    Unknown badges of a plug-in are shown as `name: value`.
+    """
+    found: dict[str, Any] = {**view.analysis.badges, **view.badges}
+    lead = view.leading()
+    if lead is not None:
+        found.setdefault("coupled", lead.coupled)
+        if lead.rho is not None:
+            found.setdefault("rho", lead.rho)
+    badges = [_badge(name, found, words, numbers) for name in sorted(found) if name != "rho"]
+    return sorted((b for b in badges if b is not None), key=lambda b: ("warn", "plain", "good").index(b[0]))
+
+
+def _badge(name: str, found: Mapping[str, Any], words: Words, numbers: Numbers) -> tuple[str, str] | None:
+    value = found[name]
+    if value is None:
+        return None
+    if name == "coupled" and isinstance(value, bool):
+        rho = found.get("rho")
+        if value and isinstance(rho, float):
+            return ("plain", words("badge.coupled_yes", rho=numbers.decimal(rho, 2)))
+        return ("plain", words("badge.coupled_undefined" if value else "badge.coupled_no"))
+    if name == "runs_per_arm" and isinstance(value, int):
+        return ("warn" if value < 3 else "good", words.plural("badge.runs_per_arm", value, n=value))
+    if isinstance(value, bool) and words.has(f"badge.{name}_yes"):
+        if value:
+            return ("good" if name in _QUIET else "plain", words(f"badge.{name}_yes"))
+        return ("warn" if name in _QUIET else "plain", words(f"badge.{name}_no"))
+    if isinstance(value, bool) and words.has(f"badge.{name}"):
+        return ("warn", words(f"badge.{name}")) if value else None
+    return ("plain", plain(f"{name.replace('_', ' ')}: {value}"))

@@ -1,0 +1,55 @@
+"""Compositions in words: shares of labels in each arm, and among on-topic answers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from biasaudit.report.numbers import Numbers
+from biasaudit.report.view import ReportView
+from biasaudit.report.words import Words
+from biasaudit.results import Composition
+
+Group = tuple[str, str, tuple[Composition, ...]]
+"""(measure, decoding id, one composition an arm in the order of the arms)."""
+
+
+def groups(view: ReportView) -> list[Group]:
+    """Compositions that belong in one figure, the battery's own decoding first."""
+    order = {a.name: i for i, a in enumerate(view.arms)}
+    found: dict[tuple[str, str], list[Composition]] = {}
+    for composition in view.analysis.compositions:
+        found.setdefault((composition.measure, composition.decoding_id), []).append(composition)
+    place = {d.decoding_id: i for i, d in enumerate(view.decodings)}
+    keys = sorted(found, key=lambda k: (place.get(k[1], len(place)), k[0]))
+    return [(m, d, tuple(sorted(found[m, d], key=lambda c: order.get(c.arm, len(order))))) for m, d in keys]
+
+
+def labels(compositions: Sequence[Composition]) -> list[str]:
+    """Every label of a group, in the order of first appearance."""
+    return list(dict.fromkeys(label for c in compositions for label in c.shares))
+
+
+def conditional_sentences(view: ReportView, locale: str) -> list[str]:
+    """The mandatory paired sentence for the battery's own decoding: shares among on-topic answers alone."""
+    own = view.decodings[0].decoding_id if view.decodings else ""
+    return [
+        sentence
+        for _, decoding_id, compositions in groups(view)
+        if decoding_id == own and (sentence := conditional_sentence(compositions, locale))
+    ]
+
+
+def conditional_sentence(compositions: Sequence[Composition], locale: str) -> str:
+    """Shares among on-topic answers alone, label by label and arm by arm; empty when none are defined."""
+    words, numbers = Words(locale), Numbers(locale)
+    names = list(dict.fromkeys(label for c in compositions for label in c.conditional))
+    parts = []
+    for label in names:
+        shares = [
+            words("composition.conditional_share", share=numbers.percent(c.conditional.get(label)), arm=c.arm)
+            for c in compositions
+            if c.conditional.get(label) is not None
+        ]
+        if shares:
+            parts.append(words("composition.conditional_part", label=f"“{label}”", shares=", ".join(shares)))
+    return words("composition.conditional", parts="; ".join(parts)) if parts else ""

@@ -1,0 +1,47 @@
+"""All contrasts that were computed, with both targets and the family-wise adjusted p."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from biasaudit.report import html
+from biasaudit.report.numbers import Numbers
+from biasaudit.report.rows import decoding_words
+from biasaudit.report.scale import Scale
+from biasaudit.report.verdict import estimate
+from biasaudit.report.view import ReportView
+from biasaudit.report.words import Words
+
+TITLE = {"pt": "Todos os contrastes", "en": "All contrasts"}
+ORDER = 60
+_ROLES = ("primary", "secondary", "descriptive")
+
+
+def render(view: ReportView, locale: str) -> Markup:
+    """The table; empty without contrasts."""
+    if not view.analysis.contrasts:
+        return Markup()
+    words, numbers = Words(locale), Numbers(locale)
+    verdict = view.analysis.verdict
+    rows = []
+    for contrast in sorted(view.analysis.contrasts, key=lambda c: _ROLES.index(c.role)):
+        scale = Scale.of(contrast, words, numbers)
+        target = verdict.target if verdict else "population"
+        rows.append(
+            {
+                "name": f"{contrast.tuned} − {contrast.reference}",
+                "measure": contrast.measure
+                if contrast.outcome == "value"
+                else f"{contrast.measure}: {contrast.outcome}",
+                "decoding": decoding_words(view, contrast.decoding_id, words, numbers),
+                "role": words(f"contrast_role.{contrast.role}"),
+                "difference": scale.effect(contrast.difference, signed=True),
+                "population": scale.range(contrast.population.interval),
+                "population_p": numbers.p(contrast.population.p),
+                "fixed": scale.range(contrast.fixed.interval),
+                "fixed_p": numbers.p(contrast.fixed.p),
+                "holm": numbers.p(estimate(contrast, target).p_adjusted),
+                "n": f"{numbers.integer(contrast.n_topics)} / {numbers.integer(contrast.n_prompts)}",
+            }
+        )
+    return html.render("contrasts.html", locale, rows=rows)

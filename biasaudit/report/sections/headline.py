@@ -1,0 +1,112 @@
+"""The first screen: verdict, effect for both targets, N, detectable effect or margin, conditions, caveats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+
+from biasaudit.report import html
+from biasaudit.report.badges import badge_list
+from biasaudit.report.composed import conditional_sentences
+from biasaudit.report.numbers import Numbers
+from biasaudit.report.scale import Scale
+from biasaudit.report.verdict import estimate, verdict_sentence
+from biasaudit.report.view import ReportView
+from biasaudit.report.words import Words
+from biasaudit.results import Contrast
+
+TITLE = {"pt": "Veredito", "en": "Verdict"}
+ORDER = 10
+TOP_CAVEATS = 3
+
+
+def render(view: ReportView, locale: str) -> Markup:
+    """The headline; never empty."""
+    words, numbers = Words(locale), Numbers(locale)
+    verdict, contrast = view.analysis.verdict, view.leading()
+    return html.render(
+        "headline.html",
+        locale,
+        kind=verdict.kind if verdict else "none",
+        kind_words=words(f"kind.{verdict.kind if verdict else 'none'}"),
+        sentence=verdict_sentence(view.analysis, view.arms, view.battery, locale),
+        effect=_effect(view, contrast, words, numbers) if contrast else None,
+        counts=_counts(view, contrast, words, numbers),
+        conditional=conditional_sentences(view, locale),
+        badges=badge_list(view, words, numbers),
+        caveats=[words.fixed("caveat", c) for c in (verdict.caveats if verdict else ())[:TOP_CAVEATS]],
+    )
+
+
+def _effect(view: ReportView, contrast: Contrast, words: Words, numbers: Numbers) -> dict[str, Any]:
+    scale = Scale.of(contrast, words, numbers)
+    verdict = view.analysis.verdict
+    target = verdict.target if verdict else "population"
+    found, other_name = estimate(contrast, target), "fixed" if target == "population" else "population"
+    other = estimate(contrast, other_name)
+    lines = []
+    if found.interval:
+        lines.append(words("headline.ci", range=scale.range(found.interval)))
+    else:
+        lines.append(words.fixed("note", found.note) or words("verdict.stats_no_interval"))
+    lines.append(words("headline.for_target", target=words(f"target.{target}")))
+    tests = [numbers.p_phrase(found.p) if found.p is not None else words("headline.p_missing")]
+    if found.p_adjusted is not None and found.family_size > 1:
+        tests.append(words("headline.adjusted", p=numbers.p(found.p_adjusted), k=found.family_size))
+    elif found.p is not None:
+        tests.append(words("headline.alone"))
+    return {
+        "value": scale.bare(contrast.difference, signed=True),
+        "unit": scale.unit_words(),
+        "of": words("headline.effect_of", tuned=contrast.tuned, reference=contrast.reference),
+        "measure": contrast.measure if contrast.outcome == "value" else f"{contrast.measure}: {contrast.outcome}",
+        "arms": [(contrast.tuned, scale.level(contrast.mean_tuned), "tuned"),
+                 (contrast.reference, scale.level(contrast.mean_reference), "reference")],
+        "interval": " ".join(lines),
+        "tests": " · ".join(tests),
+        "other": _other(other_name, other.interval is not None, scale.range(other.interval), words)
+        + (f" ({numbers.p_phrase(other.p)})" if other.p is not None else "")
+        + (f" ({words.fixed('note', other.note)})" if other.interval is None and other.note else ""),
+        "plain": scale.in_plain_words(contrast.difference),
+        "design": _design(contrast, scale, words),
+    }  # fmt: skip
+
+
+def _other(target: str, known: bool, interval: str, words: Words) -> str:
+    name = words(f"target.{target}")
+    if known:
+        return words("headline.other_target", target=name, range=interval)
+    return words("headline.other_none", target=name)
+
+
+def _design(contrast: Contrast, scale: Scale, words: Words) -> list[str]:
+    """MDE, margin and prediction interval, in words."""
+    unit, lines = scale.unit_words(), []
+    if contrast.mde is not None:
+        lines.append(words("headline.mde", mde=scale.bare(contrast.mde), unit=unit))
+    if contrast.equivalence is not None:
+        lines.append(words("headline.margin", margin=scale.bare(contrast.equivalence.margin), unit=unit))
+    elif contrast.role == "primary":
+        lines.append(words("headline.no_margin"))
+    if contrast.heterogeneity is not None and contrast.heterogeneity.prediction is not None:
+        interval = scale.range(contrast.heterogeneity.prediction)
+        lines.append(words("headline.prediction", range=interval, unit=unit))
+    return lines
+
+
+def _counts(view: ReportView, contrast: Contrast | None, words: Words, numbers: Numbers) -> list[tuple[str, str]]:
+    rows = [(numbers.integer(len(view.arms)), words("headline.n_arms"))]
+    if contrast is not None:
+        rows += [
+            (numbers.integer(contrast.n_topics), words("headline.n_topics")),
+            (numbers.integer(contrast.n_prompts), words("headline.n_prompts")),
+            (numbers.integer(contrast.n_tuned), words("headline.n_tuned", arm=contrast.tuned)),
+            (numbers.integer(contrast.n_reference), words("headline.n_tuned", arm=contrast.reference)),
+            (numbers.integer(contrast.unscored_tuned + contrast.unscored_reference), words("headline.n_unscored")),
+        ]
+    rows.append((numbers.integer(len(view.decodings)), words("headline.n_decodings")))
+    labelled = view.analysis.counts.get("human_labelled", 0)
+    if isinstance(labelled, int):
+        rows.append((numbers.integer(labelled), words("headline.n_labelled")))
+    return rows

@@ -1,0 +1,72 @@
+"""Arms with their fingerprints and cards, decodings, and the run's manifest, numerics included."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from biasaudit.identity import plain as plain_json
+from biasaudit.report import html
+from biasaudit.report.numbers import Numbers
+from biasaudit.report.rows import describe
+from biasaudit.report.view import ReportView
+from biasaudit.report.words import Words
+
+TITLE = {"pt": "Braços e manifesto", "en": "Arms and manifest"}
+ORDER = 90
+MAX_VALUE = 600
+"""Characters of one value in the table; the whole manifest stands below it."""
+
+
+def render(view: ReportView, locale: str) -> Markup:
+    """Arms, decodings, the manifest's entries as a table, and the whole manifest as JSON text."""
+    words, numbers = Words(locale), Numbers(locale)
+    arms = [
+        {
+            "name": arm.name,
+            "role": words(f"role.{arm.role}"),
+            "spec": arm.spec,
+            "weights": arm.fingerprint,
+            "tokenizer": arm.tokenizer_fingerprint,
+            "language": arm.language,
+            "card": flatten(arm.card),
+        }
+        for arm in view.arms
+    ]
+    settings = numerics(view.manifest)
+    return html.render(
+        "manifest.html",
+        locale,
+        arms=arms,
+        decodings=[(describe(d, words, numbers, full=True), d.decoding_id) for d in view.decodings],
+        battery=[
+            (words("manifest.battery"), f"{view.battery.name} v{view.battery.version}"),
+            (words("manifest.battery_hash"), view.battery.battery_hash),
+            (words("manifest.seed"), str(view.battery.seed)),
+        ],
+        numerics=len(settings),
+        entries=flatten(view.manifest),
+        whole=json.dumps(plain_json(view.manifest), indent=2, sort_keys=True, ensure_ascii=False),
+    )
+
+
+def numerics(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The numerical settings of a manifest: id -> what was set; empty when it names none."""
+    found = manifest.get("numerics", {})
+    return found if isinstance(found, Mapping) else {}
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """(dotted key, value as text) of a nested mapping; lists stay one value, long values are cut."""
+    rows: list[tuple[str, str]] = []
+    for key, inner in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(inner, Mapping) and inner:
+            rows += flatten(inner, f"{name}.")
+            continue
+        text = inner if isinstance(inner, str) else json.dumps(plain_json(inner), ensure_ascii=False)
+        rows.append((name, text if len(text) <= MAX_VALUE else text[:MAX_VALUE] + "…"))
+    return rows

@@ -1,0 +1,110 @@
+"""Methods: question, estimand, the two targets in plain words, tests used, references."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from biasaudit.report import html
+from biasaudit.report.numbers import Numbers
+from biasaudit.report.scale import Scale
+from biasaudit.report.view import ReportView
+from biasaudit.report.words import Words
+from biasaudit.results import Contrast
+
+TITLE = {"pt": "Métodos", "en": "Methods"}
+ORDER = 80
+
+_REFERENCES = """\
+Ibragimov, R.; Müller, U. K. (2010). t-Statistic Based Correlation and Heterogeneity Robust Inference. Journal
+of Business & Economic Statistics 28(4), 453–468.
+
+Bonett, D. G.; Price, R. M. (2012). Adjusted Wald Confidence Interval for a Difference of Binomial Proportions
+Based on Paired Data. Journal of Educational and Behavioral Statistics 37(4), 479–488.
+
+Newcombe, R. G. (1998). Interval Estimation for the Difference between Independent Proportions: Comparison of
+Eleven Methods. Statistics in Medicine 17(8), 873–890.
+
+Holm, S. (1979). A Simple Sequentially Rejective Multiple Test Procedure. Scandinavian Journal of Statistics
+6(2), 65–70.
+
+Benjamini, Y.; Hochberg, Y. (1995). Controlling the False Discovery Rate. Journal of the Royal Statistical
+Society B 57(1), 289–300.
+
+Schuirmann, D. J. (1987). A Comparison of the Two One-Sided Tests Procedure and the Power Approach. Journal of
+Pharmacokinetics and Biopharmaceutics 15(6), 657–680.
+
+Higgins, J. P. T.; Thompson, S. G. (2002). Quantifying Heterogeneity in a Meta-Analysis. Statistics in Medicine
+21(11), 1539–1558.
+
+Benz, N. L. C. et al. (2025). Evaluation of Large Language Models via Coupled Token Generation.
+arXiv:2502.01754.
+
+Maddison, C. J.; Tarlow, D.; Minka, T. (2014). A* Sampling. Advances in Neural Information Processing Systems
+27.
+"""
+
+
+def render(view: ReportView, locale: str) -> Markup:
+    """The section; without contrasts only the standing parts."""
+    words, numbers = Words(locale), Numbers(locale)
+    contrast = view.leading()
+    return html.render(
+        "methods.html",
+        locale,
+        question=_question(contrast, words, numbers) if contrast else "",
+        estimand=words("methods.estimand_text", tuned=contrast.tuned, reference=contrast.reference) if contrast else "",
+        tests=_tests(contrast, words, numbers) if contrast else [],
+        references=[" ".join(entry.split()) for entry in _REFERENCES.split("\n\n")],
+    )
+
+
+def _question(contrast: Contrast, words: Words, numbers: Numbers) -> str:
+    share = contrast.outcome != "value"
+    return words(
+        "methods.question_text",
+        measure=contrast.measure,
+        scorer=contrast.scorer,
+        direction=contrast.direction,
+        outcome=words("methods.outcome_share", label=contrast.outcome) if share else words("methods.outcome_value"),
+        unit=Scale.of(contrast, words, numbers).unit_words() or contrast.unit,
+    )
+
+
+def _tests(contrast: Contrast, words: Words, numbers: Numbers) -> list[str]:
+    scale = Scale.of(contrast, words, numbers)
+    lines = []
+    for found in (contrast.population, contrast.fixed):
+        target = words(f"target.{found.target}")
+        if found.method:
+            lines.append(words("methods.test_line", target=target, method=found.method))
+        elif found.note:
+            lines.append(words("methods.test_missing", target=target, note=words.fixed("note", found.note)))
+    if contrast.decoding_id:
+        rho = numbers.decimal(contrast.rho, 2)
+        lines.append(words("methods.coupling_yes", rho=rho) if contrast.coupled else words("methods.coupling_no"))
+    spread = contrast.heterogeneity
+    if spread is not None:
+        lines.append(
+            words(
+                "methods.heterogeneity",
+                q=numbers.decimal(spread.q, 1),
+                df=spread.df,
+                p=numbers.p_phrase(spread.p),
+                i2=numbers.percent(spread.i_squared, 0),
+                tau=scale.effect(spread.tau_squared**0.5),
+            )
+        )
+    if contrast.equivalence is not None:
+        tost = contrast.equivalence
+        lines.append(
+            words(
+                "methods.equivalence",
+                margin=scale.bare(tost.margin),
+                unit=scale.unit_words(),
+                p=numbers.p_phrase(tost.p),
+                range=scale.range(tost.interval),
+            )
+        )
+    family = max(contrast.population.family_size, contrast.fixed.family_size)
+    lines.append(words("methods.multiplicity", k=family))
+    return lines

@@ -1,0 +1,121 @@
+"""The verdict in one or two sentences, from fixed templates (METHODS §4) and from nothing else.
+
+Rules that the templates keep (and tests check): "after" and "associated with", never "because of"; a model
+produces, it does not believe; no "proves", "unbiased", "safe"; p has a floor; shares differ by points; the only
+allowed "no shift" is equivalence against a margin set in advance; nothing exploratory raises a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from biasaudit.records import Arm, Battery
+from biasaudit.report.numbers import Numbers
+from biasaudit.report.scale import Scale
+from biasaudit.report.text import plain
+from biasaudit.report.words import Words
+from biasaudit.results import Analysis, Contrast, TargetEstimate, Verdict
+
+
+def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, locale: str) -> str:
+    """The verdict as plain text, for the page and for the command line.
+
+    Args:
+        analysis: what `analyse` found.
+        arms: arms of the run; only their names are read.
+        battery: the battery; its primary measure says whether there is a question at all.
+        locale: `pt` or `en`.
+
+    Returns:
+        One paragraph without markup; control characters in names are made visible.
+
+    Raises:
+        UnknownNameError: there is no such locale.
+    """
+    words = Words(locale)
+    verdict = analysis.verdict
+    if verdict is None or not 0 <= verdict.contrast < len(analysis.contrasts):
+        return words("verdict.none")
+    contrast = analysis.contrasts[verdict.contrast]
+    numbers = Numbers(locale)
+    scale = Scale.of(contrast, words, numbers)
+    known = {a.name: plain(a.name) for a in arms}
+    holes = {
+        "tuned": known.get(contrast.tuned, plain(contrast.tuned)),
+        "reference": known.get(contrast.reference, plain(contrast.reference)),
+        "measure": plain(contrast.measure),
+        "outcome": plain(contrast.outcome),
+        "a": scale.level(contrast.mean_tuned),
+        "b": scale.level(contrast.mean_reference),
+        "unit": scale.unit_words(),
+    }
+    sentences = [_lead(words, verdict, contrast) + _main(words, numbers, scale, verdict, contrast, holes)]
+    if verdict.kind == "inconclusive" and contrast.mde is not None:
+        sentences.append(words("verdict.inconclusive_mde", mde=scale.bare(contrast.mde), unit=scale.unit_words()))
+    if verdict.kind in {"changed", "small", "inconclusive"}:
+        key = "varies" if verdict.varies else "moved"
+        sentences.append(words(f"verdict.{key}", up=contrast.moved_up, prompts=contrast.n_prompts))
+    if verdict.target == "fixed" and verdict.kind != "described" and battery.prompts:
+        sentences.append(words("verdict.fixed_note"))
+    return " ".join(sentences)
+
+
+def estimate(contrast: Contrast, target: str) -> TargetEstimate:
+    """The estimate of `contrast` for `target` (`population` or `fixed`)."""
+    return contrast.population if target == "population" else contrast.fixed
+
+
+def statistics(words: Words, numbers: Numbers, scale: Scale, found: TargetEstimate) -> str:
+    """Interval, p and adjusted p in one phrase: `95% CI 10.0 to 32.2; p = .002; Holm .006 over 3`."""
+    interval = found.interval
+    parts = [
+        words("verdict.stats_interval", low=scale.bare(interval.low), high=scale.bare(interval.high))
+        if interval
+        else words.fixed("note", found.note) or words("verdict.stats_no_interval")
+    ]
+    if found.p is not None:
+        parts.append(numbers.p_phrase(found.p))
+    if found.p_adjusted is not None and found.family_size > 1:
+        parts.append(words("verdict.stats_holm", p=numbers.p(found.p_adjusted), k=found.family_size))
+    return "; ".join(parts)
+
+
+def _lead(words: Words, verdict: Verdict, contrast: Contrast) -> str:
+    if verdict.target == "population":
+        lead = words("verdict.lead_population")
+    elif contrast.n_prompts == 1:
+        lead = words("verdict.lead_fixed_one")
+    else:
+        lead = words("verdict.lead_fixed", prompts=contrast.n_prompts)
+    return lead.rstrip() + " "
+
+
+def _main(
+    words: Words, numbers: Numbers, scale: Scale, verdict: Verdict, contrast: Contrast, holes: dict[str, str]
+) -> str:
+    stats = statistics(words, numbers, scale, estimate(contrast, verdict.target))
+    way = "up" if contrast.difference >= 0 else "down"
+    size = scale.bare(abs(contrast.difference))
+    signed = scale.bare(contrast.difference, signed=True)
+    if verdict.kind == "changed":
+        group = {"share": "share", "nats": "nats", "other": "value"}[scale.kind]
+        if scale.kind == "share" and contrast.outcome == "value":
+            group = "value"
+        return words(f"verdict.changed_{group}_{way}", d=signed, stats=stats, **holes)
+    if verdict.kind == "described":
+        way = way if contrast.difference else "none"
+        return words(f"verdict.described_{way}", d=size, **holes)
+    margin = scale.bare(contrast.equivalence.margin) if contrast.equivalence else "?"
+    if verdict.kind == "small":
+        return words("verdict.small", d=signed, stats=stats, margin=margin, **holes)
+    if verdict.kind == "equivalent" and contrast.equivalence is not None:
+        tost = contrast.equivalence
+        return words(
+            "verdict.equivalent",
+            margin=margin,
+            low90=scale.bare(tost.interval.low),
+            high90=scale.bare(tost.interval.high),
+            p=numbers.p_phrase(tost.p),
+            **holes,
+        )
+    return words("verdict.inconclusive", d=signed, stats=stats, **holes)

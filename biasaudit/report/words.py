@@ -1,0 +1,61 @@
+"""The report's words: one YAML file a locale, both with the same keys (a test), sentences with `{named}` holes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from biasaudit.errors import UnknownNameError
+from biasaudit.report.view import LOCALES
+
+
+class Words:
+    """Sentences of one locale: `words("reader.shown", n="12")`.
+
+    Args:
+        locale: `pt` or `en`.
+
+    Raises:
+        UnknownNameError: there is no such locale.
+    """
+
+    def __init__(self, locale: str) -> None:
+        if locale not in LOCALES:
+            raise UnknownNameError("locale", locale, LOCALES)
+        self.locale = locale
+        self._table = table(locale)
+
+    def __call__(self, key: str, **values: object) -> str:
+        """The sentence `key` with its holes filled; values are never read as templates."""
+        return self._table[key].format(**values)
+
+    def plural(self, key: str, count: int, **values: object) -> str:
+        """`key_one` or `key_other` by `count` (in both languages one is singular, anything else plural)."""
+        return self(f"{key}_{'one' if count == 1 else 'other'}", **values)
+
+    def has(self, key: str) -> bool:
+        """Whether the locale has `key`."""
+        return key in self._table
+
+    def fixed(self, group: str, word: str) -> str:
+        """The sentence of a fixed word of the analysis; an unknown word (a plug-in's) is shown as it stands."""
+        key = f"{group}.{word}"
+        return self(key) if key in self._table else word
+
+
+@functools.cache
+def table(locale: str) -> Mapping[str, str]:
+    """Dotted key -> sentence of one locale file."""
+    text = resources.files("biasaudit.report").joinpath("locale", f"{locale}.yaml").read_text("utf-8")
+    return dict(_flatten("", yaml.safe_load(text)))
+
+
+def _flatten(prefix: str, value: Any) -> list[tuple[str, str]]:
+    if not isinstance(value, Mapping):
+        return [(prefix, str(value).strip())]
+    dotted = f"{prefix}." if prefix else ""
+    return [pair for key, inner in value.items() for pair in _flatten(f"{dotted}{key}", inner)]
