@@ -149,4 +149,5 @@ class BatteryPart(Part):
 
 def json_schema() -> str:
     """The JSON Schema of a battery file, as editors read it; ends with a line feed."""
-    return json.dumps(BatteryPart.model_json_schema(), ensure_ascii=False, indent=2) + "\n"
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **BatteryPart.model_json_schema()}
+    return json.dumps(schema, ensure_ascii=False, indent=2) + "\n"

@@ -9,6 +9,7 @@ Not for: writing YAML, or YAML of any other program.
 
 from __future__ import annotations
 
+import math
 import re
 import stat
 import unicodedata
@@ -25,7 +26,7 @@ MAX_BYTES = 1 << 20
 """Largest battery file."""
 MAX_DEPTH = 20
 """Deepest nesting of mappings and lists."""
-MAX_NODES = 50_000
+MAX_NODES = 20_000
 """Most values in one file."""
 MAX_DIGITS = 18
 """Longest number; beyond it an integer no longer fits 64 bits."""
@@ -241,18 +242,20 @@ class _Builder:
         if text in _TRUE or text in _FALSE:
             return text in _TRUE
         if _INT.fullmatch(text) or _FLOAT.fullmatch(text):
-            if sum(c.isdigit() for c in text) > MAX_DIGITS:
+            if sum(c.isdigit() for c in text) > MAX_DIGITS or math.isinf(float(text)):
                 self.fault(
-                    event.start_mark, f"a number of more than {MAX_DIGITS} digits; if it is a text, put it in quotes"
+                    event.start_mark,
+                    f"a number of more than {MAX_DIGITS} digits or beyond 10^308; if it is a text, put it in quotes",
                 )
                 return None
             return int(text) if _INT.fullmatch(text) else float(text)
         return text
 
 
-def _events(text: str) -> Iterator[Any]:
+def _events(text: str, *, fast: bool) -> Iterator[Any]:
     """The parser's events: libyaml's where it is built in (20 times faster), else PyYAML's own; neither recurses."""
-    return iter(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if fast else yaml.SafeLoader
+    return iter(yaml.parse(text, Loader=loader))
 
 
 def _unprintable_faults(name: str, text: str) -> list[str]:
@@ -268,12 +271,13 @@ def _unprintable_faults(name: str, text: str) -> list[str]:
     return faults
 
 
-def load(text: str, name: str) -> tuple[Source, list[str]]:
+def load(text: str, name: str, *, fast: bool = True) -> tuple[Source, list[str]]:
     """Read YAML text.
 
     Args:
         text: the file's text.
         name: how messages call the file.
+        fast: whether libyaml may be used; values and places are the same without it.
 
     Returns:
         The values with their places, and the faults after which reading could go on (tags, anchors, doubled keys).
@@ -286,7 +290,7 @@ def load(text: str, name: str) -> tuple[Source, list[str]]:
         raise BatteryError(faults)
     builder = _Builder(name)
     try:
-        for event in _events(text):
+        for event in _events(text, fast=fast):
             builder.take(event)
     except _Stop:
         raise BatteryError(builder.faults[:MAX_FAULTS]) from None
