@@ -240,7 +240,7 @@ class RunFolder:
             self._disk.rename(path, target)
             files.sync_folder(path.parent, disk=self._disk)
         self._verified.discard(relative)
-        self._units.clear()
+        self._units.get(Path(relative).parent.as_posix(), {}).pop(unit_of(path), None)
         return target
 
     def tables(self, kind: str, columns: Sequence[str] | None = None) -> Iterator[Any]:

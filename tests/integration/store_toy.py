@@ -1,0 +1,131 @@
+"""A small run with invented completions, for tests that kill it, starve it or start it twice."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from biasaudit.errors import BiasAuditError
+from biasaudit.records import Arm, Completion, Decoding, Prompt
+from biasaudit.scale.processes import run_units
+from biasaudit.scale.signals import signals_as_exceptions
+from biasaudit.scale.units import WorkUnit, plan_units
+from biasaudit.store import files
+from biasaudit.store.lock import writer_lock
+from biasaudit.store.run import RunFolder
+from biasaudit.store.tables import KEY_COLUMNS, completions_table, held_ranges, prompts_table
+
+PROMPTS = [Prompt(text=f"Pergunta número {i}:", language="pt", topic="t", template="q") for i in range(6)]
+ARMS = [
+    Arm(name=name, spec=name, role="base", fingerprint=name * 8, tokenizer_fingerprint="tok")
+    for name in ("aaaa", "bbbb")
+]
+
+
+def completion(unit: WorkUnit, prompt_id: str, index: int) -> Completion:
+    ids = tuple((index * 7 + len(prompt_id) + k) % 500 for k in range(index % 6))
+    return Completion(
+        arm_fingerprint=unit.arm_fingerprint,
+        prompt_id=prompt_id,
+        decoding_id=unit.decoding_id,
+        seed=unit.seed,
+        salt=unit.salt,
+        index=index,
+        text=f"vacina nº {index} {prompt_id[:5]}",
+        token_ids=ids,
+        logprobs=tuple(-0.25 * k for k in ids),
+        finish_reason="length",
+        numerics="toy",
+    )
+
+
+def plan(
+    have=None, *, completions: int = 10, unit_size: int = 8, prompts: Sequence[Prompt] = PROMPTS
+) -> list[WorkUnit]:
+    return plan_units(ARMS, prompts, [Decoding()], completions, 1337, unit_size=unit_size, have=have)
+
+
+def complete(unit: WorkUnit) -> list[Completion]:
+    return [completion(unit, *key) for key in unit.indices()]
+
+
+def factory():
+    return complete
+
+
+def slow_factory():
+    def work(unit: WorkUnit) -> list[Completion]:
+        time.sleep(0.05)
+        return complete(unit)
+
+    return work
+
+
+def run_all(
+    path: Path, *, processes: int = 1, make=factory, ack=None, disk: files.Disk = files.DISK, completions: int = 10
+) -> RunFolder:
+    """What the run stage does: open or create, set damage aside, do what is missing, seal."""
+    if (path / "manifest.json").exists():
+        run = RunFolder.open(path, disk=disk)
+    else:
+        run = RunFolder.create(path, {"spec_hash": "toy"}, disk=disk)
+    with run.lock():
+        run.quarantine_damaged("completions")
+        units = plan(held_ranges(run.tables("completions", KEY_COLUMNS)), completions=completions)
+
+        def commit(unit: WorkUnit, rows: list[Completion]) -> None:
+            run.commit_part("completions", unit.unit_id, completions_table(rows))
+            if ack is not None:
+                os.write(ack, unit.unit_id.encode())
+
+        run_units(units, make, commit, processes=processes, threads_per_process=1)
+        run.write_table("prompts.parquet", prompts_table(PROMPTS))
+        run.write_json("analysis.json", {"completions": len(PROMPTS) * completions * len(ARMS)})
+        run.seal()
+    return run
+
+
+def run_to_the_end(path: Path, acks: Path | None = None, processes: int = 1, slow: bool = False) -> None:
+    """Body of a process: exits as the command line does."""
+    ack = None if acks is None else os.open(acks, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        with signals_as_exceptions():
+            run_all(path, processes=processes, make=slow_factory if slow else factory, ack=ack)
+    except BiasAuditError as error:
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt as error:
+        sys.exit(getattr(error, "exit_code", 130))
+
+
+def race(folder: Path, barrier, winners: Path) -> None:
+    """Body of a process that tries to be the writer at the same moment as others."""
+    barrier.wait()
+    start = time.monotonic()
+    try:
+        with writer_lock(folder):
+            with winners.open("ab") as handle:
+                handle.write(b"w")
+            barrier.wait()
+    except BiasAuditError as error:
+        late = time.monotonic() - start > 2
+        barrier.wait()
+        sys.exit(99 if late else error.exit_code)
+
+
+def hold(folder: Path, ready) -> None:
+    """Body of a process that holds the lock until it is killed."""
+    with writer_lock(folder):
+        ready.set()
+        time.sleep(60)
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    """Every file of a run that is not hidden."""
+    return {
+        file.relative_to(path).as_posix(): file.read_bytes()
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and not any(name.startswith(".") for name in file.relative_to(path).parts)
+    }
