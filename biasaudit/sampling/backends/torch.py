@@ -1,0 +1,261 @@
+"""The backend of local models: a causal model of transformers, sampled by our engine.
+
+Prompts are used exactly as written, with no chat template and no special token; an empty prompt starts from the
+end-of-text token, as a document does in training. Tokens beyond the tokenizer's vocabulary (embedding matrices are
+often padded) have no text: they are never chosen, and the distribution is the one over the tokens that have.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+
+from biasaudit.errors import InputError, ModelError, UsageError
+from biasaudit.identity import content_hash
+from biasaudit.records import Arm, Completion, ContinuationLogProb, SampleRequest
+from biasaudit.sampling.choose import BEST
+from biasaudit.sampling.decoders import select
+from biasaudit.sampling.decoders.base import Allocate, allocate_zeros, bucket_length
+from biasaudit.sampling.engine import VERSION, Engine, Finished
+from biasaudit.sampling.noise import row_key
+from biasaudit.sampling.queue import Job
+
+_PROMPTS_REMEMBERED = 1024
+
+
+class Tokens(Protocol):
+    """What we ask of a tokenizer."""
+
+    @property
+    def eot_id(self) -> int:
+        """Id of the end-of-text token."""
+        ...
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of vocabulary and merges."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of ordinary text."""
+        ...
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of ids."""
+        ...
+
+
+class TorchBackend:
+    """Completions and likelihoods of one arm."""
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Tokens,
+        *,
+        arm: Arm,
+        seed: int,
+        tile: int = 128,
+        threads: int | None = None,
+        best: int = BEST,
+        allocate: Allocate = allocate_zeros,
+    ) -> None:
+        """Put `model` in evaluation mode and choose the path that runs it.
+
+        Args:
+            model: a causal model of transformers, on its device and in its dtype.
+            tokenizer: the arm's.
+            arm: gives the fingerprints and the salt.
+            seed: of the noise.
+            tile: rows that run at a time.
+            threads: of torch, for the whole process; None leaves them.
+            best: tokens with noise of their own when nothing is truncated.
+            allocate: makes the cache's tensors; a test runs out of memory here.
+
+        Raises:
+            ModelError: the tokenizer has more tokens than the model.
+            UsageError: a tile or thread count below 1.
+        """
+        if tile < 1 or (threads is not None and threads < 1):
+            raise UsageError(f"tile {tile}, threads {threads}: both must be at least 1.")
+        width = int(model.get_input_embeddings().weight.shape[0])
+        if tokenizer.vocab_size > width:
+            raise ModelError(
+                f"Arm '{arm.name}': its tokenizer has {tokenizer.vocab_size} tokens, its model only {width}. "
+                "Use the tokenizer that the model was trained with."
+            )
+        if threads is not None:
+            torch.set_num_threads(threads)
+        model.eval()
+        self._tokenizer, self._arm, self._seed, self._best = tokenizer, arm, seed, best
+        self._decoder = select.choose(model, vocabulary=tokenizer.vocab_size, allocate=allocate)
+        self._engine = Engine(self._decoder, tokenizer.decode, end=tokenizer.eot_id, tile=tile, best=best)
+        self._prompts: OrderedDict[str, tuple[int, ...]] = OrderedDict()
+        self._seen: dict[str, Mapping[str, Any]] = {}
+
+    @property
+    def arm_fingerprint(self) -> str:
+        """Hash of the arm's weights."""
+        return self._arm.fingerprint
+
+    @property
+    def tokenizer_fingerprint(self) -> str:
+        """Hash of the arm's tokenizer."""
+        return self._arm.tokenizer_fingerprint
+
+    @property
+    def numerics(self) -> Mapping[str, Any]:
+        """The numerics fingerprint, spelled out; its tile shrinks when memory runs out."""
+        return self._numerics(self._engine.tile)
+
+    @property
+    def numerics_id(self) -> str:
+        """16 hex digits: `Completion.numerics` of the next completion."""
+        return content_hash(self.numerics)[:16]
+
+    @property
+    def numerics_seen(self) -> Mapping[str, Mapping[str, Any]]:
+        """Every fingerprint under which this backend made a completion, by id."""
+        return dict(self._seen)
+
+    def _numerics(self, tile: int) -> dict[str, Any]:
+        device = self._decoder.device
+        cpu = device.type == "cpu"
+        return {
+            "engine": VERSION,
+            "path": self._decoder.path,
+            "dtype": str(self._decoder.dtype).removeprefix("torch."),
+            "device": device.type,
+            "processor": torch.backends.cpu.get_cpu_capability() if cpu else torch.cuda.get_device_name(device),
+            "tile": tile,
+            "threads": torch.get_num_threads() if cpu else 0,
+            "torch": str(torch.__version__),
+            "best": self._best,
+        }
+
+    def complete(self, requests: Iterable[SampleRequest]) -> Iterator[Completion]:
+        """Yield one completion a request, in the order of finishing.
+
+        Requests are read as they are needed, a few tiles ahead; nothing is kept of what was yielded. `token_ids` and
+        `logprobs` of a completion that a stop string ended run to the end of that string; its text stops before it.
+
+        Raises:
+            InputError: a prompt leaves no room in the model's context.
+            UsageError: a decoding that cannot work.
+            ResourceError: memory does not suffice for a single row.
+        """
+        jobs = (self._job(number, request) for number, request in enumerate(requests))
+        for finished in self._engine.run(jobs):
+            yield self._completion(finished)
+
+    def _job(self, number: int, request: SampleRequest) -> Job:
+        decoding = request.decoding
+        if not (
+            decoding.temperature >= 0.0
+            and decoding.top_k >= 0
+            and 0.0 < decoding.top_p <= 1.0
+            and 0.0 <= decoding.min_p <= 1.0
+            and decoding.repetition_penalty > 0.0
+            and decoding.max_new_tokens >= 0
+            and all(decoding.stop)
+        ):
+            raise UsageError(
+                f"{decoding}: expected temperature ≥ 0, top_k ≥ 0, top_p in (0, 1], min_p in [0, 1], "
+                "repetition_penalty > 0, max_new_tokens ≥ 0 and no empty stop string."
+            )
+        prompt = self._encode(request.prompt)
+        left = self._decoder.context - len(prompt)
+        if left <= 0:
+            raise InputError(_too_long(request.prompt_id, request.prompt, len(prompt), self._decoder.context))
+        room = min(decoding.max_new_tokens, left)
+        return Job(
+            number=number,
+            request=request,
+            prompt=prompt,
+            room=room,
+            key=row_key(self._seed, self._arm.tokenizer_fingerprint, request.prompt_id, self._arm.salt, request.index),
+            length_class=self._decoder.length_class(len(prompt) + room),
+        )
+
+    def _encode(self, prompt: str) -> tuple[int, ...]:
+        """Ids of a prompt; the same prompt comes hundreds of times, so the last ones are remembered."""
+        known = self._prompts.get(prompt)
+        if known is None:
+            known = tuple(self._tokenizer.encode(prompt)) or (self._tokenizer.eot_id,)
+            self._prompts[prompt] = known
+            if len(self._prompts) > _PROMPTS_REMEMBERED:
+                self._prompts.popitem(last=False)
+        return known
+
+    def _completion(self, finished: Finished) -> Completion:
+        request = finished.job.request
+        numerics = self._numerics(finished.tile)
+        numerics_id = content_hash(numerics)[:16]
+        self._seen.setdefault(numerics_id, numerics)
+        return Completion(
+            arm_fingerprint=self._arm.fingerprint,
+            prompt_id=request.prompt_id,
+            decoding_id=request.decoding.decoding_id,
+            seed=self._seed,
+            salt=self._arm.salt,
+            index=request.index,
+            text=finished.text,
+            token_ids=tuple(finished.tokens),
+            logprobs=tuple(finished.logprobs),
+            finish_reason=finished.reason,
+            numerics=numerics_id,
+        )
+
+    @torch.inference_mode()
+    def continuations(self, prompt: str, continuations: Sequence[str]) -> list[ContinuationLogProb]:
+        """Log P of each continuation after `prompt`, in the order given.
+
+        Prompt and continuation are tokenised apart and their ids joined: the leading blank belongs to the continuation,
+        and the prompt's ids stay those that sampling uses, whatever follows. Tokenised as one text, a merge across the seam
+        would give claim and counter-claim different prompts. Each sequence runs at the shape of its own bucket, so its
+        value does not depend on the others.
+
+        Raises:
+            InputError: prompt and continuation together exceed the model's context.
+        """
+        return [self._continuation(prompt, continuation) for continuation in continuations]
+
+    def _continuation(self, prompt: str, continuation: str) -> ContinuationLogProb:
+        start = self._encode(prompt)
+        target = self._tokenizer.encode(continuation)
+        size = len(continuation.encode("utf-8"))
+        if not target:
+            return ContinuationLogProb(total=0.0, tokens=0, bytes=size)
+        ids = [*start, *target]
+        context = self._decoder.context
+        if len(ids) - 1 > context:
+            raise InputError(_too_long("with a continuation", prompt + continuation, len(ids), context))
+        # The last token predicts nothing, so it never enters the model.
+        row = torch.zeros(bucket_length(len(ids) - 1, context), dtype=torch.int64)
+        row[: len(ids) - 1] = torch.tensor(ids[:-1])
+        logits = self._decoder.all_logits(row.to(self._decoder.device))
+        logits = logits[len(start) - 1 : len(ids) - 1]
+        chosen = torch.tensor(target, device=logits.device)[:, None]
+        logprobs = torch.log_softmax(logits, dim=-1).gather(1, chosen)
+        return ContinuationLogProb(total=float(logprobs.sum()), tokens=len(target), bytes=size)
+
+
+def _too_long(prompt_id: str, text: str, tokens: int, context: int) -> str:
+    head = text if len(text) <= 60 else text[:57] + "…"
+    return (
+        f"Prompt {prompt_id} ('{head}') has {tokens} tokens, and the model's context is {context}, of which at least one "
+        "is needed for the completion. Shorten the prompt, or use a model with a longer context."
+    )
+
+
+def build(**options: Any) -> TorchBackend:
+    """The door of this backend: see `TorchBackend` for the options."""
+    return TorchBackend(**options)

@@ -1,0 +1,214 @@
+"""One step's choice: logits of a whole tile to one token a row, by an exact race with keyed noise.
+
+A race: the token with the largest logit + Gumbel noise is a draw from the softmax (Gumbel 1954). Without truncation the
+K best tokens run by themselves and all others as one rival: the maximum of their perturbed logits is Gumbel around the log of their summed weights, and independent of which of them attains it (top-down construction, Maddison,
+Tarlow & Minka 2014, arXiv:1411.0030). Only when the rival wins is a token drawn inside it, by inverse CDF in
+order of ids.
+
+Every tensor has one row a tile row, and every operation runs at the shape of the tile or on rows by themselves; so a
+choice never depends on the neighbours.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from biasaudit.errors import BiasAuditError
+from biasaudit.records import Decoding
+from biasaudit.sampling import noise, truncate
+
+BEST = 1024
+"""How many tokens carry noise of their own when nothing is truncated (CONTRACT §1)."""
+
+_GREEDY = -1
+_FREE = 0
+_IDLE = -2
+
+
+class Chooser:
+    """The decodings of a tile's rows, and the race between tokens under them."""
+
+    def __init__(self, rows: int, vocabulary: int, *, best: int = BEST, device: torch.device | str = "cpu") -> None:
+        """Prepare `rows` idle rows.
+
+        Args:
+            rows: the tile.
+            vocabulary: V, the tokens that may be chosen.
+            best: how many tokens carry noise of their own without truncation.
+            device: where the logits will be.
+        """
+        self._vocabulary = vocabulary
+        self._best = min(best, vocabulary)
+        self._device = torch.device(device)
+        self._table = noise.token_table(vocabulary, device)
+        self._kinds = [_IDLE] * rows
+        self._adjusted = [False] * rows
+        column = (rows, 1)
+        self._kind = torch.full(column, _IDLE, dtype=torch.int64, device=device)
+        self._temperature = torch.ones(column, device=device)
+        self._penalty = torch.ones(column, device=device)
+        self._top_k = torch.zeros(column, dtype=torch.int64, device=device)
+        self._top_p = torch.ones(column, dtype=torch.float64, device=device)
+        self._min_p = torch.zeros(column, dtype=torch.float64, device=device)
+        self._seen: torch.Tensor | None = None
+
+    def admit(self, row: int, decoding: Decoding, prompt: list[int]) -> None:
+        """Give `row` to a completion of `prompt` under `decoding`."""
+        greedy = decoding.temperature <= 0.0
+        kind = truncate.candidates(
+            top_k=decoding.top_k,
+            top_p=decoding.top_p,
+            min_p=decoding.min_p,
+            most=self._best,
+            vocabulary=self._vocabulary,
+        )
+        self._kinds[row] = _GREEDY if greedy else kind
+        self._kind[row] = self._kinds[row]
+        self._temperature[row] = 1.0 if greedy else decoding.temperature
+        self._penalty[row] = decoding.repetition_penalty
+        self._top_k[row] = 0 if decoding.top_k >= self._vocabulary else decoding.top_k
+        self._top_p[row] = decoding.top_p
+        self._min_p[row] = decoding.min_p
+        penalised = decoding.repetition_penalty != 1.0
+        self._adjusted[row] = penalised or (not greedy and decoding.temperature != 1.0)
+        if penalised and self._seen is None:
+            self._seen = torch.zeros((len(self._kinds), self._vocabulary), dtype=torch.bool, device=self._device)
+        if self._seen is not None:
+            self._seen[row] = False
+            known = [token for token in prompt if token < self._vocabulary]
+            self._seen[row, torch.tensor(known, dtype=torch.int64, device=self._device)] = True
+
+    def release(self, row: int) -> None:
+        """The completion of `row` is finished; until the next one its choices mean nothing."""
+        self._kinds[row] = _IDLE
+        self._kind[row] = _IDLE
+        self._adjusted[row] = False
+        self._temperature[row] = 1.0
+        self._penalty[row] = 1.0
+
+    def choose(self, raw: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Choose a token for every row.
+
+        Args:
+            raw: fp32 (B, V), the model's logits.
+            keys: int64 (B,), position keys.
+
+        Returns:
+            tokens int64 (B,), and log P of each under the softmax of `raw` itself (temperature 1, nothing truncated),
+            fp32 (B,), in nats. Idle rows get token 0.
+
+        Raises:
+            BiasAuditError: a logit of an active row is not a number.
+        """
+        plain = _soften(raw)
+        self._check(plain[2])
+        logits, softened = raw, plain
+        if any(self._adjusted):
+            logits = self._adjust(raw)
+            softened = _soften(logits)
+        tokens = torch.zeros_like(self._kind)
+        for kind in sorted(set(self._kinds) - {_IDLE}):
+            if kind == _GREEDY:
+                chosen = _first_largest(logits, softened[0])
+            elif kind == _FREE:
+                chosen = self._race_of_all(logits, softened, keys)
+            else:
+                chosen = self._race_of_few(logits, softened, keys, kind)
+            tokens = torch.where(self._kind == kind, chosen, tokens)
+        if self._seen is not None:
+            self._seen.scatter_(1, tokens, True)
+        top, _, total = plain
+        return tokens.squeeze(1), (raw.gather(1, tokens) - top - total.log()).squeeze(1)
+
+    def _check(self, total: torch.Tensor) -> None:
+        """Refuse logits that are not numbers: a sample of them would look like text."""
+        broken = ~torch.isfinite(total) & (self._kind != _IDLE)
+        if bool(broken.any()):
+            raise BiasAuditError(
+                "The model's logits are not numbers (NaN or infinite). Its weights may be damaged, or its values may "
+                "not fit half precision: try --dtype float32."
+            )
+
+    def _adjust(self, raw: torch.Tensor) -> torch.Tensor:
+        """Repetition penalty as transformers defines it (prompt and completion alike), then temperature."""
+        if self._seen is not None:
+            penalised = torch.where(raw < 0, raw * self._penalty, raw / self._penalty)
+            raw = torch.where(self._seen, penalised, raw)
+        return raw / self._temperature
+
+    def _race_of_all(
+        self, logits: torch.Tensor, softened: tuple[torch.Tensor, ...], keys: torch.Tensor
+    ) -> torch.Tensor:
+        """(B, 1): the winner among the K best and the lumped rest."""
+        top, weights, _ = softened
+        values, ids = truncate.best(logits, self._best)
+        race = (values - top).double() + noise.gumbel(keys[:, None], self._table[ids])
+        score, place = race.max(1, keepdim=True)
+        chosen = ids.gather(1, place)
+        if self._best == self._vocabulary:
+            return chosen
+        rest = weights.scatter(1, ids, 0.0)
+        rival = rest.sum(1, keepdim=True).double().log()
+        rival += noise.gumbel(keys[:, None], self._table[self._vocabulary])
+        lost = ((rival > score) & (self._kind == _FREE)).squeeze(1).nonzero().squeeze(1)
+        if lost.numel():
+            chosen[lost] = self._draw_inside(rest[lost], keys[lost])
+        return chosen
+
+    def _draw_inside(self, weights: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        """(n, 1): ids drawn in proportion to `weights` (n, V) by inverse CDF in order of ids."""
+        cumulative = weights.double().cumsum(1)
+        total = cumulative[:, -1:].contiguous()
+        at = noise.uniform(keys[:, None], self._table[self._vocabulary + 1]) * total
+        drawn = torch.searchsorted(cumulative, at, right=True)
+        return torch.minimum(drawn, torch.searchsorted(cumulative, total))
+
+    def _race_of_few(
+        self, logits: torch.Tensor, softened: tuple[torch.Tensor, ...], keys: torch.Tensor, kind: int
+    ) -> torch.Tensor:
+        """(B, 1): the winner among what truncation leaves of the `kind` best."""
+        top, _, total = softened
+        everything = torch.arange(logits.shape[0], device=self._device)
+        chosen, full = self._race_of_ranked(logits, top, total, keys, everything, kind)
+        if kind < self._vocabulary:
+            wide = (full & (self._kind == kind) & (self._top_k == 0)).squeeze(1).nonzero().squeeze(1)
+            if wide.numel():
+                again = (logits[wide], top[wide], total[wide], keys[wide], wide, self._vocabulary)
+                chosen[wide] = self._race_of_ranked(*again)[0]
+        return chosen
+
+    def _race_of_ranked(
+        self,
+        logits: torch.Tensor,
+        top: torch.Tensor,
+        total: torch.Tensor,
+        keys: torch.Tensor,
+        rows: torch.Tensor,
+        count: int,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Winners (n, 1) among the `count` best, and whether all of these survived truncation, bool (n, 1)."""
+        values, ids = truncate.ranked(logits, count)
+        stays = truncate.keep(
+            values,
+            top=top,
+            total=total,
+            top_k=self._top_k[rows],
+            top_p=self._top_p[rows],
+            min_p=self._min_p[rows],
+        )
+        race = (values - top).double() + noise.gumbel(keys[:, None], self._table[ids])
+        place = race.masked_fill(~stays, -torch.inf).argmax(1, keepdim=True)
+        return ids.gather(1, place), stays[:, -1:]
+
+
+def _soften(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Largest logit (B, 1), weights exp(logit − largest) (B, V), and their sum (B, 1)."""
+    top = logits.amax(1, keepdim=True)
+    weights = (logits - top).exp_()
+    return top, weights, weights.sum(1, keepdim=True)
+
+
+def _first_largest(logits: torch.Tensor, top: torch.Tensor) -> torch.Tensor:
+    """(B, 1): the lowest id whose logit is the largest; `argmax` leaves open which of several it returns."""
+    ids = torch.arange(logits.shape[1], device=logits.device)
+    return torch.where(logits == top, ids, logits.shape[1]).amin(1, keepdim=True).clamp_(max=logits.shape[1] - 1)

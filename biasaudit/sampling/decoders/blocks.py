@@ -1,0 +1,103 @@
+"""A preallocated key-value cache in blocks of positions, and attention whose result never depends on its length.
+
+Rows of one tile stand at different positions, and the longest decides how much cache a step must read. Products over
+the whole length would round differently for every length; so attention runs block by block at one fixed shape, and partial
+results are added in order. A block that lies wholly after a row's position adds exactly 0 and changes no bit.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from biasaudit.sampling.decoders.base import Allocate
+
+BLOCK = 32
+"""Positions in a block: smaller wastes less on short rows, larger has fewer partial sums."""
+
+
+class BlockCache:
+    """Keys and values of a tile: (layers, blocks, rows, heads, BLOCK, width) each."""
+
+    def __init__(
+        self,
+        *,
+        layers: int,
+        rows: int,
+        heads: int,
+        width: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        allocate: Allocate,
+    ) -> None:
+        """An empty cache; `reserve` makes room."""
+        self._shape = (layers, rows, heads, width)
+        self._dtype, self._device, self._allocate = dtype, device, allocate
+        self._keys = self._zeros(0)
+        self._values = self._zeros(0)
+        self._rows = torch.arange(rows, device=device)
+        self._cells = torch.arange(heads, device=device) * BLOCK
+        self._flat = self._rows
+        self._bias = torch.empty(0)
+
+    def _zeros(self, blocks: int) -> torch.Tensor:
+        layers, rows, heads, width = self._shape
+        return self._allocate((layers, blocks, rows, heads, BLOCK, width), self._dtype, self._device)
+
+    def reserve(self, tokens: int) -> None:
+        """Make room for rows of `tokens` tokens; what is stored stays."""
+        blocks = -(-tokens // BLOCK)
+        held = self._keys.shape[1]
+        if blocks <= held:
+            return
+        keys, values = self._zeros(blocks), self._zeros(blocks)
+        keys[:, :held] = self._keys
+        values[:, :held] = self._values
+        self._keys, self._values = keys, values
+
+    def place(self, row: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Copy a prompt's keys and values, (layers, heads, length, width) each, to the start of `row`."""
+        for block, start in enumerate(range(0, keys.shape[2], BLOCK)):
+            piece = keys[:, :, start : start + BLOCK]
+            self._keys[:, block, row, :, : piece.shape[2]] = piece
+            self._values[:, block, row, :, : piece.shape[2]] = values[:, :, start : start + BLOCK]
+
+    def aim(self, positions: torch.Tensor, longest: int) -> None:
+        """Prepare a step: each row writes at its position (int64 (B,)) and reads up to it."""
+        _, rows, heads, _ = self._shape
+        blocks = longest // BLOCK + 1
+        start = ((positions // BLOCK) * rows + self._rows) * (heads * BLOCK) + positions % BLOCK
+        self._flat = (start[:, None] + self._cells).flatten()
+        cells = torch.arange(blocks * BLOCK, device=self._device).view(blocks, 1, 1, 1, BLOCK)
+        hidden = cells > positions.view(1, -1, 1, 1, 1)
+        self._bias = torch.zeros(hidden.shape, device=self._device).masked_fill_(hidden, -torch.inf)
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        """Store this step's key and value, and attend to all positions up to it.
+
+        Args:
+            layer: which layer.
+            query: (B, H·G, D): G query heads share one key head.
+            key: (B, H, D).
+            value: (B, H, D).
+            scale: factor of the scores.
+
+        Returns:
+            (B, H·G·D).
+        """
+        _, rows, heads, width = self._shape
+        blocks = self._bias.shape[0]
+        keys, values = self._keys[layer], self._values[layer]
+        keys.view(-1, width).index_copy_(0, self._flat, key.reshape(-1, width))
+        values.view(-1, width).index_copy_(0, self._flat, value.reshape(-1, width))
+        asked = query.reshape(1, rows, heads, -1, width)
+        spread = asked.expand(blocks, *asked.shape[1:])
+        scores = torch.matmul(spread, keys[:blocks].transpose(-1, -2)).float().mul_(scale).add_(self._bias)
+        scores.sub_(scores.amax(dim=(0, 4), keepdim=True)).exp_()
+        parts = torch.matmul(scores.to(self._dtype), values[:blocks])
+        masses = scores.sum(4, keepdim=True)
+        out, mass = parts[0].float(), masses[0]
+        for block in range(1, blocks):
+            out, mass = out + parts[block], mass + masses[block]
+        return (out / mass).to(self._dtype).reshape(rows, -1)

@@ -1,0 +1,232 @@
+"""The general path: any causal model of transformers, through its own forward, over a preallocated cache.
+
+Each row of the tile stands at its own position, so keys and values are written row by row and hidden by a mask of ours.
+The cache has one fixed length, a bucket that follows from the row's own prompt and limit; rows of other buckets wait
+for a tile of their own. The vocabulary's logits are computed in fp32 even when the weights are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+from biasaudit.sampling.decoders.base import (
+    Allocate,
+    PromptState,
+    bucket_length,
+    context_length,
+    padded,
+)
+
+_SHORTEST_CLASS = 64
+
+
+class _RowLayer(CacheLayerMixin):  # type: ignore[misc]
+    """One layer's keys and values, (B, H, L, D) each, written at every row's own position."""
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Hold the preallocated tensors."""
+        super().__init__()
+        self.keys, self.values = keys, values
+        self.dtype, self.device = keys.dtype, keys.device
+        self.is_initialized = True
+        rows, heads, self.length, _ = keys.shape
+        self._starts = torch.arange(rows * heads, device=keys.device).view(rows, heads) * self.length
+        self._flat = self._starts.flatten()
+
+    def aim(self, positions: torch.Tensor) -> None:
+        """Where the next `update` writes: int64 (B,)."""
+        self._flat = (self._starts + positions[:, None]).flatten()
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Nothing to do: the tensors are there from the start."""
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: Any, **_kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Store one token a row and return the whole length."""
+        for held, new in ((self.keys, key_states), (self.values, value_states)):
+            width = held.shape[-1]
+            held.view(-1, width).index_copy_(0, self._flat, new.reshape(-1, width))
+        return self.keys, self.values
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """The whole length, from 0."""
+        return self.length, 0
+
+    def get_seq_length(self) -> int:
+        """Rows differ; positions are always given, so nobody counts from this."""
+        return 0
+
+    def get_max_length(self) -> int:
+        """The whole length."""
+        return self.length
+
+
+class _Passes:
+    """Forward passes with the vocabulary's logits in fp32."""
+
+    def __init__(self, model: Any, vocabulary: int) -> None:
+        self.model, self.vocabulary = model, vocabulary
+        embedding = model.get_output_embeddings()
+        weight = getattr(embedding, "weight", None)
+        half = weight is not None and weight.dtype in (torch.bfloat16, torch.float16)
+        self._embedding = embedding if half and type(embedding) is torch.nn.Linear else None
+        self._weight = weight.float() if self._embedding is not None and weight is not None else None
+        bias = getattr(embedding, "bias", None)
+        self._bias = bias.float() if self._embedding is not None and bias is not None else None
+
+    @contextmanager
+    def _exact_head(self) -> Iterator[None]:
+        """While open, the output layer answers in fp32: half precision cannot tell near logits apart."""
+        if self._embedding is None:
+            yield
+            return
+
+        def exact(_module: Any, inputs: tuple[torch.Tensor, ...], _output: torch.Tensor) -> torch.Tensor:
+            assert self._weight is not None
+            return F.linear(inputs[0].float(), self._weight, self._bias)
+
+        handle = self._embedding.register_forward_hook(exact)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def __call__(self, ids: torch.Tensor, **kwargs: Any) -> tuple[torch.Tensor, Any]:
+        """fp32 logits (P, T, V) and the cache."""
+        with self._exact_head():
+            out = self.model(input_ids=ids, **kwargs)
+        return out.logits[..., : self.vocabulary].float(), getattr(out, "past_key_values", None)
+
+
+class GeneralDecoder:
+    """A transformers model over a tile of rows, one token a step."""
+
+    path = "general"
+
+    def __init__(self, model: Any, *, vocabulary: int, allocate: Allocate) -> None:
+        """Wrap `model`; `decoders.select.choose` proves that the wrapping changes nothing."""
+        self.context = context_length(model.config)
+        self.vocabulary = vocabulary
+        weight = model.get_input_embeddings().weight
+        self.device, self.dtype = weight.device, weight.dtype
+        self._run = _Passes(model, vocabulary)
+        self._allocate = allocate
+        self.open(1, _SHORTEST_CLASS)
+
+    def length_class(self, tokens: int) -> int:
+        """The cache length that the row needs."""
+        return bucket_length(max(tokens, _SHORTEST_CLASS), self.context)
+
+    def open(self, tile: int, length: int) -> None:
+        """Forget all rows and prepare `tile` of them, of at most `length` tokens."""
+        self._tile, self._length = tile, length
+        self._layers: list[_RowLayer] = []
+        self._cells = torch.arange(length, device=self.device)
+        self._output = self._allocate((tile, self.vocabulary), torch.float32, self.device)
+
+    def prefill(self, prompts: Sequence[Sequence[int]]) -> list[PromptState]:
+        """Run prompts of one bucket at its fixed shape."""
+        length = bucket_length(max(map(len, prompts)), self.context)
+        logits, cache = self._run(padded(prompts, length, self.device), use_cache=True)
+        states = []
+        for row, prompt in enumerate(prompts):
+            size = len(prompt)
+            memory = tuple(part[row, :, :size].clone() for layer in cache.layers for part in (layer.keys, layer.values))
+            states.append(PromptState(size, logits[row, size - 1].clone(), memory))
+        return states
+
+    def admit(self, row: int, state: PromptState, tokens: int) -> None:
+        """Copy the prompt's keys and values into `row`."""
+        pairs = list(zip(state.memory[::2], state.memory[1::2], strict=True))
+        if not self._layers:
+            self._layers = [_RowLayer(self._room(keys), self._room(values)) for keys, values in pairs]
+        for layer, (keys, values) in zip(self._layers, pairs, strict=True):
+            layer.keys[row, :, : state.length] = keys
+            layer.values[row, :, : state.length] = values
+        self._output[row] = state.output
+
+    def _room(self, part: torch.Tensor) -> torch.Tensor:
+        """Zeros (B, H, L, D) for a prompt's (H, T, D)."""
+        return self._allocate((self._tile, part.shape[0], self._length, part.shape[2]), part.dtype, part.device)
+
+    def logits(self) -> torch.Tensor:
+        """fp32 (B, V)."""
+        return self._output
+
+    def step(self, tokens: torch.Tensor, positions: torch.Tensor, longest: int) -> None:
+        """Feed one token a row."""
+        for layer in self._layers:
+            layer.aim(positions)
+        hidden = self._cells > positions[:, None]
+        mask = torch.zeros(hidden.shape, dtype=self.dtype, device=self.device).masked_fill_(hidden, -torch.inf)
+        logits, _ = self._run(
+            tokens[:, None],
+            position_ids=positions[:, None],
+            attention_mask=mask[:, None, None, :],
+            past_key_values=Cache(layers=self._layers),
+            use_cache=True,
+        )
+        self._output = logits[:, -1].contiguous()
+
+    def all_logits(self, ids: torch.Tensor) -> torch.Tensor:
+        """fp32 (T, V): the logits after every token of one padded sequence."""
+        return self._run(ids[None], use_cache=False)[0][0]
+
+
+class RecomputeDecoder:
+    """The last resort: no cache, the whole text again at every step. Slow, and right for every causal model."""
+
+    path = "recompute"
+
+    def __init__(self, model: Any, *, vocabulary: int, allocate: Allocate) -> None:
+        """Wrap `model`."""
+        self.context = context_length(model.config)
+        self.vocabulary = vocabulary
+        weight = model.get_input_embeddings().weight
+        self.device, self.dtype = weight.device, weight.dtype
+        self._run = _Passes(model, vocabulary)
+        self._allocate = allocate
+        self.open(1, _SHORTEST_CLASS)
+
+    def length_class(self, tokens: int) -> int:
+        """The padded length that the row needs."""
+        return bucket_length(max(tokens, _SHORTEST_CLASS), self.context)
+
+    def open(self, tile: int, length: int) -> None:
+        """Forget all rows and prepare `tile` of them, of at most `length` tokens."""
+        self._ids = self._allocate((tile, length), torch.int64, self.device)
+        self._last = torch.zeros(tile, dtype=torch.int64, device=self.device)
+
+    def prefill(self, prompts: Sequence[Sequence[int]]) -> list[PromptState]:
+        """Keep the ids; there is nothing to compute ahead."""
+        rows = [torch.tensor(p, dtype=torch.int64, device=self.device) for p in prompts]
+        return [PromptState(len(row), row, ()) for row in rows]
+
+    def admit(self, row: int, state: PromptState, tokens: int) -> None:
+        """Put the prompt into `row`."""
+        self._ids[row] = 0
+        self._ids[row, : state.length] = state.output
+        self._last[row] = state.length - 1
+
+    def logits(self) -> torch.Tensor:
+        """fp32 (B, V), from a forward over one row at a time: a row's shape is its own."""
+        rows = [
+            self._run(ids[None], use_cache=False)[0][0, last] for ids, last in zip(self._ids, self._last, strict=True)
+        ]
+        return torch.stack(rows)
+
+    def step(self, tokens: torch.Tensor, positions: torch.Tensor, longest: int) -> None:
+        """Append one token a row."""
+        self._ids.scatter_(1, positions[:, None], tokens[:, None])
+        self._last = positions
+
+    def all_logits(self, ids: torch.Tensor) -> torch.Tensor:
+        """fp32 (T, V): the logits after every token of one padded sequence."""
+        return self._run(ids[None], use_cache=False)[0][0]

@@ -1,0 +1,148 @@
+"""The fast path of the GPT-2 family: our own decode loop over the weights of transformers' `GPT2LMHeadModel`.
+
+Same formulas as transformers, without its per-step bookkeeping: fused query-key-value product, a block cache that
+is never copied, the vocabulary's logits in fp32 whatever the weights are. Hidden states keep the model's own dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from biasaudit.sampling.decoders.base import (
+    Allocate,
+    PromptState,
+    bucket_length,
+    padded,
+)
+from biasaudit.sampling.decoders.blocks import BlockCache
+
+
+def fits(model: Any) -> bool:
+    """Whether `model` is a GPT-2 whose every option this path knows."""
+    config = getattr(model, "config", None)
+    return (
+        type(model).__name__ == "GPT2LMHeadModel"
+        and not getattr(config, "add_cross_attention", False)
+        and all(type(b.attn.c_attn).__name__ == "Conv1D" for b in model.transformer.h)
+    )
+
+
+class Gpt2Decoder:
+    """GPT-2 over a tile of rows."""
+
+    path = "gpt2"
+
+    def __init__(self, model: Any, *, vocabulary: int, allocate: Allocate) -> None:
+        """Read the weights in place.
+
+        Args:
+            model: a `GPT2LMHeadModel` in evaluation mode.
+            vocabulary: tokens that may be chosen, at most the model's.
+            allocate: makes the cache's tensors.
+        """
+        core, config = model.transformer, model.config
+        self.context = int(config.n_positions)
+        self.vocabulary = vocabulary
+        self.device, self.dtype = core.wte.weight.device, core.wte.weight.dtype
+        self._core, self._blocks = core, list(core.h)
+        self._heads, self._width = int(config.n_head), int(config.n_embd)
+        self._head = model.lm_head.weight[:vocabulary].float()
+        self._tanh = config.activation_function in ("gelu_new", "gelu_pytorch_tanh")
+        scale = (self._width // self._heads) ** -0.5 if config.scale_attn_weights else 1.0
+        by_layer = bool(config.scale_attn_by_inverse_layer_idx)
+        self._scales = [scale / (i + 1) if by_layer else scale for i in range(len(self._blocks))]
+        self._allocate = allocate
+        self.open(1, self.context)
+
+    def length_class(self, tokens: int) -> int:
+        """All rows share a tile: the block cache makes their lengths irrelevant."""
+        return self.context
+
+    def open(self, tile: int, length: int) -> None:
+        """Forget all rows and prepare `tile` of them."""
+        self._cache = BlockCache(
+            layers=len(self._blocks),
+            rows=tile,
+            heads=self._heads,
+            width=self._width // self._heads,
+            dtype=self.dtype,
+            device=self.device,
+            allocate=self._allocate,
+        )
+        self._output = self._allocate((tile, self._width), self.dtype, self.device)
+
+    def prefill(self, prompts: Sequence[Sequence[int]]) -> list[PromptState]:
+        """Run prompts of one bucket at its fixed shape."""
+        length = bucket_length(max(map(len, prompts)), self.context)
+        hidden, keys, values = self._forward(padded(prompts, length, self.device))
+        states = []
+        for row, prompt in enumerate(prompts):
+            size = len(prompt)
+            memory = (keys[:, row, :, :size].clone(), values[:, row, :, :size].clone())
+            states.append(PromptState(size, hidden[row, size - 1].clone(), memory))
+        return states
+
+    def admit(self, row: int, state: PromptState, tokens: int) -> None:
+        """Copy the prompt's keys and values into `row`."""
+        self._cache.reserve(tokens)
+        self._cache.place(row, *state.memory)
+        self._output[row] = state.output
+
+    def logits(self) -> torch.Tensor:
+        """fp32 (B, V)."""
+        return F.linear(self._output.float(), self._head)
+
+    def step(self, tokens: torch.Tensor, positions: torch.Tensor, longest: int) -> None:
+        """Feed one token a row."""
+        self._cache.aim(positions, longest)
+        x = self._core.wte.weight[tokens] + self._core.wpe.weight[positions]  # (B, C)
+        heads = (x.shape[0], self._heads, -1)
+        for layer, block in enumerate(self._blocks):
+            q, k, v = self._project(x, block).chunk(3, dim=1)
+            mixed = self._cache.attend(layer, q.view(heads), k.view(heads), v.view(heads), self._scales[layer])
+            x = self._finish(x, mixed, block)
+        self._output = _norm(x, self._core.ln_f)
+
+    def all_logits(self, ids: torch.Tensor) -> torch.Tensor:
+        """fp32 (T, V): the logits after every token of one padded sequence."""
+        hidden, _, _ = self._forward(ids[None])
+        return F.linear(hidden[0].float(), self._head)
+
+    def _forward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Hidden states (P, T, C), keys and values (layers, P, H, T, D) of padded ids (P, T)."""
+        rows, length = ids.shape
+        x = self._core.wte.weight[ids] + self._core.wpe.weight[:length]
+        x = x.reshape(-1, self._width)
+        keys, values = [], []
+        for layer, block in enumerate(self._blocks):
+            qkv = self._project(x, block).view(rows, length, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
+            mixed = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], is_causal=True, scale=self._scales[layer])
+            keys.append(qkv[1])
+            values.append(qkv[2])
+            x = self._finish(x, mixed.transpose(1, 2).reshape(-1, self._width), block)
+        x = _norm(x, self._core.ln_f).view(rows, length, -1)
+        return x, torch.stack(keys), torch.stack(values)
+
+    def _project(self, x: torch.Tensor, block: Any) -> torch.Tensor:
+        """(N, 3C): queries, keys and values."""
+        return _conv(_norm(x, block.ln_1), block.attn.c_attn)
+
+    def _finish(self, x: torch.Tensor, mixed: torch.Tensor, block: Any) -> torch.Tensor:
+        """The rest of a block after attention: projection, feed-forward, both residuals."""
+        x = x + _conv(mixed, block.attn.c_proj)
+        inner = _conv(_norm(x, block.ln_2), block.mlp.c_fc)
+        inner = F.gelu(inner, approximate="tanh") if self._tanh else block.mlp.act(inner)
+        return x + _conv(inner, block.mlp.c_proj)
+
+
+def _conv(x: torch.Tensor, layer: Any) -> torch.Tensor:
+    """Conv1D of transformers: a linear layer with weights (in, out)."""
+    return torch.addmm(layer.bias, x, layer.weight)
+
+
+def _norm(x: torch.Tensor, layer: Any) -> torch.Tensor:
+    return F.layer_norm(x, layer.normalized_shape, layer.weight, layer.bias, layer.eps)

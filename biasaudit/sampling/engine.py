@@ -1,0 +1,218 @@
+"""The decode loop: one fixed tile of rows, refilled from the queue as completions finish.
+
+The tile never changes its shape, so a row's arithmetic never depends on who its neighbours are: a completion is the
+same, bit for bit, in any queue (CONTRACT §1). Prompts run once; their completions copy the cache. When memory runs out,
+the tile is halved, the completions in flight start again, and what was finished stays.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+
+from biasaudit.errors import ResourceError
+from biasaudit.records import FinishReason
+from biasaudit.sampling import noise
+from biasaudit.sampling.choose import Chooser
+from biasaudit.sampling.decoders.base import Decoder
+from biasaudit.sampling.queue import Job, Prompts, Window
+
+VERSION = "1"
+"""Raised with every change that may change a bit of a completion."""
+
+WINDOW = 4
+"""Jobs read ahead, in tiles: enough to batch the prefill of the next prompts, little enough to stay lazy."""
+
+
+@dataclass(slots=True)
+class Finished:
+    """A completion before it is stored."""
+
+    job: Job
+    text: str
+    tokens: list[int]
+    logprobs: list[float]
+    reason: FinishReason
+    tile: int
+    """The tile under which it was made."""
+
+
+@dataclass(slots=True)
+class _Row:
+    """A completion in flight."""
+
+    job: Job
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+
+
+class Engine:
+    """Runs jobs through a decoder."""
+
+    def __init__(self, decoder: Decoder, decode: Callable[[list[int]], str], *, end: int, tile: int, best: int) -> None:
+        """Prepare; memory is taken when a run starts.
+
+        Args:
+            decoder: runs the model.
+            decode: token ids to text.
+            end: id of the end-of-text token.
+            tile: rows.
+            best: tokens with noise of their own when nothing is truncated.
+        """
+        self._decoder, self._decode, self._end, self._best = decoder, decode, end, best
+        self.tile = tile
+        self._running = False
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Finished]:
+        """Yield every job's completion, in the order of finishing.
+
+        Raises:
+            ResourceError: memory does not suffice for a tile of one row.
+            RuntimeError: another run of this engine is not finished; they would share rows.
+        """
+        if self._running:
+            raise RuntimeError("this engine is already running: exhaust or close the first iterator")
+        self._running = True
+        try:
+            yield from self._run(Window(jobs, WINDOW * self.tile))
+        finally:
+            self._running = False
+
+    def _run(self, window: Window) -> Iterator[Finished]:
+        tile: _Tile | None = None
+        while True:
+            window.fill()
+            length = window.next_class()
+            if length is None and not (tile and tile.busy):
+                return
+            try:
+                with torch.inference_mode():
+                    if tile is None:
+                        tile = _Tile(self._decoder, self._decode, self._end, self.tile, self._best)
+                    if length is not None and not tile.busy:
+                        tile.open(length)
+                    tile.turn(window)
+            except (MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                self._shrink(error)
+                yield from tile.drain() if tile else ()
+                window.give_back(tile.in_flight() if tile else ())
+                tile = None
+                continue
+            yield from tile.drain()
+
+    def _shrink(self, error: BaseException) -> None:
+        """Halve the tile, or give up at one row."""
+        if self.tile == 1:
+            raise ResourceError(
+                "There is not enough memory to run even one completion at a time. Close other programs, use a smaller "
+                "model, or half precision (--dtype bfloat16)."
+            ) from error
+        self.tile //= 2
+
+
+class _Tile:
+    """The rows of one run."""
+
+    def __init__(self, decoder: Decoder, decode: Callable[[list[int]], str], end: int, tile: int, best: int) -> None:
+        self._decoder, self._decode, self._end, self._size = decoder, decode, end, tile
+        self._chooser = Chooser(tile, decoder.vocabulary, best=best, device=decoder.device)
+        self._prompts = Prompts(decoder)
+        self._rows: list[_Row | None] = [None] * tile
+        self._taken: Job | None = None
+        self._keys = torch.zeros(tile, dtype=torch.int64)
+        self._done: deque[Finished] = deque()
+        self._length: int | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a completion is in flight."""
+        return any(row is not None for row in self._rows)
+
+    def open(self, length: int) -> None:
+        """Start an empty tile for a length class, unless it is open already."""
+        if length != self._length:
+            self._length = None
+            self._decoder.open(self._size, length)
+            self._length = length
+
+    def in_flight(self) -> list[Job]:
+        """Jobs that are not finished."""
+        jobs = [row.job for row in self._rows if row is not None]
+        return [*jobs, self._taken] if self._taken is not None else jobs
+
+    def drain(self) -> Iterator[Finished]:
+        """What is finished, once."""
+        while self._done:
+            yield self._done.popleft()
+
+    def turn(self, window: Window) -> None:
+        """Refill, choose one token for every row, and feed them to the model."""
+        self._refill(window)
+        if not self.busy:
+            return
+        device = self._decoder.device
+        emitted = torch.tensor([len(row.tokens) if row else 0 for row in self._rows])
+        keys = noise.position_keys(self._keys, emitted).to(device)
+        tokens, logprobs = self._chooser.choose(self._decoder.logits(), keys)
+        for row, token, logprob in zip(range(self._size), tokens.tolist(), logprobs.tolist(), strict=True):
+            if self._rows[row] is not None:
+                self._emit(row, token, logprob)
+        if self.busy:
+            positions = [len(row.job.prompt) + len(row.tokens) - 1 if row else 0 for row in self._rows]
+            self._decoder.step(tokens, torch.tensor(positions, device=device), max(positions))
+
+    def _refill(self, window: Window) -> None:
+        assert self._length is not None
+        for place in range(self._size):
+            while self._rows[place] is None:
+                self._taken = window.take(self._length)
+                if self._taken is None:
+                    return
+                self._admit(place, self._taken, window)
+                self._taken = None
+
+    def _admit(self, place: int, job: Job, window: Window) -> None:
+        if job.room == 0:
+            self._done.append(Finished(job, "", [], [], "length", self._size))
+            return
+        state = self._prompts.get(job, window.waiting(job.length_class))
+        self._decoder.admit(place, state, len(job.prompt) + job.room)
+        self._chooser.admit(place, job.request.decoding, list(job.prompt))
+        self._keys[place] = job.key
+        self._rows[place] = _Row(job)
+
+    def _emit(self, place: int, token: int, logprob: float) -> None:
+        """Add a token to a row, and finish the row when it ends there."""
+        row = self._rows[place]
+        assert row is not None
+        if token == self._end:
+            return self._finish(place, row, self._decode(row.tokens), "eos")
+        row.tokens.append(token)
+        row.logprobs.append(logprob)
+        stops = row.job.request.decoding.stop
+        if stops:
+            text = self._decode(row.tokens)
+            cuts = [at for at in (text.find(stop) for stop in stops) if at >= 0]
+            if cuts:
+                return self._finish(place, row, text[: min(cuts)], "stop")
+        if len(row.tokens) == row.job.room:
+            return self._finish(place, row, self._decode(row.tokens), "length")
+        return None
+
+    def _finish(self, place: int, row: _Row, text: str, reason: FinishReason) -> None:
+        self._done.append(Finished(row.job, text, row.tokens, row.logprobs, reason, self._size))
+        self._rows[place] = None
+        self._chooser.release(place)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch or Python says that memory is exhausted."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error).lower()
+    return "can't allocate memory" in text or "not enough memory" in text or "out of memory" in text
