@@ -22,6 +22,7 @@ QUARANTINE = ".damaged"
 PART = re.compile(r"part-([A-Za-z0-9_]+)-([0-9a-f]{16})\.parquet")
 """File name of a part: unit id, first 16 hex digits of the SHA-256 of its bytes."""
 UNIT = re.compile(r"[A-Za-z0-9_]{1,64}")
+_THREADS_PAY = 8_000_000  # bytes; below, handing columns to threads costs more than it gains
 
 
 def unit_of(path: Path) -> str:
@@ -49,7 +50,7 @@ def parquet_table(data: bytes, path: Path, columns: Sequence[str] | None = None)
         absent = sorted(set(wanted or ()) - set(file.schema_arrow.names))
         if absent:
             raise StoreError(f"{path} lacks the column {', '.join(absent)}; it was written by another program.")
-        return file.read(columns=wanted)
+        return file.read(columns=wanted, use_threads=len(data) > _THREADS_PAY)
     except (pa.ArrowException, OSError) as error:
         raise StoreError(f"{path} is damaged: {error}. Repeat the stage that made it.") from error
 

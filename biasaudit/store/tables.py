@@ -224,9 +224,17 @@ def _batches(table: Any, schema: Any, lists: Sequence[str] = ()) -> Iterator[lis
     if absent:
         raise StoreError(f"A stored table lacks the column {', '.join(absent)}; it was written by another program.")
     for batch in table.select(schema.names).to_batches(max_chunksize=_BATCH):
-        yield [
-            _tuples(batch.column(name)) if name in lists else batch.column(name).to_pylist() for name in schema.names
-        ]
+        yield [_tuples(batch.column(name)) if name in lists else _values(batch.column(name)) for name in schema.names]
+
+
+def _values(column: Any) -> list[Any]:
+    """A column as Python values; words and numbers take the short way, which is many times faster than `to_pylist`."""
+    if pa.types.is_dictionary(column.type):
+        words = [*column.dictionary.to_pylist(), None]
+        return [words[code] for code in column.indices.fill_null(-1).to_numpy().tolist()]
+    if pa.types.is_integer(column.type) and not column.null_count:
+        return list(column.to_numpy().tolist())
+    return list(column.to_pylist())
 
 
 def _tuples(column: Any) -> list[tuple[Any, ...]]:

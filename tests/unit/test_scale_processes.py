@@ -103,12 +103,12 @@ def test_a_worker_that_cannot_start_ends_the_run_with_a_reason() -> None:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_error_of_ours_arrives_as_itself(processes: int) -> None:
-    with pytest.raises(StoreError, match="^disk of the worker$"):
+    with pytest.raises(StoreError, match=r"^disk of the worker$"):
         collected(functools.partial(failing, StoreError("disk of the worker")), processes)
 
 
 def test_an_error_that_takes_more_than_a_message_keeps_its_exit_code() -> None:
-    with pytest.raises(InputError, match="^one\ntwo$") as caught:
+    with pytest.raises(InputError, match=r"^one\ntwo$") as caught:
         collected(many_faults, 2)
     assert caught.value.exit_code == 2
 
@@ -182,8 +182,7 @@ def is_running(process: int) -> bool:
 def test_a_signal_becomes_an_exception_with_its_exit_code(number: int, code: int) -> None:
     before = signal.getsignal(number)
     with pytest.raises(Terminated, match="ended by SIG") as caught, signals_as_exceptions():
-        os.kill(os.getpid(), number)
-        time.sleep(1)
+        signal.raise_signal(number)
     assert caught.value.exit_code == code
     assert signal.getsignal(number) is before
 
