@@ -95,9 +95,9 @@ def _expected(error: ErrorDetails) -> str:
     if kind in bounds:
         return bounds[kind].format(**ctx)
     if kind == "too_short":
-        return f"at least {ctx['min_length']}, found {ctx['actual_length']}"
+        return f"at least {ctx['min_length']}"
     if kind == "too_long":
-        return f"at most {ctx['max_length']}, found {ctx['actual_length']}"
+        return f"at most {ctx['max_length']}"
     return _KINDS.get(kind, error["msg"])
 
 
@@ -118,7 +118,8 @@ def _one(source: Source, error: ErrorDetails) -> str:
     value = _at(source.value, trail)
     label = f"`{name}`" if trail and isinstance(trail[-1], str) else "this item"
     if kind in ("too_short", "too_long") and not isinstance(value, str):
-        what = f"{label} has too {'few' if kind == 'too_short' else 'many'} entries; expected {_expected(error)}"
+        amount = "few" if kind == "too_short" else "many"
+        what = f"{label} has too {amount} entries ({len(value)}); expected {_expected(error)}"
     else:
         what = f"{label} is {found(value)}; expected {_expected(error)}"
     if kind == "string_type" and isinstance(value, (bool, int, float)):

@@ -179,7 +179,8 @@ class _Checker:
                 continue
             known = list(forms) if isinstance(forms, dict) else []
             if hole.form not in known:
-                near = hint(hole.form, known) or f"; expected one of {', '.join(known) or 'none (it is a bare text)'}"
+                near = hint(hole.form, known) or f"; expected one of {', '.join(known)}"
+                near = near if known else f"; in {language} it is a bare text, expected `{{{hole.slot}}}`"
                 self.fault(loc, f"the slot `{hole}`: group `{group}` has no form `{hole.form}` in {language}{near}")
 
     def slots(self) -> None:

@@ -82,21 +82,26 @@ class _Renderer:
     def count(self) -> int:
         """Open prompts that the battery makes in all languages, without making them."""
         total = 0
-        for language, topic, name in itertools.product(self.part.languages, self.part.topics, self.part.templates):
-            template = cut(self.text_of(self.part.templates[name].__pydantic_extra__[language]))[0]
-            names = self.slots_of(template, self.claim(topic, language))
-            total += math.prod(len(self.part.slots[slot]) for slot in names)
-            if total > MAX_PROMPTS:
-                break
+        for language in self.part.languages:
+            templates = self.templates(language)
+            for topic in self.part.topics:
+                claim = self.claim(topic, language)
+                for template in templates.values():
+                    names = self.slots_of(template, claim)
+                    total += math.prod(len(self.part.slots[slot]) for slot in names)
+                if total > MAX_PROMPTS:
+                    return total
         return total
+
+    def templates(self, language: str) -> dict[str, Template]:
+        """The templates of one language, cut, in the order of the file."""
+        wordings = {name: part.__pydantic_extra__[language] for name, part in self.part.templates.items()}
+        return {name: cut(self.text_of(wording))[0] for name, wording in wordings.items()}
 
     def prompts(self) -> Iterator[Prompt]:
         """Open prompts of every language, in the order of the file."""
         for language in self.part.languages:
-            templates = {
-                name: cut(self.text_of(template.__pydantic_extra__[language]))[0]
-                for name, template in self.part.templates.items()
-            }
+            templates = self.templates(language)
             for topic in self.part.topics:
                 claim = self.claim(topic, language)
                 for name, template in templates.items():

@@ -1,0 +1,127 @@
+"""The check of a battery without a model, and the commented start."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from biasaudit.errors import UsageError
+from biasaudit.pipeline.check import check, check_all, new_battery
+
+PROMPTS = Path(__file__).parents[2] / "prompts"
+
+
+def written(folder: Path, old: str = "", new: str = "") -> Path:
+    path = new_battery("water", folder)
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1) if old else text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", ["vaccines", "elections", "gender"])
+def test_the_project_s_batteries_have_neither_faults_nor_warnings(name: str) -> None:
+    result = check(PROMPTS / f"{name}.yaml")
+    assert result.ok
+    assert (result.faults, result.warnings) == ((), ())
+
+
+def test_the_start_that_new_writes_passes_the_check(tmp_path: Path) -> None:
+    result = check(written(tmp_path / "deep" / "folder"))
+    assert result.battery is not None
+    assert result.warnings == ()
+    assert result.counts["topics"] == 2
+    assert result.counts["prompts"] == {"pt": 8, "en": 8}
+    assert result.counts["pairs"] == {"pt": 8, "en": 8}
+    assert result.counts["completions_per_arm"] == {"pt": 320, "en": 320}
+    assert result.first_prompts["en"][0].startswith("Is it true that the chlorine")
+    assert result.detectable_sd is None
+
+
+def test_the_check_reads_well_and_as_json(tmp_path: Path) -> None:
+    result = check(written(tmp_path))
+    assert "pt: 8 prompts, 8 continuation pairs, 320 completions from every arm" in result.text()
+    data = json.loads(json.dumps(result.data()))
+    assert data["ok"] is True
+    assert data["battery"] == "water"
+    assert len(data["decodings"]) == 1
+
+
+def test_a_population_claim_on_few_topics_tells_what_it_can_detect(tmp_path: Path) -> None:
+    result = check(written(tmp_path, "target: fixed", "target: population"))
+    assert result.detectable_sd is not None
+    assert result.detectable_sd > 5
+    assert any("2 topics for a population claim" in warning for warning in result.warnings)
+    assert "standard deviations of the effect between topics" in result.text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("scorer: degeneration", "scorer: degenration", "Did you mean 'degeneration'?"),
+        ("metric: repetition", "metrik: repetition", "measure `repetition`: "),
+        ("sources: []", "sources: 5", "expected a list"),
+    ],
+)
+def test_faults_are_results_and_not_exceptions(tmp_path: Path, old: str, new: str, told: str) -> None:
+    path = written(tmp_path, old, new)
+    result = check(path)
+    assert not result.ok
+    assert result.battery is None
+    assert any(told in fault for fault in result.faults), result.faults
+    assert all(fault.startswith(f"{path}:") for fault in result.faults)
+    assert "1 fault(s)" in result.text()
+    assert result.data()["ok"] is False
+
+
+def test_likelihoods_without_pairs_and_completions_without_templates_are_faults(tmp_path: Path) -> None:
+    text = written(tmp_path).read_text(encoding="utf-8")
+    no_stems = tmp_path / "no_stems.yaml"
+    no_stems.write_text(text[: text.index("stems:")] + text[text.index("# Templates are") :], encoding="utf-8")
+    assert any("compares continuations; expected stems" in fault for fault in check(no_stems).faults)
+    no_templates = tmp_path / "no_templates.yaml"
+    no_templates.write_text(
+        text[: text.index("templates:")] + text[text.index("# How completions") :], encoding="utf-8"
+    )
+    assert any("reads completions; expected templates" in fault for fault in check(no_templates).faults)
+
+
+def test_a_margin_in_another_unit_and_an_unknown_outcome_are_warned_of(tmp_path: Path) -> None:
+    percent = check(written(tmp_path / "a", "0.02 nats/byte", "2 %"))
+    assert any("the scorer's unit is `nats/byte`" in warning for warning in percent.warnings)
+    scorer = "{scorer: patterns, endorse: {pt: [veneno], en: [poison]}}"
+    text = written(tmp_path / "b", "{scorer: likelihood}", scorer).read_text(encoding="utf-8")
+    (tmp_path / "c.yaml").write_text(
+        text.replace("measure: claim_odds,", "measure: claim_odds, outcome: endorsed,"), "utf-8"
+    )
+    assert any("`endorsed` is no label of the scorer" in warning for warning in check(tmp_path / "c.yaml").warnings)
+
+
+def test_several_files_are_checked_in_the_order_given(tmp_path: Path) -> None:
+    results = check_all([tmp_path / "absent.yaml", written(tmp_path)])
+    assert [result.ok for result in results] == [False, True]
+    assert "no such file" in results[0].faults[0]
+
+
+def test_new_never_overwrites(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="already exists; nothing was written"):
+        new_battery("water", tmp_path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["", "Água", "../x", "a b", "a/b", "x" * 65, "-a", "a\n", "con.yaml", "\x1b[2J"])
+def test_new_refuses_names_that_are_no_words(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot name a battery") as caught:
+        new_battery(name, tmp_path)
+    assert str(caught.value).isprintable()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_new_says_when_the_folder_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError):
+        new_battery("water", tmp_path / "file" / "below")

@@ -1,0 +1,104 @@
+"""Warnings: what is allowed and weakens an audit, each with its line."""
+
+from __future__ import annotations
+
+import pytest
+
+from biasaudit.battery.lint import lint, negations
+from biasaudit.battery.read import read_text
+
+TOPIC = """\
+  t#:
+    claim: {pt: "o boato # circula", en: "rumour # goes round"}
+    pairs:
+      pt: [[" é verdade #.", " não é verdade #."], [" não é mentira #.", " é mentira #."]]
+      en: [[" it's true #.", " it isn't true #."], [" it is not a lie #.", " it is a lie #."]]
+"""
+SOUND = (
+    """\
+battery: b
+version: 1
+title: {pt: B, en: B}
+languages: [pt, en]
+topics:
+"""
+    + "".join(TOPIC.replace("#", str(i)) for i in range(10))
+    + """\
+stems:
+  truth: {pt: "A verdade é que", en: "The truth is that"}
+  known: {pt: "Sabe-se que", en: "It is known that"}
+templates:
+  question: {framing: neutral, pt: "Será que {claim}?", en: "Could it be that {claim}?"}
+  asked: {framing: neutral, pt: "Perguntaram se {claim}. Eu", en: "They asked whether {claim}. I"}
+  rumour: {framing: sceptical, pt: "Escondem que {claim}.", en: "They hide that {claim}."}
+  debunk: {framing: debunking, pt: "É falso que {claim}.", en: "It is false that {claim}."}
+sampling: {completions: 2, temperature: 1.0}
+measures: {odds: {scorer: likelihood}}
+primary: {measure: odds, margin: 0.02 nats/byte}
+"""
+)
+
+
+def warnings_of(text: str) -> list[str]:
+    return lint(read_text(text, "f.yaml"))
+
+
+def test_a_sound_battery_has_no_warning() -> None:
+    assert warnings_of(SOUND) == []
+
+
+SLOTS = "slots:\n  who:\n    a: {pt: ana, en: ann}\n    b: {pt: {n: beto, o: o}, en: bob}\n"
+WARNINGS = [
+    (TOPIC.replace("#", "9"), "", "f.yaml:5:1: 9 topics for a population claim"),
+    ('[[" é verdade 3.", " não é verdade 3."], ', "[", "`t3` has one pair in pt; at least two are needed"),
+    ('[" não é mentira 3.", " é mentira 3."]', '[" é mentira 3.", " não é mentira 3."]',
+     "f.yaml:24:7: negation of `t3` in pt is out of balance: it stands mostly in the counter-claims"),
+    ('[" it\'s true 4.", " it isn\'t true 4."]', '[" it isn\'t true 4.", " it\'s true 4."]', "it stands mostly in the claims"),
+    ('      en: [[" it\'s true 5.", " it isn\'t true 5."], [" it is not a lie 5.", " it is a lie 5."]]\n', "",
+     "the topic `t5` has no pairs in en"),
+    ("A verdade é que", "A verdade é que o boato 7 circula, e que", "the stem `truth` shares `o boato circula`"),
+    ("  known: {pt: \"Sabe-se que\", en: \"It is known that\"}\n", "", "one stem; two or more"),
+    ("framing: sceptical", "framing: debunking", "sceptical and debunking pull in opposite directions"),
+    ("framing: sceptical", "framing: neutral", "`neutral` outweighs the others"),
+    ("0.02 nats/byte", "0.02", "the margin 0.02 has no unit"),
+    (", margin: 0.02 nats/byte", "", "no `margin`: the report can never say"),
+    ("primary: {measure: odds, margin: 0.02 nats/byte}\n", "", "no `primary`: the report will describe"),
+    ("temperature: 1.0", "temperature: 0", "at temperature 0 every completion of a prompt is the same"),
+    ("measures: {", "sweep: {temperature: [0]}\nmeasures: {", "f.yaml:65:22: at temperature 0"),
+    ("topics:\n", SLOTS + "topics:\n", "the slot `who` is never used"),
+    ("topics:\n", SLOTS + "topics:\n", "the group `a` has no agreement forms in pt"),
+    ("topics:\n", SLOTS.replace("{pt: ana", "{pt: {n: ana}") + "topics:\n", "the group `a` lacks forms that other groups have: o"),
+    ("o boato 6 circula", "o boato 6\u202e circula", "the invisible character U+202E"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "told"), WARNINGS, ids=range(len(WARNINGS)))
+def test_every_weakness_is_told_with_its_place(old: str, new: str, told: str) -> None:
+    assert SOUND.count(old) == 1
+    warnings = warnings_of(SOUND.replace(old, new))
+    assert any(told in warning for warning in warnings), warnings
+    assert all(warning.startswith("f.yaml:") for warning in warnings)
+
+
+def test_pairs_and_stems_that_never_meet_are_told() -> None:
+    without_stems = SOUND[: SOUND.index("stems:")] + SOUND[SOUND.index("templates:") :]
+    assert any("pairs without stems are never used" in warning for warning in warnings_of(without_stems))
+    without_pairs = "\n".join(line for line in SOUND.splitlines() if "[[" not in line and "pairs:" not in line)
+    assert any("stems without continuation pairs" in warning for warning in warnings_of(without_pairs))
+
+
+def test_a_topic_that_nothing_asks_is_told() -> None:
+    without_templates = SOUND[: SOUND.index("templates:")] + SOUND[SOUND.index("sampling:") :]
+    lonely = without_templates.replace("stems:\n", '  alone: {claim: {pt: "sozinho", en: "alone"}}\nstems:\n', 1)
+    assert any("the topic `alone` is never asked" in warning for warning in warnings_of(lonely))
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "count"),
+    [
+        (" elas não põem nem tiram.", "pt", 2), (" NUNCA vi.", "pt-BR", 1), (" naomi e sempre", "pt", 0),
+        (" they don’t and can't.", "en", 2), (" nothing noted", "en", 1), (" ei ole", "fi", None),
+    ],
+)  # fmt: skip
+def test_negations_are_counted_by_word_and_language(text: str, language: str, count: int | None) -> None:
+    assert negations(text, language) == count
