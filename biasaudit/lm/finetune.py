@@ -72,6 +72,7 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc]
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             step = self.state.global_step
+            (staged / f"checkpoint-{step}" / "training_args.bin").unlink(missing_ok=True)  # a pickle nobody reads
             checkpoints.commit(
                 staged / f"checkpoint-{step}", self.biasaudit_folder, step=step, request=self.biasaudit_request
             )
@@ -84,11 +85,15 @@ class _Watch(transformers.TrainerCallback):  # type: ignore[misc]
     def __init__(self, training: Training, measure: Callable[[Any, int | None], Validation | None], folder: Path,
                  report: Report | None) -> None:  # fmt: skip
         self.training, self.measure, self.report = training, measure, report
-        self.metrics = folder / "metrics.jsonl"
+        self.metrics, self.clock = folder / "metrics.jsonl", folder / "seconds.json"
+        self.earlier = _seconds(self.clock)
         self.started, self.first, self.aside = time.monotonic(), 0, 0.0
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_kwargs: Any) -> None:
         self.started, self.first, self.aside = time.monotonic(), state.global_step, 0.0
+
+    def on_save(self, _args: Any, _state: Any, _control: Any, **_kwargs: Any) -> None:
+        checkpoints.write_json(self.clock, {"seconds": self.earlier + time.monotonic() - self.started})
 
     def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_kwargs: Any) -> None:
         if logs and "loss" in logs:
@@ -157,7 +162,7 @@ def finetune(
         StoreError: every checkpoint is damaged.
         BiasAuditError: the loss is no longer a number.
     """
-    began = time.monotonic()
+    began, earlier = time.monotonic(), _seconds(work / "seconds.json")
     _no_chatter()
     folder = work / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
@@ -175,7 +180,7 @@ def finetune(
     after = measure(model, None)
     if after is not None and after.nats_per_token != after.nats_per_token:
         raise BiasAuditError("training ended with weights that are not numbers. Use a smaller learning rate.")
-    seconds = _seconds_so_far(work, time.monotonic() - began)
+    seconds = earlier + time.monotonic() - began
     _write_model(training, model, result, save_dtype)
     whole = {**dict(card), **_card(training, before, after, seconds, save_dtype)}
     whole["fingerprint"] = describe(str(result)).fingerprint
@@ -249,11 +254,9 @@ def _before(work: Path, resume: Path | None, measure: Callable[[], Validation | 
     return Validation(**first["validation"]) if first["validation"] else None
 
 
-def _seconds_so_far(work: Path, now: float) -> float:
-    """Seconds of this call and of the killed ones before it, as far as they had got to write them."""
-    path = work / "seconds.json"
-    earlier = json.loads(path.read_text(encoding="utf-8"))["seconds"] if path.is_file() else 0.0
-    return float(earlier + now)
+def _seconds(clock: Path) -> float:
+    """Seconds of training that earlier, killed calls had stored with their checkpoints."""
+    return float(json.loads(clock.read_text(encoding="utf-8"))["seconds"]) if clock.is_file() else 0.0
 
 
 def _train(
@@ -273,6 +276,7 @@ def _train(
         weight_decay=config.weight_decay,
         max_grad_norm=config.grad_clip,
         optim="adamw_torch_fused",
+        torch_compile=config.compile,
         bf16=training.precision == "bfloat16",
         fp16=training.precision == "float16",
         use_cpu=training.device.type == "cpu",

@@ -146,9 +146,9 @@ def _resolve(spec: str, cache: Path | None, tokenizer: str | None) -> tuple[str,
     if path.is_dir():
         return "folder", path
     if path.suffix in (".pt", ".pth", ".bin", ".ckpt") and path.is_file():
-        from biasaudit.lm import nanogpt
+        from biasaudit.lm.nanogpt import import_checkpoint
 
-        return "nanogpt", nanogpt.import_checkpoint(path, cache=cache, tokenizer=tokenizer)
+        return "nanogpt", import_checkpoint(path, cache=cache, tokenizer=tokenizer)
     if path.exists():
         raise ModelError(f"{spec}: expected a model folder, a nanoGPT ckpt.pt, a hub name or embedded:NAME.")
     return "hub", safety.hub_folder(spec)

@@ -56,6 +56,8 @@ class FinetuneConfig:
     """A tenth of all steps by default, at least 100."""
     precision: str = "auto"
     device: str = "auto"
+    compile: bool = False
+    """torch.compile: faster steps after a minute of compiling; on a CPU it needs a C++ compiler."""
     n_layer: int = 4
     n_embd: int = 256
     n_head: int = 4

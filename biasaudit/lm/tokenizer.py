@@ -198,7 +198,8 @@ def _byte_level(vocab: Mapping[str, int], merges: list[tuple[str, str]], eot: st
     text_of[eot_id] = eot.encode()
 
     def decode(ids: list[int]) -> str:
-        return b"".join(text_of[i] for i in ids).decode("utf-8", "replace")
+        # Models pad their vocabulary (nanoGPT: 50,304); a padded id has no text of its own.
+        return b"".join(text_of.get(i, b"\xef\xbf\xbd") for i in ids).decode("utf-8", "replace")
 
     lengths = [0] * len(vocab)
     for i, data in by_id:

@@ -7,16 +7,15 @@ OUT/training/                                        lock, request, metrics; che
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biasaudit import identity
-from biasaudit.errors import RunLockedError, StoreError, UsageError
+from biasaudit.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from biasaudit.lm.finetune import FinetuneProgress
@@ -60,6 +59,7 @@ def finetune(
         InputError: the corpus, the base or an option cannot be used.
     """
     from biasaudit.lm import finetune as lm
+    from biasaudit.store.lock import writer_lock
 
     if role not in ("base", "placebo", "tuned"):
         raise UsageError(f"role '{role}': expected base, placebo or tuned.")
@@ -69,7 +69,8 @@ def finetune(
         raise UsageError(f"finetune: {str(error).removeprefix('FinetuneConfig.__init__() ')}.") from None
     _refuse_foreign(out)
     work = out / "training"
-    with _locked(work):
+    work.mkdir(parents=True, exist_ok=True)
+    with writer_lock(work):
         if fresh:
             _clear(out)
         training = lm.plan(config, corpus)
@@ -116,29 +117,13 @@ def _refuse_foreign(out: Path) -> None:
         raise UsageError(f"{out}: holds something that finetune did not make. Give another output folder.")
 
 
-@contextlib.contextmanager
-def _locked(work: Path) -> Iterator[None]:
-    """Hold the folder's lock for as long as the process lives; the system frees it after a kill."""
-    import fcntl
-
-    work.mkdir(parents=True, exist_ok=True)
-    with (work / "lock").open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunLockedError(
-                f"{work.parent}: another process trains into it. Wait, or use another --out."
-            ) from None
-        yield
-
-
 def _clear(out: Path) -> None:
     """Remove an earlier training; the card goes first, so that a kill leaves no folder that looks complete."""
     (out / "card.json").unlink(missing_ok=True)
     for path in out.iterdir():
         if path.name == "training":
             for inner in path.iterdir():
-                if inner.name != "lock":
+                if not inner.name.startswith(".lock"):
                     shutil.rmtree(inner) if inner.is_dir() else inner.unlink()
         else:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
