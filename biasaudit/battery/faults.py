@@ -7,6 +7,7 @@ the nearest known name when a key looks like a slip of the pen.
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -33,12 +34,15 @@ _PATTERNS = {
     "^\\s*[0-9]*": 'a positive number and its unit, such as "0.02 nats/byte"',
 }
 
+MAX_HINTS = 200
+"""Names that a slip of the pen is compared with; comparing is slow, and a file may hold thousands."""
+
 
 def hint(word: str, known: Iterable[str]) -> str:
     """`; did you mean …?` for the nearest of `known`, or nothing."""
     if len(word) > 64:
         return ""
-    near = difflib.get_close_matches(word, list(known), n=1)
+    near = difflib.get_close_matches(word, itertools.islice(known, MAX_HINTS), n=1)
     return f"; did you mean `{near[0]}`?" if near else ""
 
 

@@ -6,16 +6,21 @@ are returned at once, each with its place.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from biasaudit.battery import schema
 from biasaudit.battery.faults import hint
 from biasaudit.battery.slots import Hole, cut
-from biasaudit.battery.source import Source, Trail, show
+from biasaudit.battery.source import MAX_FAULTS, Source, Trail, show
 
 RESERVED = ("claim", "title")
 """Slots that the topic fills."""
+
+
+class _Enough(Exception):  # noqa: N818 - ends the checking; never leaves this module
+    """More faults than anyone reads."""
 
 
 @dataclass(slots=True)
@@ -25,10 +30,14 @@ class _Checker:
     source: Source
     part: schema.BatteryPart
     faults: list[str] = field(default_factory=list)
+    asked: set[str] = field(default_factory=set)
+    """Which of the topics' own slots some template uses."""
 
     def fault(self, loc: Trail, what: str, *, key: bool = False) -> None:
-        """Note a fault at `loc`."""
+        """Note a fault at `loc`; after too many, stop looking."""
         self.faults.append(self.source.fault(loc, what, key=key))
+        if len(self.faults) > MAX_FAULTS:
+            raise _Enough
 
     def raw_names(self, section: str) -> list[str]:
         """Names that the file gives in `section`, those with faults of their own included."""
@@ -146,7 +155,7 @@ class _Checker:
         template, faults = cut(text)
         for what in faults:
             self.fault(loc, what)
-        for hole in dict.fromkeys(template.holes):
+        for hole in template.holes:
             if hole.slot in RESERVED and not inside_claim:
                 self.topic_hole(loc, hole)
             elif hole.slot not in self.raw_names("slots"):
@@ -163,6 +172,9 @@ class _Checker:
         if hole.form:
             self.fault(loc, f"the slot `{hole}`; expected `{{{hole.slot}}}`, which has no forms")
             return
+        if hole.slot in self.asked:
+            return
+        self.asked.add(hole.slot)
         for name, topic in self.part.topics.items():
             texts = topic.claim if hole.slot == "claim" else topic.title
             if texts is None:
@@ -213,10 +225,11 @@ class _Checker:
 def check(source: Source, part: schema.BatteryPart) -> list[str]:
     """Every fault of meaning; empty when there is none."""
     checker = _Checker(source, part)
-    checker.header()
-    checker.topics()
-    checker.stems()
-    checker.templates()
-    checker.slots()
-    checker.primary()
+    with contextlib.suppress(_Enough):
+        checker.header()
+        checker.topics()
+        checker.stems()
+        checker.templates()
+        checker.slots()
+        checker.primary()
     return list(dict.fromkeys(checker.faults))

@@ -10,17 +10,20 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 from biasaudit.battery import schema
 from biasaudit.battery.slots import Hole, Template, cut
-from biasaudit.battery.source import Source, Trail, show
+from biasaudit.battery.source import MAX_FAULTS, Source, Trail, show
 from biasaudit.errors import BatteryError
 from biasaudit.records import ContinuationPair, Decoding, Prompt
 
 MAX_PROMPTS = 20_000
 """Most prompts, and most continuation pairs, of one battery in all languages."""
-MAX_CHARACTERS = 16_000_000
-"""Most characters of all prompts together."""
+MAX_CHARACTERS = 8_000_000
+"""Most characters of all prompts and pairs together."""
+
+CLAIM = Hole("claim")
 
 Choice = tuple[tuple[str, str], ...]
 """((slot, group), …)"""
@@ -32,16 +35,30 @@ class _Renderer:
 
     source: Source
     part: schema.BatteryPart
-    faults: list[str] = field(default_factory=list)
+    faults: dict[str, None] = field(default_factory=dict)
+    """An ordered set: a fault of a template that shows in every topic is told once."""
     seen: dict[str, str] = field(default_factory=dict)
     """prompt_id -> where it came from."""
     characters: int = 0
 
     def fault(self, loc: Trail, what: str) -> None:
-        """Note a fault; a fault of a template that shows in every topic is noted once."""
-        line = self.source.fault(loc, what)
-        if line not in self.faults:
-            self.faults.append(line)
+        """Note a fault; after too many, stop."""
+        self.faults[self.source.fault(loc, what)] = None
+        if len(self.faults) > MAX_FAULTS:
+            self.stop()
+
+    def stop(self) -> NoReturn:
+        """Raise what was found."""
+        raise BatteryError(self.source.in_order(list(self.faults)))
+
+    def weigh(self, loc: Trail, characters: int) -> None:
+        """Count what is about to be built, and stop when it is too much."""
+        self.characters += characters
+        if self.characters > MAX_CHARACTERS:
+            self.fault(
+                loc, f"with this the battery has more than {MAX_CHARACTERS} characters; expected fewer, split it"
+            )
+            self.stop()
 
     def text_of(self, wording: schema.Wording) -> str:
         """A wording as one text: as it stands, or turns as the lines of a transcript."""
@@ -69,15 +86,14 @@ class _Renderer:
 
     def slots_of(self, template: Template, claim: Template) -> list[str]:
         """Names of the counterfactual slots in use, in the order of the file."""
-        holes = [*template.holes]
-        if Hole("claim") in holes:
-            holes += claim.holes
-        return [name for name in self.part.slots if any(hole.slot == name for hole in holes)]
+        holes = (*template.holes, *(claim.holes if CLAIM in template.holes else ()))
+        used = {hole.slot for hole in holes}
+        return [name for name in self.part.slots if name in used]
 
     def claim(self, topic: str, language: str) -> Template:
         """The topic's claim as a template (groups may inflect it); empty when it has none."""
         texts = self.part.topics[topic].claim
-        return cut(texts[language])[0] if texts else Template(())
+        return cut(texts[language])[0] if texts else Template((), ())
 
     def count(self) -> int:
         """Open prompts that the battery makes in all languages, without making them."""
@@ -119,34 +135,27 @@ class _Renderer:
             if hole.slot == slot
         }
         loc: Trail = ("templates", name, language)
-        if Hole("claim") in template.holes:
-            if claim.length(values) > schema.MAX_TEXT:
-                self.fault(
-                    ("topics", topic, "claim", language), f"the claim has more than {schema.MAX_TEXT} characters"
-                )
-                return
-            values[Hole("claim")] = claim.fill(values)
+        if CLAIM in template.holes:
+            self.weigh(loc, claim.length(values) + len(claim.pieces))
+            values[CLAIM] = claim.fill(values)
         titles = self.part.topics[topic].title
         if titles is not None:
             values[Hole("title")] = titles[language]
         length = template.length(values)
-        self.characters += length
-        if length > schema.MAX_TEXT or self.characters > MAX_CHARACTERS:
-            limit = schema.MAX_TEXT if length > schema.MAX_TEXT else MAX_CHARACTERS
-            what = f"the prompt of topic `{topic}`" if length > schema.MAX_TEXT else "the battery's prompts together"
-            self.fault(loc, f"{what} would have more than {limit} characters; expected fewer, shorten or split")
-            if self.characters > MAX_CHARACTERS:
-                raise BatteryError(self.faults)
-            return
-        text = template.fill(values)
-        if text != text.rstrip():
-            what = (
-                "the prompt ends in a blank; expected none, since the model brings its own (in a `|` text, write `|-`)"
-            )
+        if length > schema.MAX_TEXT:
+            what = f"the prompt of topic `{topic}` would have more than {schema.MAX_TEXT} characters; expected fewer"
             self.fault(loc, what)
             return
+        self.weigh(loc, length + len(template.pieces))
+        text = template.fill(values)
+        if not text:
+            self.fault(loc, f"the prompt of topic `{topic}` is empty; expected a text")
+            return
+        if text != text.rstrip():
+            self.fault(loc, "the prompt ends in a blank; expected none (in a `|` text, write `|-`)")
+            return
         framing = self.part.templates[name].framing
-        pair = f"{topic}/{name}" if choice else ""
+        pair = f"{topic}/{name}/{language}" if choice else ""
         prompt = Prompt(
             text=text, language=language, topic=topic, template=name, framing=framing, groups=choice, pair=pair
         )
@@ -167,14 +176,22 @@ class _Renderer:
     def stems(self) -> tuple[list[ContinuationPair], dict[str, Prompt]]:
         """Stem × topic × pair of every language, and the neutral stem of each language that has one."""
         pairs: list[ContinuationPair] = []
-        for language, name in itertools.product(self.part.languages, self.part.stems):
-            text = _plain(self.part.stems[name][language])
-            stem = Prompt(text=text, language=language, topic="", template=name, kind="stem")
-            if self.first(stem, ("stems", name, language), f"stem `{name}`"):
-                pairs.extend(self.pairs(stem))
-            if len(pairs) > MAX_PROMPTS:
-                self.fault(("stems",), f"stems × topics × pairs are more than {MAX_PROMPTS}; expected fewer")
-                break
+        for language in self.part.languages:
+            items = self.items(language)
+            weight = sum(len(claim) + len(counter) for _, _, claim, counter in items)
+            for name, texts in self.part.stems.items():
+                stem = Prompt(text=_plain(texts[language]), language=language, topic="", template=name, kind="stem")
+                loc: Trail = ("stems", name, language)
+                if not self.first(stem, loc, f"stem `{name}`"):
+                    continue
+                self.weigh(loc, weight + len(items) * len(stem.text))
+                pairs += [
+                    ContinuationPair(stem=stem, topic=topic, item=item, claim=claim, counter=counter)
+                    for topic, item, claim, counter in items
+                ]
+                if len(pairs) > MAX_PROMPTS:
+                    self.fault(("stems",), f"stems × topics × pairs are more than {MAX_PROMPTS}; expected fewer")
+                    self.stop()
         neutral = {
             language: Prompt(text=_plain(text), language=language, topic="", template="neutral", kind="neutral")
             for language, text in (self.part.neutral or {}).items()
@@ -183,12 +200,13 @@ class _Renderer:
             self.first(prompt, ("neutral", language), "the neutral stem")
         return pairs, neutral
 
-    def pairs(self, stem: Prompt) -> Iterator[ContinuationPair]:
-        """Every continuation pair of every topic after one stem."""
-        for topic, part in self.part.topics.items():
-            for position, (claim, counter) in enumerate((part.pairs or {}).get(stem.language, ())):
-                claim, counter = _plain(claim), _plain(counter)
-                yield ContinuationPair(stem=stem, topic=topic, item=f"pair{position}", claim=claim, counter=counter)
+    def items(self, language: str) -> list[tuple[str, str, str, str]]:
+        """(topic, item, claim, counter-claim) of every pair in one language."""
+        return [
+            (topic, f"pair{position}", _plain(claim), _plain(counter))
+            for topic, part in self.part.topics.items()
+            for position, (claim, counter) in enumerate((part.pairs or {}).get(language, ()))
+        ]
 
 
 def _plain(text: str) -> str:
@@ -237,5 +255,5 @@ def render(
     prompts = tuple(renderer.prompts())
     pairs, neutral = renderer.stems()
     if renderer.faults:
-        raise BatteryError(renderer.faults)
+        renderer.stop()
     return prompts, tuple(pairs), neutral

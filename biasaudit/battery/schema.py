@@ -62,7 +62,9 @@ GroupForms = Annotated[
     Annotated[Text, Tag("text")] | Annotated[dict[Name, Form], Field(min_length=1), Tag("mapping")],
     Discriminator(lambda value: "mapping" if isinstance(value, dict) else "text"),
 ]
-Groups = Annotated[dict[Name, Annotated[dict[Language, GroupForms], Field(min_length=1)]], Field(min_length=1)]
+Groups = Annotated[
+    dict[Name, Annotated[dict[Language, GroupForms], Field(min_length=1)]], Field(min_length=1, max_length=500)
+]
 
 Temperature = Annotated[float, Field(ge=0, le=10)]
 TopK = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -138,7 +140,9 @@ class BatteryPart(Part):
         None, description="A beginning that does not even name the subject: the reference of the PMI variant."
     )
     templates: dict[Name, TemplatePart] = Field(default_factory=dict)
-    slots: dict[Name, Groups] = Field(default_factory=dict, description="slot > group > language > text or forms.")
+    slots: dict[Name, Groups] = Field(
+        default_factory=dict, max_length=50, description="slot > group > language > text or forms."
+    )
     sampling: SamplingPart = Field(default_factory=SamplingPart)  # type: ignore[arg-type]
     sweep: SweepPart = Field(default_factory=SweepPart)
     measures: dict[Name, MeasurePart] = Field(min_length=1)

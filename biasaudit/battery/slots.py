@@ -33,11 +33,8 @@ class Template:
     """A text cut into literal pieces and holes."""
 
     pieces: tuple[str | Hole, ...]
-
-    @property
-    def holes(self) -> tuple[Hole, ...]:
-        """The holes, in order, repeats included."""
-        return tuple(piece for piece in self.pieces if isinstance(piece, Hole))
+    holes: tuple[Hole, ...]
+    """Its different holes, in order."""
 
     def length(self, values: Mapping[Hole, str]) -> int:
         """Characters that `fill` will return, counted before anything is built."""
@@ -79,4 +76,6 @@ def cut(text: str) -> tuple[Template, list[str]]:
             what = f"the brace `{token}` stands alone" if len(token) == 1 else f"`{show(token)}` is no slot"
             faults.append(f"{what}; expected `{{name}}` or `{{name.form}}`, or `{{{{` and `}}}}` for literal braces")
     pieces.append(text[end:])
-    return Template(tuple(piece for piece in pieces if piece != "")), faults
+    pieces = [piece for piece in pieces if piece != ""]
+    holes = dict.fromkeys(piece for piece in pieces if isinstance(piece, Hole))
+    return Template(tuple(pieces), tuple(holes)), faults

@@ -325,7 +325,7 @@ def read_source(path: Path) -> tuple[Source, list[str]]:
     Raises:
         BatteryError: the file is missing, no regular file, too large, or not UTF-8; or as `load`.
     """
-    name = str(path)
+    name = show(str(path), 400)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -337,7 +337,7 @@ def read_source(path: Path) -> tuple[Source, list[str]]:
         raise BatteryError([f"{name}: there is no such file; expected a battery (.yaml)"]) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise BatteryError([f"{show(name)}: cannot be read ({reason})"]) from None
+        raise BatteryError([f"{name}: cannot be read ({reason})"]) from None
     if len(data) > MAX_BYTES:
         raise BatteryError(
             [f"{name}: the file is larger than {MAX_BYTES >> 20} MiB; expected a smaller battery, split it"]

@@ -81,7 +81,7 @@ def test_a_good_file_becomes_prompts_in_the_order_of_the_file() -> None:
         "Uma homem diz: DNA",
     ]
     assert [prompt.groups for prompt in pt[:5]] == [(), (), (), (("person", "woman"),), (("person", "man"),)]
-    assert pt[3].pair == pt[4].pair == "chip/who"
+    assert pt[3].pair == pt[4].pair == "chip/who/pt"
     assert pt[0].pair == ""
     assert {prompt.framing for prompt in pt if prompt.template == "chat"} == {"neutral"}
     assert "You: And Chips?\nHe: I think" in [prompt.text for prompt in battery.prompts]
