@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+
+from store_toy_worker import factory, slow_factory
 
 from biasaudit.errors import BiasAuditError
 from biasaudit.records import Arm, Completion, Decoding, Prompt
@@ -25,43 +30,10 @@ ARMS = [
 ]
 
 
-def completion(unit: WorkUnit, prompt_id: str, index: int) -> Completion:
-    ids = tuple((index * 7 + len(prompt_id) + k) % 500 for k in range(index % 6))
-    return Completion(
-        arm_fingerprint=unit.arm_fingerprint,
-        prompt_id=prompt_id,
-        decoding_id=unit.decoding_id,
-        seed=unit.seed,
-        salt=unit.salt,
-        index=index,
-        text=f"vacina nº {index} {prompt_id[:5]}",
-        token_ids=ids,
-        logprobs=tuple(-0.25 * k for k in ids),
-        finish_reason="length",
-        numerics="toy",
-    )
-
-
 def plan(
     have=None, *, completions: int = 10, unit_size: int = 8, prompts: Sequence[Prompt] = PROMPTS
 ) -> list[WorkUnit]:
     return plan_units(ARMS, prompts, [Decoding()], completions, 1337, unit_size=unit_size, have=have)
-
-
-def complete(unit: WorkUnit) -> list[Completion]:
-    return [completion(unit, *key) for key in unit.indices()]
-
-
-def factory():
-    return complete
-
-
-def slow_factory():
-    def work(unit: WorkUnit) -> list[Completion]:
-        time.sleep(0.05)
-        return complete(unit)
-
-    return work
 
 
 def run_all(
@@ -100,12 +72,17 @@ def run_to_the_end(path: Path, acks: Path | None = None, processes: int = 1, slo
         sys.exit(getattr(error, "exit_code", 130))
 
 
-def race(folder: Path, barrier, winners: Path) -> None:
+def without_flock(descriptor: int, operation: int) -> None:
+    raise OSError(errno.ENOTSUP, "no locks here")
+
+
+def race(folder: Path, barrier, winners: Path, flock=fcntl.flock) -> None:
     """Body of a process that tries to be the writer at the same moment as others."""
+    warnings.simplefilter("ignore", files.StorageWarning)
     barrier.wait()
     start = time.monotonic()
     try:
-        with writer_lock(folder):
+        with writer_lock(folder, flock=flock):
             with winners.open("ab") as handle:
                 handle.write(b"w")
             barrier.wait()
@@ -129,3 +106,8 @@ def contents(path: Path) -> dict[str, bytes]:
         for file in sorted(path.rglob("*"))
         if file.is_file() and not any(name.startswith(".") for name in file.relative_to(path).parts)
     }
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    run_to_the_end(Path(sys.argv[1]))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,8 +16,9 @@ import pytest
 import store_toy
 
 from biasaudit.errors import RunLockedError
-from biasaudit.store.lock import writer_lock
+from biasaudit.store.lock import HEARTBEAT_NAME, writer_lock
 from biasaudit.store.run import RunFolder
+from biasaudit.store.tables import completions_from_table
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +37,14 @@ def nursery():
     return context
 
 
-def killed_until_done(nursery, folder: Path, kills: int, rng: random.Random) -> tuple[int, RunFolder]:
-    """Kill a run at random moments and repeat it until it ends; no acknowledged unit may be missing in between."""
+def killed_until_done(nursery, folder: Path, kills: int, rng: random.Random, seconds: float) -> tuple[int, RunFolder]:
+    """Kill a run within `seconds` of its start, again and again, then let it end; what it acknowledged never goes."""
     done = 0
     acks = folder.with_suffix(".acks")
     while True:
         process = nursery.Process(target=store_toy.run_to_the_end, args=(folder, acks))
         process.start()
-        process.join(rng.uniform(0.0, 0.12) if done < kills else 60)
+        process.join(rng.uniform(0.0, seconds) if done < kills else 60)
         if process.exitcode is None:
             process.kill()
             process.join()
@@ -57,10 +61,15 @@ def killed_until_done(nursery, folder: Path, kills: int, rng: random.Random) -> 
 
 def check_kills(nursery, tmp_path: Path, kills: int) -> None:
     rng = random.Random(7)
-    expected = store_toy.contents(store_toy.run_all(tmp_path / "whole").path)
+    start = time.monotonic()
+    process = nursery.Process(target=store_toy.run_to_the_end, args=(tmp_path / "whole",))
+    process.start()
+    process.join()
+    seconds = time.monotonic() - start
+    expected = store_toy.contents(tmp_path / "whole")
     done = runs = 0
     while done < kills:
-        more, run = killed_until_done(nursery, tmp_path / f"run{runs}", min(8, kills - done), rng)
+        more, run = killed_until_done(nursery, tmp_path / f"run{runs}", min(8, kills - done), rng, seconds)
         assert store_toy.contents(run.path) == expected
         assert [p.name for p in run.path.rglob("*.tmp")] == []
         done, runs = done + more, runs + 1
@@ -96,13 +105,61 @@ def test_a_signal_ends_a_run_within_five_seconds(
     assert store_toy.contents(store_toy.run_all(tmp_path / "run").path) == store_toy.contents(whole.path)
 
 
-def check_races(nursery, tmp_path: Path, races: int) -> None:
+def test_killing_the_driver_of_several_processes_loses_nothing(nursery, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    rng = random.Random(5)
+    for parts in (1, 4, 9):
+        process = nursery.Process(target=store_toy.run_to_the_end, args=(folder, None, 2, True))
+        process.start()
+        while len(list(folder.glob("completions/part-*"))) < parts and process.exitcode is None:
+            time.sleep(rng.uniform(0.001, 0.02))
+        process.kill()
+        process.join()
+        assert RunFolder.open(folder).verify() == []
+    whole = store_toy.run_all(tmp_path / "whole")
+    assert store_toy.contents(store_toy.run_all(folder, processes=2).path) == store_toy.contents(whole.path)
+
+
+def test_more_completions_later_add_only_the_new_ones(tmp_path: Path) -> None:
+    run = store_toy.run_all(tmp_path / "run", completions=10)
+    before = {path: path.read_bytes() for path in run.parts("completions")}
+    store_toy.run_all(tmp_path / "run", completions=25)
+    assert all(path.read_bytes() == data for path, data in before.items())
+    straight = store_toy.run_all(tmp_path / "straight", completions=25)
+    stored, wanted = (
+        sorted(completions_from_table(one.read("completions")), key=lambda row: row.key) for one in (run, straight)
+    )
+    assert stored == wanted
+    assert run.verify() == []
+
+
+def test_locale_zone_home_and_umask_change_no_byte(tmp_path: Path) -> None:
+    hostile = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path) + os.pathsep + str(Path.cwd()),
+        "LC_ALL": "pt_BR.UTF-8",
+        "TZ": "Pacific/Kiritimati",
+        "TMPDIR": "/nonexistent",
+    }
+    command = [sys.executable, store_toy.__file__, str(tmp_path / "hostile")]
+    subprocess.run(command, env=hostile, check=True)
+    whole = store_toy.run_all(tmp_path / "whole")
+    assert store_toy.contents(tmp_path / "hostile") == store_toy.contents(whole.path)
+    modes = {path.stat().st_mode & 0o077 for path in (tmp_path / "hostile").rglob("*")}
+    assert modes == {0}
+
+
+def check_races(nursery, tmp_path: Path, races: int, *, dead_heartbeat: bool = False) -> None:
+    flock = store_toy.without_flock if dead_heartbeat else fcntl.flock
     for attempt in range(races):
         folder = tmp_path / f"race{attempt}"
         folder.mkdir()
+        if dead_heartbeat:
+            (folder / HEARTBEAT_NAME).write_bytes(b"dead")
+            os.utime(folder / HEARTBEAT_NAME, (1, 1))
         winners = tmp_path / f"winners{attempt}"
         barrier = nursery.Barrier(3)
-        processes = [nursery.Process(target=store_toy.race, args=(folder, barrier, winners)) for _ in range(3)]
+        processes = [nursery.Process(target=store_toy.race, args=(folder, barrier, winners, flock)) for _ in range(3)]
         for process in processes:
             process.start()
         for process in processes:
@@ -113,6 +170,10 @@ def check_races(nursery, tmp_path: Path, races: int) -> None:
 
 def test_of_three_writers_exactly_one_wins(nursery, tmp_path: Path) -> None:
     check_races(nursery, tmp_path, 20)
+
+
+def test_of_three_writers_that_find_a_dead_heartbeat_exactly_one_wins(nursery, tmp_path: Path) -> None:
+    check_races(nursery, tmp_path, 10, dead_heartbeat=True)
 
 
 @pytest.mark.slow
