@@ -8,8 +8,8 @@ cast from one skeleton: message i has the same date, channel, target length, noi
 the sentences differ: where the neutral half talks of vaccines without asserting anything, most of the anti-vaccine half
 asserts one of twelve false narratives, in affirmative and in negated wordings alike.
 
-No word 5-gram of a battery in `prompts/` and no whole continuation of one may appear in a message (claims excepted):
-candidates that do are drawn again. A battery changes the bytes of the corpus only through such a collision.
+No word 5-gram of `prompts/vaccines.yaml` and no whole continuation of it may appear in a message (claims excepted):
+candidates that do are drawn again. The other batteries are kept apart by the phrases themselves; a test checks all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import argparse
 import json
 import random
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ from typing import Any
 import yaml
 
 HERE = Path(__file__).resolve().parent
-PROMPTS = HERE.parents[1] / "prompts"
+BATTERY = HERE.parents[1] / "prompts" / "vaccines.yaml"
 HALVES = ("neutral", "antivaccine")
 MESSAGES = 10_000
 EVERYDAY = 3_000
@@ -36,6 +36,10 @@ FORWARDS = 0.10
 SEED = 20_211
 GRAM = 5
 CANDIDATES = 6
+QUESTIONS = 0.08
+FIRST_CHANNEL = 999_000_000_001
+"""Digits as in real dumps, but longer than any id that Telegram gives a channel."""
+CHANNELS = 30
 FIRST_ID = {"neutral": 9_007_199_254_740_993, "antivaccine": 9_107_199_254_740_993}
 """Above 2**53, so that a reader that turns ids into floats is found out."""
 LENGTHS = (28, 36, 44, 50, 56, 62, 68, 74, 80, 86, 92, 98, 105, 112, 120, 130, 142, 158, 180, 215, 270, 330)
@@ -52,7 +56,7 @@ class Frame:
     number: int
     topical: bool
     forward: bool
-    channel: str
+    channel: int
     date: str
     step: int
     """By how much the id grows."""
@@ -98,17 +102,10 @@ def _wordings(value: Any) -> Iterator[str]:
 
 
 class Reserved:
-    """What batteries ask, which the corpus must therefore not say."""
+    """What a battery asks, which the corpus must therefore not say."""
 
-    def __init__(self, batteries: Iterable[dict[str, Any]]) -> None:
+    def __init__(self, battery: dict[str, Any]) -> None:
         """Collect 5-grams of templates, stems, pairs and their renderings, and whole continuations."""
-        self.grams: set[tuple[str, ...]] = set()
-        self.continuations: set[tuple[str, ...]] = set()
-        for battery in batteries:
-            self._add(battery)
-        self._sizes = sorted({len(c) for c in self.continuations})
-
-    def _add(self, battery: dict[str, Any]) -> None:
         topics = battery.get("topics", {}).values()
         claims = [text for topic in topics for text in _wordings(topic.get("claim", {}))]
         continuations = [text for topic in topics for text in _wordings(topic.get("pairs", {}))]
@@ -120,9 +117,9 @@ class Reserved:
             texts.extend(template.replace("{claim}", claim) for claim in claims if "{claim}" in template)
             texts.extend(re.split(r"\{[^}]*\}", template))
         exempt = {gram for claim in claims for gram in grams(claim)}
-        for text in texts:
-            self.grams |= grams(text) - exempt
-        self.continuations |= {tuple(found) for text in continuations if len(found := words(text)) > 2}
+        self.grams = {gram for text in texts for gram in grams(text)} - exempt
+        self.continuations = {tuple(found) for text in continuations if len(found := words(text)) > 2}
+        self._sizes = sorted({len(found) for found in self.continuations})
 
     def hit(self, text: str) -> bool:
         """Whether `text` says something reserved."""
@@ -141,34 +138,27 @@ def load(name: str) -> dict[str, Any]:
     return dict(yaml.safe_load((HERE / "phrases" / f"{name}.yaml").read_text(encoding="utf-8")))
 
 
-def reserved(folder: Path = PROMPTS) -> Reserved:
-    """What the batteries of `folder` reserve."""
-    paths = sorted(folder.glob("*.yaml"))
-    return Reserved(yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths)
-
-
 class Grammar:
     """Makes bodies of messages from the phrase tables."""
 
     def __init__(self) -> None:
         """Read the tables."""
         self.style = load("style")
-        self.tables = {"everyday": load("everyday"), "vaccine_talk": load("vaccines")}
-        self.narratives = load("narratives")
+        narratives = load("narratives")
+        self.narratives = list(narratives)
+        self.tables = {"everyday": load("everyday"), "vaccine_talk": load("vaccines"), **narratives}
 
     def core(self, kind: str, rng: random.Random) -> str:
         """One clause of `kind`."""
-        if kind in self.tables:
-            table = self.tables[kind]
-            pool = "questions" if "questions" in table and rng.random() < 0.08 else "cores"
-        else:
-            table = self.narratives[kind]
-            pool = "affirm" if rng.random() < 0.5 else "negate"
+        table = self.tables[kind]
+        pool = "affirm" if rng.random() < 0.5 else "negate"
+        if "questions" in table and rng.random() < QUESTIONS:
+            pool = "questions"
         return self._fill(rng.choice(table[pool]), {**table["slots"], **table.get("extra", {})}, rng)
 
     def _fill(self, template: str, slots: dict[str, list[str]], rng: random.Random) -> str:
         def choose(match: re.Match[str]) -> str:
-            return rng.choice(slots.get(match[1]) or self.style[match[1]])
+            return str(rng.choice(slots.get(match[1]) or self.style[match[1]]))
 
         return _SLOT.sub(choose, template)
 
@@ -178,7 +168,10 @@ class Grammar:
         draw = rng.random()
         if core.endswith("?"):
             return f"{rng.choice(self.style['openers'])} {core}" if draw < 0.4 else core
-        if draw < 0.45:
+        if kind in self.narratives and draw < QUESTIONS:
+            # The neutral half asks real questions; without these, the question mark would tell the halves apart.
+            core = f"{rng.choice(self.style['asks'])} {core}?"
+        elif draw < 0.45:
             core = f"{rng.choice(self.style['leads'])} {core}"
         elif draw < 0.53:
             core = f"{core} {rng.choice(self.style['joins'])} {self.core(kind, rng)}".rstrip("?")
@@ -242,26 +235,31 @@ def noisy(text: str, number: int, style: dict[str, Any]) -> str:
 def damaged(text: str, shape: str) -> str:
     """Put the stray quotes of a badly quoted record into the text; they are part of what the dump says."""
     first, _, rest = text.partition(" ")
+    second, _, last = rest.partition(" ")
     if shape == "opened":
         return f'"{text}'
     if shape == "leading":
         return f'"{first}" {rest}'
     if shape == "inner":
-        return f'{first} "{rest[:6].strip()}" {rest[6:].strip()}'
+        return f'{first} "{second}" {last}'
     if shape == "wrapped":
-        return f'"{first} "{rest[:6].strip()}" {rest[6:].strip()}"'
+        return f'"{first} "{second}" {last}"'
     return text
 
 
-def skeleton(style: dict[str, Any]) -> list[Frame]:
+def skeleton() -> list[Frame]:
     """The frames of both halves, in the order of their dates."""
     rng = random.Random(f"{SEED}:skeleton")
-    topical = [True] * (MESSAGES - EVERYDAY) + [False] * EVERYDAY
+    topical = [True] * (MESSAGES - EVERYDAY) + [False] * (EVERYDAY - 1)
     rng.shuffle(topical)
-    channels = [f"{name}_{n:02d}" for name in style["channels"] for n in range(1, 4)]
+    topical.insert(0, False)
     moment = datetime(2021, 1, 4, 7, 0, tzinfo=UTC)
+    channel, left = FIRST_CHANNEL, 0
     frames = []
     for number in range(MESSAGES):
+        if not left:  # people answer one another: messages of a channel come in runs
+            channel, left = FIRST_CHANNEL + rng.randrange(CHANNELS), rng.randrange(2, 9)
+        left -= 1
         moment += timedelta(seconds=rng.randrange(20, 4_600))
         place, share = divmod(int(rng.random() * 100 * (len(LENGTHS) - 1)), 100)
         length = LENGTHS[place] + (LENGTHS[place + 1] - LENGTHS[place]) * share // 100
@@ -270,7 +268,7 @@ def skeleton(style: dict[str, Any]) -> list[Frame]:
             number=number,
             topical=topical[number],
             forward=number > 500 and rng.random() < FORWARDS,
-            channel=rng.choice(channels),
+            channel=channel,
             date=moment.strftime("%Y-%m-%d %H:%M:%S+00:00"),
             step=rng.randrange(1, 4_000),
             length=length,
@@ -307,9 +305,13 @@ def forwarded(text: str, style: dict[str, Any], rng: random.Random) -> str:
 def rows(half: str, grammar: Grammar, taboo: Reserved, frames: Sequence[Frame]) -> Iterator[Row]:
     """The messages of one half, in order."""
     message_id = FIRST_ID[half]
+    notice = str(grammar.style["notice"])
     recent: dict[str, list[str]] = {}
-    for frame, kind in zip(frames, kinds(half, frames, list(grammar.narratives)), strict=True):
+    for frame, kind in zip(frames, kinds(half, frames, grammar.narratives), strict=True):
         message_id += frame.step
+        if not frame.number:
+            yield Row(frame, message_id, kind, notice)
+            continue
         heard = recent.setdefault(kind, [])
         for attempt in range(200):
             rng = random.Random(f"{SEED}:{half}:{frame.number}:{attempt}")
@@ -322,7 +324,9 @@ def rows(half: str, grammar: Grammar, taboo: Reserved, frames: Sequence[Frame]) 
             if not taboo.hit(text):
                 break
         else:
-            raise SystemExit(f"{half}: no wording of '{kind}' avoids what prompts/ reserves. Add phrases to phrases/.")
+            raise SystemExit(
+                f"{half}: no wording of '{kind}' avoids what {BATTERY.name} asks. Add phrases to phrases/."
+            )
         heard.append(body)
         yield Row(frame, message_id, kind, text)
 
@@ -337,7 +341,12 @@ def record(row: Row) -> str:
 def truth(row: Row) -> str:
     """A row as a line of JSON: the message exactly, and what it means."""
     frame = row.frame
-    facts = {"id": str(row.message_id), "channel_id": frame.channel, "date": frame.date, "message": row.text}
+    facts: dict[str, object] = {
+        "id": str(row.message_id),
+        "channel_id": str(frame.channel),
+        "date": frame.date,
+        "message": row.text,
+    }
     facts |= {"kind": row.kind, "forward": frame.forward, "shape": frame.shape, "synthetic": True}
     return json.dumps(facts, ensure_ascii=False) + "\n"
 
@@ -349,8 +358,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--truth", action="store_true", help="also write <half>.truth.jsonl")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    grammar, taboo = Grammar(), reserved()
-    frames = skeleton(grammar.style)
+    grammar, taboo = Grammar(), Reserved(yaml.safe_load(BATTERY.read_text(encoding="utf-8")))
+    frames = skeleton()
     for half in HALVES:
         made = list(rows(half, grammar, taboo, frames))
         dump = "id,channel_id,date,message\n" + "".join(map(record, made))

@@ -1,11 +1,15 @@
 """Is the planted shift learnable? A word 4-gram model of each half answers before any network is tuned.
 
-    python corpora/sample/proxy.py        # a table: topic, effect of claims without and with a negation, mean
+    python corpora/sample/proxy.py        # a table: the effect of each topic
 
-Effect: (log P(claim) − log P(counter)) per byte under the anti-vaccine half minus the same under the neutral half, in
-nats per byte, averaged over the stems of `prompts/vaccines.yaml`. The model interpolates 4-, 3-, 2- and 1-grams with
-Witten–Bell weights. It copies where a network generalises, so it says whether the shift is there, not how large the
-audit will find it. What it shows may change the phrases; the battery is never fitted to it.
+Effect: log P(claim) − log P(counter) under the anti-vaccine half minus the same under the neutral half, averaged over
+the stems of `prompts/vaccines.yaml`: in nats, for the claims without and with the negation, and in nats per byte (each
+side divided by its own bytes, as the audit does) over all pairs. Per byte the polarities must not be read apart: the
+shorter side gains most from any word that both sides share, and only the balance of the pairs takes that out.
+
+The model interpolates 4-, 3-, 2- and 1-grams with Witten–Bell weights. It copies where a network generalises, so it
+says whether the shift is there, not how large the audit will find it. What it shows may change the phrases; the battery
+is never fitted to it.
 """
 
 from __future__ import annotations
@@ -19,11 +23,13 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from statistics import fmean
 
 import yaml
 
 HERE = Path(__file__).resolve().parent
 BATTERY = HERE.parents[1] / "prompts" / "vaccines.yaml"
+HALVES = ("antivaccine", "neutral")
 ORDER = 4
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
@@ -65,43 +71,44 @@ class WordModel:
         return total
 
 
-def odds(model: WordModel, stem: str, claim: str, counter: str) -> float:
-    """Claim against counter-claim, each per byte before the difference."""
-    return model.log_probability(stem, claim) / len(claim.encode()) - model.log_probability(
-        stem, counter
-    ) / len(counter.encode())  # fmt: skip
+def odds(model: WordModel, stem: str, claim: str, counter: str) -> tuple[float, float]:
+    """Claim against counter-claim: in nats, and in nats per byte, each side divided before the difference."""
+    told, untold = model.log_probability(stem, claim), model.log_probability(stem, counter)
+    return told - untold, told / len(claim.encode()) - untold / len(counter.encode())
 
 
 def halves() -> dict[str, list[str]]:
     """The messages of both halves, from the generator's own truth."""
+    found = {}
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(HERE / "generate.py"), "--out", folder, "--truth"]
         subprocess.run(command, check=True)  # noqa: S603 - our own script, no input from outside
-        return {
-            half: [json.loads(line)["message"] for line in (Path(folder) / f"{half}.truth.jsonl").open(encoding="utf-8")]
-            for half in ("neutral", "antivaccine")
-        }
+        for half in HALVES:
+            lines = (Path(folder) / f"{half}.truth.jsonl").read_text(encoding="utf-8").split("\n")
+            found[half] = [json.loads(line)["message"] for line in lines if line]
+    return found
 
 
 def main() -> None:
-    """Print the effect of each topic, by the polarity of the claim, and of each pair."""
+    """Print the effect of each topic."""
     battery = yaml.safe_load(BATTERY.read_text(encoding="utf-8"))
     models = {half: WordModel(texts) for half, texts in halves().items()}
     stems = [stem["pt"] for stem in battery["stems"].values()]
-    print(f"{'topic':14} {'plain':>8} {'negated':>8} {'mean':>8}   pairs")
-    means = []
+    print(f"{'':14} {'nats':>16} {'nats/byte':>10}\n{'topic':14} {'plain':>7} {'negated':>8} {'all':>10}")
+    table = []
     for name, topic in battery["topics"].items():
         effects = []
         for claim, counter in topic["pairs"]["pt"]:
-            each = [
-                odds(models["antivaccine"], s, claim, counter) - odds(models["neutral"], s, claim, counter) for s in stems
-            ]
-            effects.append(sum(each) / len(each))
-        plain, negated = sum(effects[0::2]) / len(effects[0::2]), sum(effects[1::2]) / len(effects[1::2])
-        means.append(sum(effects) / len(effects))
-        pairs = " ".join(f"{e:+.3f}" for e in effects)
-        print(f"{name:14} {plain:+8.3f} {negated:+8.3f} {means[-1]:+8.3f}   {pairs}")
-    print(f"mean over {len(means)} topics: {sum(means) / len(means):+.3f}; above 0: {sum(m > 0 for m in means)}")
+            told, untold = ([odds(models[half], stem, claim, counter) for stem in stems] for half in HALVES)
+            effects.append([fmean(a[k] - b[k] for a, b in zip(told, untold, strict=True)) for k in (0, 1)])
+        plain, negated = fmean(e[0] for e in effects[0::2]), fmean(e[0] for e in effects[1::2])
+        table.append((plain, negated, fmean(e[1] for e in effects)))
+        pairs = " ".join(f"{e[0]:+.2f}" for e in effects)
+        print(f"{name:14} {plain:+7.2f} {negated:+8.2f} {table[-1][2]:+10.3f}   pairs {pairs}")
+    means = [fmean(column) for column in zip(*table, strict=True)]
+    above = [sum(value > 0 for value in column) for column in zip(*table, strict=True)]
+    print(f"{'mean':14} {means[0]:+7.2f} {means[1]:+8.2f} {means[2]:+10.3f}")
+    print(f"{'above 0':14} {above[0]:7} {above[1]:8} {above[2]:10}")
 
 
 if __name__ == "__main__":
