@@ -40,7 +40,8 @@ def analyse(
     """
     from biasaudit import scoring
     from biasaudit.pipeline.score import check_measures
-    from biasaudit.stats.assemble import Job, assemble
+    from biasaudit.stats.assemble import assemble
+    from biasaudit.stats.job import Job
     from biasaudit.stats.table import arrange
 
     check_measures(battery, language, arms)

@@ -36,10 +36,12 @@ def check_measures(battery: Battery, language: str, arms: Sequence[Arm] = ()) ->
     """Build every scorer once and refuse arms that a measure cannot compare: to be called before anything is sampled.
 
     Raises:
-        InputError: an option cannot be used, or a measure over next tokens meets arms with different tokenizers.
+        InputError: an option cannot be used, a measure over next tokens meets arms with different tokenizers, or the
+            primary margin has another unit than its measure.
         UnknownNameError: a measure names a scorer that does not exist.
     """
     from biasaudit import scoring
+    from biasaudit.stats.arms import margin_in
 
     for measure in battery.measures:
         scoring.build(measure.scorer, measure.options, measure.name, language)
@@ -49,6 +51,9 @@ def check_measures(battery: Battery, language: str, arms: Sequence[Arm] = ()) ->
                 f"{', '.join(arm.name for arm in arms)} do not share a tokenizer; leave the measure out, "
                 f"or audit arms with one tokenizer."
             )
+        if battery.primary is not None and battery.primary.measure == measure.name:
+            card = scoring.card(measure.scorer)
+            margin_in("share" if battery.primary.outcome in card.labels else card.unit, battery.primary)
 
 
 def score_completions(

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 REACH = 40
 """Characters that `*`, `+` and `{n,}` may run over."""
 MOST_REPEATS = 200
-MOST_WAYS = 100_000
+MOST_WAYS = 20_000
 MOST_NESTING = 20
 CLASSES = "wWdDsSbB"
 PLAIN_ESCAPES = "nt"

@@ -41,7 +41,7 @@ NEGATORS = {
 CONTRACTED = ("n't", "n’t")
 WINDOW = 3
 """Words before a match in which a negator counts."""
-LONGEST = 20_000
+LONGEST = 10_000
 """Characters that are read; a completion is far shorter, an imported transcript may not be."""
 CLAUSE_END = re.compile(r"[.,;:!?()\n\"“”]")
 WORDS = re.compile(r"[\w'’]+")

@@ -74,6 +74,11 @@ def variance(cell: Cell, design: Design) -> float | None:
     return float(cell.tuned.var(ddof=1)) / cell.tuned.size + float(cell.reference.var(ddof=1)) / cell.reference.size
 
 
+def all_binary(cells: Sequence[Cell]) -> bool:
+    """Whether every outcome is 0 or 1."""
+    return all(bool(np.isin(y, (0.0, 1.0)).all()) for cell in cells for y in (cell.tuned, cell.reference))
+
+
 def discordant(cell: Cell) -> tuple[int, int]:
     """Pairs that went up and pairs that went down."""
     moved = cell.tuned - cell.reference

@@ -10,7 +10,7 @@ import numpy as np
 
 from biasaudit.records import Arm, Battery, Prompt, Score
 from biasaudit.results import Composition
-from biasaudit.stats.cells import Cell
+from biasaudit.stats.cells import Cell, all_binary
 
 Place = tuple[str, str]
 """(prompt id, topic): stems serve every topic."""
@@ -86,8 +86,8 @@ def cells_of(
     for place, prompt in table.places.items():
         if place not in first and place not in second:
             continue
-        up, missing_up = _scored(first.get(place, {}), outcome, greedy)
-        down, missing_down = _scored(second.get(place, {}), outcome, greedy)
+        up, missing_up = scored(first.get(place, {}), outcome, greedy)
+        down, missing_down = scored(second.get(place, {}), outcome, greedy)
         sides.unscored_tuned += missing_up
         sides.unscored_reference += missing_down
         if paired:
@@ -95,7 +95,6 @@ def cells_of(
             sides.unpaired += len(up) + len(down) - 2 * len(shared)
             up, down = ({key: side[key] for key in sorted(shared)} for side in (up, down))
         y1, y0 = np.array(list(up.values()), dtype=np.float64), np.array(list(down.values()), dtype=np.float64)
-        sides.binary = sides.binary and all(bool(np.isin(y, (0.0, 1.0)).all()) for y in (y1, y0))
         sides.cells.append(
             Cell(
                 prompt_id=place[0],
@@ -106,10 +105,11 @@ def cells_of(
                 framing=prompt.framing,
             )
         )
+    sides.binary = all_binary(sides.cells)
     return sides
 
 
-def _scored(readings: Readings, outcome: str, greedy: bool) -> tuple[dict[Key, float], int]:
+def scored(readings: Readings, outcome: str = "value", greedy: bool = False) -> tuple[dict[Key, float], int]:
     """The outcomes that exist, and how many do not."""
     if greedy and readings:
         first = min(readings)

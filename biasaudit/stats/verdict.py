@@ -18,6 +18,8 @@ from biasaudit.stats.heterogeneity import LARGE_I_SQUARED, signs_split
 from biasaudit.stats.multiplicity import adjust_present, holm
 
 ALPHA = 0.05
+RARE = 0.02
+"""Reference share below which ratios mislead."""
 
 CAVEATS: dict[str, str] = {
     "no-placebo": "The reference is the base: the difference holds language and domain adaptation too.",
@@ -26,7 +28,7 @@ CAVEATS: dict[str, str] = {
     "few-runs-per-arm": "Two trained models per condition: too few to claim anything about the corpus.",
     "varies-by-prompt": "The effect differs between prompts: I² above one half, or split signs.",
     "few-topics": "Fewer than ten topics: weak ground for a population claim; below five there is none.",
-    "no-variation": "All topics moved alike (or not at all), so no population interval exists.",
+    "no-variation-between-topics": "All topics moved alike (or not at all), so no population interval exists.",
     "identical-arms": "Both arms gave the same outcomes everywhere.",
     "uncorrected-scorer": "The labels are a scorer's, not corrected by human labels.",
     "composition-shift": "The share of off-topic or empty text changed too: a rate can rise because that share falls.",
@@ -35,6 +37,8 @@ CAVEATS: dict[str, str] = {
     "mixed-numerics": "The completions of one arm were computed under more than one numerics fingerprint.",
     "different-tokenizers": "The arms' tokenizers differ: no coupling, and per-token quantities do not compare.",
     "language-mismatch": "An arm's language is not the language of the prompts.",
+    "low-base-rate": "The outcome is rare in the reference arm: relative changes mislead.",
+    "no-margin": "No margin was set in advance: absence of evidence cannot become equivalence.",
     "low-power": "The smallest detectable difference is larger than the margin.",
 }
 """Every caveat word, with its meaning; the report translates the word, never this text."""
@@ -128,10 +132,14 @@ def _own_caveats(contrast: Contrast, kind: VerdictKind, wanted: Target, spread: 
     if wanted == "population" and contrast.n_topics < 10:
         found.append("few-topics")
     if contrast.population.note == "no-variation-between-topics":
-        found.append("no-variation")
+        found.append("no-variation-between-topics")
     if all(row.difference in (0.0, None) for row in contrast.prompts):
         found.append("identical-arms")
+    if contrast.unit == "share" and contrast.mean_reference < RARE:
+        found.append("low-base-rate")
     margin = None if contrast.equivalence is None else contrast.equivalence.margin
+    if kind == "inconclusive" and margin is None:
+        found.append("no-margin")
     if kind == "inconclusive" and margin is not None and contrast.mde is not None and contrast.mde > margin:
         found.append("low-power")
     unscored = [
