@@ -105,8 +105,8 @@ def run(**given: Any) -> None:
 @cli.command()
 @click.argument("sources", nargs=-1, required=True, type=PATH)
 @click.option("--out", type=PATH, required=True, help="Corpus folder to make.")
-@click.option("--map", "column_map", multiple=True, metavar="FIELD=COLUMN",
-              help="Which column is text, id, channel or date. Repeat it.")  # fmt: skip
+@click.option("--map", "column_map", multiple=True, metavar="COLUMN=FIELD",
+              help="Which column is the text, id, channel_id or date. Repeat it.")  # fmt: skip
 @click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Keep only records with this value.")
 @click.option("--tokenizer", default="embedded:base", show_default=True, help="gpt2, embedded:NAME or a model folder.")
 @click.option("--train-vocab", type=click.IntRange(300), default=None, help="Train a BPE of this size instead.")
@@ -117,6 +117,8 @@ def run(**given: Any) -> None:
 @click.option("--keep-duplicates", is_flag=True, help="Keep every copy of a text.")
 @click.option("--near-duplicates", is_flag=True, help="Drop near-duplicates too.")
 @click.option("--disable", multiple=True, metavar="RULE", help="Switch a cleaning rule off. Repeat it.")
+@click.option("--lines-per-document", multiple=True, metavar="PATTERN=N",
+              help="Plain text files whose lines are sentences: so many a document.")  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Ingest again even if nothing changed.")
 @QUIET
 @JSON
@@ -144,6 +146,10 @@ def ingest(**given: Any) -> None:
 @click.option("--n-head", type=click.IntRange(1), default=None, help="Only with --base scratch.")
 @click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True)
 @click.option("--save-steps", type=click.IntRange(1), default=None, help="Steps between checkpoints.")
+@click.option("--eval-steps", type=click.IntRange(1), default=None, help="Steps between short validations.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …")
+@click.option("--compile", is_flag=True, default=None, help="torch.compile; on a CPU it needs a C++ compiler.")
+@click.option("--licence", default=None, help="Terms of the weights (their data's), for the card.")
 @click.option("--role", type=click.Choice(["base", "placebo", "tuned"]), default="tuned", show_default=True)
 @click.option("--fresh", is_flag=True, help="Start over instead of resuming.")
 @QUIET

@@ -5,6 +5,9 @@ Part of the ground beside `records.py` (kept apart for size). Everything here go
 
 from __future__ import annotations
 
+import dataclasses
+import types
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -180,3 +183,29 @@ class Analysis:
     badges: Mapping[str, Any] = field(default_factory=dict)
     sweep: tuple[Mapping[str, Any], ...] = ()
     exploratory: Mapping[str, Any] = field(default_factory=dict)
+
+
+def analysis_from_json(value: Mapping[str, Any]) -> Analysis:
+    """The analysis that `analysis.json` holds.
+
+    Raises:
+        TypeError: a field is missing or unknown.
+    """
+    restored = _restore(Analysis, value)
+    assert isinstance(restored, Analysis)
+    return restored
+
+
+def _restore(kind: Any, value: Any) -> Any:
+    """`value`, plain JSON, as the annotated type `kind`: dataclasses and tuples are made again."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if value is None:
+        return None
+    if origin in (types.UnionType, typing.Union):
+        return _restore(next(k for k in inner if k is not type(None)), value)
+    if origin is tuple:
+        return tuple(_restore(inner[0], item) for item in value)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = typing.get_type_hints(kind)
+        return kind(**{key: _restore(hints[key], item) for key, item in value.items()})
+    return value

@@ -13,7 +13,18 @@ from typing import Any
 from biasaudit import __version__
 from biasaudit.pipeline.outcome import Outcome
 
-CORE = ("torch", "transformers", "tokenizers", "tiktoken", "pandas", "pyarrow", "scipy", "jinja2", "altair", "accelerate")
+CORE = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "tiktoken",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "jinja2",
+    "altair",
+    "accelerate",
+)
 EXTRAS = {
     "score": ("lingua", "language identification"),
     "hub": ("datasets", "hf:NAME corpora"),
@@ -88,7 +99,11 @@ def _lines(data: dict[str, Any]) -> list[str]:
     ]
     for name, present in data["extras"].items():
         purpose = EXTRAS[name][1]
-        lines.append(f"extra [{name}]: " + ("installed" if present else f"absent; pip install 'biasaudit[{name}]' for {purpose}"))
+        lines.append(
+            f"extra [{name}]: " + ("installed" if present else f"absent; pip install 'biasaudit[{name}]' for {purpose}")
+        )
     if not data["gpt2_tokenizer_offline"]:
-        lines.append("GPT-2's tokenizer: TIKTOKEN_CACHE_DIR is not set, so `gpt2` needs a hub or a folder with vocab.json")
+        lines.append(
+            "GPT-2's tokenizer: TIKTOKEN_CACHE_DIR is not set, so `gpt2` needs a hub or a folder with vocab.json"
+        )
     return lines

@@ -56,11 +56,13 @@ def parse_pairs(words: Sequence[str], option: str) -> dict[str, str]:
 
 
 def resolve_arms(
-    arms: Sequence[str], salts: Sequence[str], console: Console, *, dtype: str = "auto"
+    arms: Sequence[str], salts: Sequence[str], console: Console, *, dtype: str = "auto", device: str = "auto"
 ) -> tuple[tuple[Arm, ...], dict[str, int]]:
     """Describe every arm without loading its weights; with none given, take the embedded ones and say so."""
+    from biasaudit.lm.device import pick_device, pick_dtype
     from biasaudit.lm.load import describe
 
+    precision = pick_dtype(dtype, pick_device(device))
     specs = parse_pairs(arms, "--arm")
     salt_of = parse_pairs(salts, "--salt")
     if not specs:
@@ -78,7 +80,7 @@ def resolve_arms(
     for name, spec in specs.items():
         info = describe(spec)
         role: Role = "placebo" if name == "placebo" else "base" if name == reference else "tuned"
-        memory[name] = info.bytes_needed(dtype)
+        memory[name] = info.bytes_needed[precision]
         found.append(
             Arm(
                 name=name,
@@ -101,8 +103,8 @@ def _refuse_twins(arms: Sequence[Arm]) -> None:
         twin = seen.setdefault((arm.fingerprint, arm.salt), arm.name)
         if twin != arm.name:
             raise UsageError(
-                f"arms '{twin}' and '{arm.name}' are the same model with the same noise, so every completion would be equal; "
-                f"for an A/A audit give one of them its own noise: --salt {arm.name}=aa"
+                f"arms '{twin}' and '{arm.name}' are the same model with the same noise, so every completion would be "
+                f"equal; for an A/A audit give one of them its own noise: --salt {arm.name}=aa"
             )
 
 
@@ -111,7 +113,7 @@ def choose_language(asked: str | None, battery: Battery, arms: Sequence[Arm], co
     if asked:
         if asked not in battery.languages:
             raise UsageError(
-                f"--language {asked}: battery '{battery.name}' speaks {', '.join(battery.languages)}; choose one of them"
+                f"--language {asked}: battery '{battery.name}' speaks {', '.join(battery.languages)}; choose one"
             )
         return asked
     spoken = {arm.language for arm in arms if arm.language}
@@ -165,18 +167,20 @@ def make_plan(
     completions: int | None,
     seed: int | None,
     decoding: Mapping[str, Any],
-    dtype: str,
+    machine: Machine,
     console: Console,
 ) -> RunPlan:
     """Read the battery, describe the arms, settle language, decodings and counts."""
     from biasaudit.battery.read import read_battery
 
     battery = read_battery(battery_path)
-    found, memory = resolve_arms(arms, salts, console, dtype=dtype)
+    found, memory = resolve_arms(arms, salts, console, dtype=machine.dtype, device=machine.device)
     spoken = choose_language(language, battery, found, console)
     prompts = tuple(p for p in battery.prompts if p.language == spoken)
     if not prompts and not any(p.stem.language == spoken for p in battery.pairs):
-        raise UsageError(f"battery '{battery.name}' has no prompt in '{spoken}'; it speaks {', '.join(battery.languages)}")
+        raise UsageError(
+            f"battery '{battery.name}' has no prompt in '{spoken}'; it speaks {', '.join(battery.languages)}"
+        )
     return RunPlan(
         battery=battery,
         arms=found,

@@ -92,15 +92,18 @@ class Console:
             self.stream.flush()
 
     def show(self, task: Task) -> None:
-        """Draw the state of `task`: at once in a live bar, every few seconds as a plain line."""
+        """Draw the state of `task`."""
+        self.status(task.describe(), last=task.total is not None and task.done >= task.total)
+
+    def status(self, text: str, *, last: bool = False) -> None:
+        """Show where work stands: at once in a live bar, every few seconds (and at the end) as a plain line."""
         if self.live is not None:
-            self.live.update(visible(task.describe()))
+            self.live.update(visible(text))
             return
         now = time.monotonic()
-        finished = task.total is not None and task.done >= task.total
-        if not self.quiet and (finished or now - self.last_plain >= PLAIN_LINE_SECONDS):
+        if not self.quiet and (last or now - self.last_plain >= PLAIN_LINE_SECONDS):
             self.last_plain = now
-            self._line(task.describe())
+            self._line(text)
 
     @contextmanager
     def task(self, name: str, total: float | None, unit: str) -> Iterator[Task]:

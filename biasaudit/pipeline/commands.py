@@ -1,0 +1,167 @@
+"""The verbs whose stage needs little more than a call: ingest, finetune, check, new, ls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from biasaudit.errors import UsageError
+from biasaudit.pipeline.outcome import Outcome
+from biasaudit.pipeline.plan import parse_pairs
+from biasaudit.pipeline.progress import Console, Task, clock
+
+if TYPE_CHECKING:
+    from biasaudit.lm.finetune import FinetuneProgress
+
+PRECISIONS = {"auto": "auto", "fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+UNITS = {"reading": "bytes", "hashing sources": "files", "tokenising": "documents"}
+
+
+class StageProgress:
+    """Turns (stage, done, total, note) calls of a stage into one counted task after another."""
+
+    def __init__(self, console: Console) -> None:
+        """Show on `console`."""
+        self.console = console
+        self.task: Task | None = None
+
+    def __call__(self, stage: str, done: float, total: float | None, note: str = "") -> None:
+        """Show where `stage` stands."""
+        if self.task is None or self.task.name != stage:
+            self.task = Task(self.console, stage, total, UNITS.get(stage, ""))
+        self.task.update(done, total, note)
+
+
+class TrainingProgress:
+    """Shows where a training run stands."""
+
+    def __init__(self, console: Console) -> None:
+        """Show on `console`."""
+        self.console = console
+
+    def __call__(self, report: FinetuneProgress) -> None:
+        """Show step, loss, rate and what validation says."""
+        rate = f"{report.tokens_per_second:,.0f} tokens/s, ETA {clock(report.eta_seconds)}"
+        line = f"training: step {report.step:,}/{report.steps:,}, {rate}"
+        if report.validation is not None and report.validation.bits_per_byte is not None:
+            self.console.say(f"{line}, validation {report.validation.bits_per_byte:.3f} bits per byte")
+        elif report.loss is not None:
+            self.console.status(f"{line}, loss {report.loss:.3f} nats per token")
+
+
+def ingest_command(
+    *,
+    sources: Sequence[Path],
+    out: Path,
+    column_map: Sequence[str],
+    where: Sequence[str],
+    tokenizer: str,
+    train_vocab: int | None,
+    split: str,
+    kind: str | None,
+    language: str,
+    keep_duplicates: bool,
+    near_duplicates: bool,
+    disable: Sequence[str],
+    lines_per_document: Sequence[str],
+    fresh: bool,
+    quiet: bool,
+) -> Outcome:
+    """Ingest and say what came of it."""
+    from biasaudit.corpus import clean
+    from biasaudit.pipeline.ingest import ingest
+
+    if keep_duplicates and near_duplicates:
+        raise UsageError("--keep-duplicates and --near-duplicates ask for opposite things: give one of them")
+    unknown = set(disable) - set(clean.DEFAULT)
+    if unknown:
+        raise UsageError(f"--disable {', '.join(sorted(unknown))}: the rules are {', '.join(clean.DEFAULT)}")
+    lines = {}
+    for pattern, count in parse_pairs(lines_per_document, "--lines-per-document").items():
+        if not count.isdigit() or int(count) < 1:
+            raise UsageError(
+                f"--lines-per-document {pattern}={count}: expected PATTERN=NUMBER, for instance '*.txt=20'"
+            )
+        lines[pattern] = int(count)
+    card = ingest(
+        sources,
+        out,
+        column_map=parse_pairs(column_map, "--map"),
+        where=parse_pairs(where, "--where"),
+        tokenizer=tokenizer,
+        train_vocab=train_vocab,
+        split=split,
+        kind=kind,
+        language=language,
+        duplicates="keep" if keep_duplicates else "near" if near_duplicates else "exact",
+        clean=[rule for rule in clean.DEFAULT if rule not in disable],
+        lines_per_document=lines,
+        fresh=fresh,
+        progress=StageProgress(Console(quiet=quiet)),
+    )
+    return Outcome(text=f"{_corpus_summary(card)}\n{out}", data=card)
+
+
+def _corpus_summary(card: dict[str, Any]) -> str:
+    records = card.get("records", {})
+    kept = ", ".join(f"{key.replace('_', ' ')} {value:,}" for key, value in records.items() if isinstance(value, int))
+    tokens = f"{card.get('train_tokens', 0):,} training tokens, {card.get('val_tokens', 0):,} held out"
+    return f"records: {kept}\n{tokens}" if kept else tokens
+
+
+def finetune_command(*, corpus: Path, out: Path, quiet: bool, **settings: Any) -> Outcome:
+    """Fine-tune and say what came of it."""
+    from biasaudit.pipeline.finetune import finetune
+
+    given = {key: value for key, value in settings.items() if value is not None}
+    given["precision"] = PRECISIONS[given.pop("dtype")]
+    if not any(key in given for key in ("steps", "epochs", "tokens")):
+        given["epochs"] = 1.0
+    card = finetune(corpus, out, progress=TrainingProgress(Console(quiet=quiet)), **given)
+    before, after = card.get("validation_before") or {}, card.get("validation_after") or {}
+    lines = []
+    if after:
+        start = f"{before['bits_per_byte']:.3f} → " if before.get("bits_per_byte") is not None else ""
+        lines.append(f"validation: {start}{after['bits_per_byte']:.3f} bits per byte")
+    lines.append(str(out))
+    return Outcome(text="\n".join(lines), data=card)
+
+
+def check_command(batteries: Sequence[Path]) -> Outcome:
+    """Check every battery; exit code 2 when one has a fault."""
+    from biasaudit.pipeline.check import check
+
+    results = [check(path) for path in batteries]
+    return Outcome(
+        text="\n\n".join(result.text() for result in results),
+        data={"batteries": [result.data() for result in results]},
+        exit_code=0 if all(result.ok for result in results) else 2,
+    )
+
+
+def new_command(kind: str, name: str, folder: Path | None) -> Outcome:
+    """Write a commented start of a battery."""
+    from biasaudit.pipeline.check import new_battery
+
+    path = new_battery(name, folder or Path("prompts"))
+    return Outcome(text=str(path), data={"kind": kind, "path": path})
+
+
+def list_command(reports: Path) -> Outcome:
+    """List what is here: runs, batteries, corpora, models, embedded arms, scorers."""
+    from biasaudit import scoring
+    from biasaudit.lm import embedded
+
+    data: dict[str, list[str]] = {
+        "runs": [str(p.parent) for p in sorted(reports.glob("*/*/manifest.json"))],
+        "batteries": [str(p) for p in sorted(Path("prompts").glob("*.yaml"))],
+        "corpora": [str(p.parent) for p in sorted(Path("corpora").glob("*/card.json"))],
+        "models": [str(p.parent) for p in sorted(Path("models").glob("*/card.json"))],
+        "embedded arms": [f"embedded:{name}" for name in embedded.names()],
+        "scorers": list(scoring.names()),
+    }
+    lines = []
+    for kind, names in data.items():
+        lines.append(f"{kind}: {', '.join(names) or 'none'}")
+    return Outcome(text="\n".join(lines), data=data)

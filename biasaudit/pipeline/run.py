@@ -1,0 +1,181 @@
+"""`biasaudit run`: battery -> completions of every arm -> scores -> statistics -> report, resumable at every point."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from biasaudit import __version__, identity
+from biasaudit.errors import UsageError
+from biasaudit.pipeline.outcome import Outcome
+from biasaudit.pipeline.plan import Machine, RunPlan, make_plan
+from biasaudit.pipeline.progress import Console
+
+if TYPE_CHECKING:
+    from biasaudit.store.run import RunFolder
+
+LARGE_RUN = 200_000
+"""Completions above which the count is announced as large before any model is loaded."""
+
+
+def run_command(
+    *,
+    battery: Path,
+    arms: Sequence[str],
+    salts: Sequence[str],
+    dtype: str,
+    device: str,
+    tile: int | None,
+    threads: int | None,
+    temperature: Sequence[float],
+    top_k: Sequence[int],
+    top_p: Sequence[float],
+    greedy: bool,
+    max_new_tokens: int | None,
+    seed: int | None,
+    completions: int | None,
+    language: str | None,
+    out: Path | None,
+    reports: Path,
+    processes: int,
+    fresh: bool,
+    report_language: str | None,
+    quiet: bool,
+) -> Outcome:
+    """Plan, find or make the run folder, and do whatever is not done yet."""
+    console = Console(quiet=quiet)
+    decoding = {
+        "temperature": temperature, "top_k": top_k, "top_p": top_p,
+        "greedy": greedy, "max_new_tokens": max_new_tokens,
+    }  # fmt: skip
+    machine = Machine(dtype=dtype, device=device, tile=tile, threads=threads, processes=processes)
+    plan = make_plan(
+        battery,
+        arms=arms,
+        salts=salts,
+        language=language,
+        completions=completions,
+        seed=seed,
+        decoding=decoding,
+        machine=machine,
+        console=console,
+    )
+    folder = find_folder(plan, reports, out, fresh=fresh)
+    return execute(plan, folder, battery.read_bytes(), machine, console, report_language)
+
+
+def find_folder(plan: RunPlan, reports: Path, out: Path | None, *, fresh: bool) -> RunFolder:
+    """The run that this command continues, or a new one.
+
+    A run fits when it is of the same battery, language and seed, and all of its arms are asked for again; so more
+    completions, prompts, decodings or arms extend it, and another model starts a new one.
+    """
+    from biasaudit.store.names import new_run_name, runs
+    from biasaudit.store.run import RunFolder
+
+    if out is not None:
+        if (out / "manifest.json").exists():
+            found = RunFolder.open(out)
+            if not fits(found.manifest, plan):
+                raise UsageError(
+                    f"{out} holds a run of another battery, language, seed or other arms; give --out another folder"
+                )
+            if fresh:
+                raise UsageError(f"--fresh with --out {out}: that run exists; delete it or give another folder")
+            return found
+        return RunFolder.create(out, identity_of(plan))
+    parent = reports / plan.battery.name
+    going_on = None if fresh else next((run for run in runs(parent) if fits(run.manifest, plan)), None)
+    if going_on is not None:
+        return going_on
+    name = new_run_name(datetime.now(UTC), identity.content_hash(identity_of(plan)))
+    return RunFolder.create(parent / name, identity_of(plan))
+
+
+def identity_of(plan: RunPlan) -> dict[str, Any]:
+    """What a later command must share to continue this run."""
+    return {
+        "battery": {"name": plan.battery.name},
+        "language": plan.language,
+        "seed": plan.seed,
+        "arms": [arm_entry(arm) for arm in plan.arms],
+    }
+
+
+def arm_entry(arm: Any) -> dict[str, Any]:
+    """An arm as the manifest holds it."""
+    entry = identity.plain(arm)
+    return dict(entry)
+
+
+def fits(manifest: Mapping[str, Any], plan: RunPlan) -> bool:
+    """Whether a run with this manifest can go on under `plan`."""
+    asked = {(a.name, a.fingerprint, a.salt, a.role) for a in plan.arms}
+    held = {(a["name"], a["fingerprint"], a["salt"], a["role"]) for a in manifest.get("arms", [])}
+    same = (
+        manifest.get("battery", {}).get("name") == plan.battery.name
+        and manifest.get("language") == plan.language
+        and manifest.get("seed") == plan.seed
+    )
+    return same and bool(held) and held <= asked
+
+
+def execute(
+    plan: RunPlan, folder: RunFolder, battery_text: bytes, machine: Machine, console: Console, locale: str | None
+) -> Outcome:
+    """Hold the run, sample what is missing, then score, analyse and report."""
+    from biasaudit.pipeline import audit
+    from biasaudit.pipeline.complete import ask_arms
+    from biasaudit.store.tables import prompts_table
+
+    with folder.lock():
+        console.say(announce(plan, folder))
+        folder.write_bytes("battery.yaml", battery_text)
+        folder.write_table("prompts.parquet", prompts_table(plan.prompts))
+        folder.update_manifest({**identity_of(plan), **describe(plan), "status": "running"})
+        ask_arms(plan, folder, machine, console)
+        audit.score(folder, plan, console)
+        audit.analyse(folder, plan, console)
+        return audit.report(folder, plan, locale or plan.language)
+
+
+def announce(plan: RunPlan, folder: RunFolder) -> str:
+    """One line before any work: what, how many, where."""
+    total = len(plan.arms) * len(plan.decodings) * len(plan.prompts) * plan.completions
+    large = " (large: think of --completions)" if total > LARGE_RUN else ""
+    counts = f"{len(plan.prompts)} prompts × {plan.completions} completions"
+    if len(plan.decodings) > 1:
+        counts += f" × {len(plan.decodings)} decodings"
+    names = ", ".join(a.name for a in plan.arms)
+    return (
+        f"{plan.battery.name} ({plan.language}): {counts} × {len(plan.arms)} arms ({names}) = {total:,}{large}"
+        f" → {folder.path}"
+    )
+
+
+def describe(plan: RunPlan) -> dict[str, Any]:
+    """The manifest's account of a run; nothing in it changes when the same command is repeated."""
+    import importlib.metadata
+
+    packages = ("torch", "transformers", "tokenizers", "numpy", "scipy", "pyarrow", "altair")
+    return {
+        "battery": {
+            "name": plan.battery.name,
+            "version": plan.battery.version,
+            "hash": plan.battery.battery_hash,
+            "path": plan.battery.path,
+        },
+        "completions": plan.completions,
+        "decodings": [{**identity.plain(d), "decoding_id": d.decoding_id} for d in plan.decodings],
+        "versions": {
+            "biasaudit": __version__,
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in packages},
+        },
+        "machine": {"platform": platform.platform(), "processor": platform.machine()},
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+    }
