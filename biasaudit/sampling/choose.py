@@ -1,9 +1,9 @@
 """One step's choice: logits of a whole tile to one token a row, by an exact race with keyed noise.
 
-A race: the token with the largest logit + Gumbel noise is a draw from the softmax (Gumbel 1954). Without truncation the
-K best tokens run by themselves and all others as one rival: the maximum of their perturbed logits is Gumbel around the log of their summed weights, and independent of which of them attains it (top-down construction, Maddison,
-Tarlow & Minka 2014, arXiv:1411.0030). Only when the rival wins is a token drawn inside it, by inverse CDF in
-order of ids.
+A race: the token with the largest logit + Gumbel noise is a draw from the softmax (Gumbel 1954). Without truncation
+the K best tokens run by themselves and all others as one rival: the maximum of their perturbed logits is Gumbel around
+the log of their summed weights, and independent of which of them attains it (top-down construction, Maddison, Tarlow &
+Minka 2014, arXiv:1411.0030). Only when the rival wins is a token drawn inside it, by inverse CDF in order of ids.
 
 Every tensor has one row a tile row, and every operation runs at the shape of the tile or on rows by themselves; so a
 choice never depends on the neighbours.

@@ -218,10 +218,10 @@ class TorchBackend:
     def continuations(self, prompt: str, continuations: Sequence[str]) -> list[ContinuationLogProb]:
         """Log P of each continuation after `prompt`, in the order given.
 
-        Prompt and continuation are tokenised apart and their ids joined: the leading blank belongs to the continuation,
-        and the prompt's ids stay those that sampling uses, whatever follows. Tokenised as one text, a merge across the seam
-        would give claim and counter-claim different prompts. Each sequence runs at the shape of its own bucket, so its
-        value does not depend on the others.
+        Prompt and continuation are tokenised apart and their ids joined: the leading blank belongs to the
+        continuation, and the prompt's ids stay those that sampling uses, whatever follows. Tokenised as one text, a
+        merge across the seam would give claim and counter-claim different prompts. Each sequence runs at the shape of
+        its own bucket, so its value does not depend on the others.
 
         Raises:
             InputError: prompt and continuation together exceed the model's context.
@@ -251,8 +251,8 @@ class TorchBackend:
 def _too_long(prompt_id: str, text: str, tokens: int, context: int) -> str:
     head = text if len(text) <= 60 else text[:57] + "…"
     return (
-        f"Prompt {prompt_id} ('{head}') has {tokens} tokens, and the model's context is {context}, of which at least one "
-        "is needed for the completion. Shorten the prompt, or use a model with a longer context."
+        f"Prompt {prompt_id} ('{head}') has {tokens} tokens, and the model's context is {context}, of which "
+        "at least one is needed for the completion. Shorten the prompt, or use a model with a longer context."
     )
 
 

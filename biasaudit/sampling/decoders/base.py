@@ -53,19 +53,19 @@ class Decoder(Protocol):
     device: torch.device
     dtype: torch.dtype
 
-    def length_class(self, tokens: int) -> int:
+    def length_class(self, tokens: int, /) -> int:
         """Rows of one class may share a tile; `tokens` is the longest that the row may become."""
         ...
 
-    def open(self, tile: int, length: int) -> None:
+    def open(self, tile: int, length: int, /) -> None:
         """Forget all rows and prepare `tile` of them, for rows of class `length`."""
         ...
 
-    def prefill(self, prompts: Sequence[Sequence[int]]) -> list[PromptState]:
+    def prefill(self, prompts: Sequence[Sequence[int]], /) -> list[PromptState]:
         """Run prompts of one bucket, at most `prefill_rows` of them, at the bucket's fixed shape."""
         ...
 
-    def admit(self, row: int, state: PromptState, tokens: int) -> None:
+    def admit(self, row: int, state: PromptState, tokens: int, /) -> None:
         """Put a prompt into `row`, with room for `tokens` in all."""
         ...
 
@@ -73,11 +73,11 @@ class Decoder(Protocol):
         """fp32 (B, V): the next token of every row."""
         ...
 
-    def step(self, tokens: torch.Tensor, positions: torch.Tensor, longest: int) -> None:
+    def step(self, tokens: torch.Tensor, positions: torch.Tensor, longest: int, /) -> None:
         """Feed one token a row: int64 (B,) tokens at int64 (B,) positions, the largest of which is `longest`."""
         ...
 
-    def all_logits(self, ids: torch.Tensor) -> torch.Tensor:
+    def all_logits(self, ids: torch.Tensor, /) -> torch.Tensor:
         """fp32 (T, V): the logits after every token of one padded sequence, int64 (T,)."""
         ...
 

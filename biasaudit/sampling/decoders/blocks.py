@@ -1,8 +1,8 @@
 """A preallocated key-value cache in blocks of positions, and attention whose result never depends on its length.
 
 Rows of one tile stand at different positions, and the longest decides how much cache a step must read. Products over
-the whole length would round differently for every length; so attention runs block by block at one fixed shape, and partial
-results are added in order. A block that lies wholly after a row's position adds exactly 0 and changes no bit.
+the whole length would round differently for every length; so attention runs block by block at one fixed shape, and
+partial results are added in order. A block that lies wholly after a row's position adds exactly 0 and changes no bit.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class _RowLayer(CacheLayerMixin):  # type: ignore[misc]
             held.view(-1, width).index_copy_(0, self._flat, new.reshape(-1, width))
         return self.keys, self.values
 
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:  # noqa: ARG002 - the name is transformers'
         """The whole length, from 0."""
         return self.length, 0
 
@@ -142,7 +142,7 @@ class GeneralDecoder:
             states.append(PromptState(size, logits[row, size - 1].clone(), memory))
         return states
 
-    def admit(self, row: int, state: PromptState, tokens: int) -> None:
+    def admit(self, row: int, state: PromptState, _tokens: int) -> None:
         """Copy the prompt's keys and values into `row`."""
         pairs = list(zip(state.memory[::2], state.memory[1::2], strict=True))
         if not self._layers:
@@ -160,7 +160,7 @@ class GeneralDecoder:
         """fp32 (B, V)."""
         return self._output
 
-    def step(self, tokens: torch.Tensor, positions: torch.Tensor, longest: int) -> None:
+    def step(self, tokens: torch.Tensor, positions: torch.Tensor, _longest: int) -> None:
         """Feed one token a row."""
         for layer in self._layers:
             layer.aim(positions)
@@ -209,7 +209,7 @@ class RecomputeDecoder:
         rows = [torch.tensor(p, dtype=torch.int64, device=self.device) for p in prompts]
         return [PromptState(len(row), row, ()) for row in rows]
 
-    def admit(self, row: int, state: PromptState, tokens: int) -> None:
+    def admit(self, row: int, state: PromptState, _tokens: int) -> None:
         """Put the prompt into `row`."""
         self._ids[row] = 0
         self._ids[row, : state.length] = state.output
@@ -222,7 +222,7 @@ class RecomputeDecoder:
         ]
         return torch.stack(rows)
 
-    def step(self, tokens: torch.Tensor, positions: torch.Tensor, longest: int) -> None:
+    def step(self, tokens: torch.Tensor, positions: torch.Tensor, _longest: int) -> None:
         """Append one token a row."""
         self._ids.scatter_(1, positions[:, None], tokens[:, None])
         self._last = positions

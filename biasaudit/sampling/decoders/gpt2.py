@@ -58,11 +58,11 @@ class Gpt2Decoder:
         self._allocate = allocate
         self.open(1, self.context)
 
-    def length_class(self, tokens: int) -> int:
+    def length_class(self, _tokens: int) -> int:
         """All rows share a tile: the block cache makes their lengths irrelevant."""
         return self.context
 
-    def open(self, tile: int, length: int) -> None:
+    def open(self, tile: int, _length: int) -> None:
         """Forget all rows and prepare `tile` of them."""
         self._cache = BlockCache(
             layers=len(self._blocks),
