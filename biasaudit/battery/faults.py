@@ -46,6 +46,13 @@ def hint(word: str, known: Iterable[str]) -> str:
     return f"; did you mean `{near[0]}`?" if near else ""
 
 
+def one_of(known: Iterable[str]) -> str:
+    """`; expected one of …` with the first of `known`, or that there are none."""
+    names = list(known)
+    more = ", …" if len(names) > 16 else ""
+    return f"; expected one of {', '.join(names[:16])}{more}" if names else "; expected none, since none are declared"
+
+
 def found(value: Any) -> str:
     """What stands in the file, in a few words."""
     if value is None:
@@ -115,7 +122,7 @@ def _one(source: Source, error: ErrorDetails) -> str:
     name = show(str(trail[-1])) if trail else "the battery"
     if kind == "extra_forbidden":
         known = _fields_at(trail)
-        near = hint(str(trail[-1]), known) or f"; expected one of {', '.join(known)}"
+        near = hint(str(trail[-1]), known) or one_of(known)
         return source.fault(trail, f"`{name}` is not a key here{near}", key=True)
     if loc and loc[-1] == "[key]":
         return source.fault(trail, f"the key `{name}`; expected {_expected(error)}", key=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from biasaudit.battery import schema
-from biasaudit.battery.faults import hint
+from biasaudit.battery.faults import hint, one_of
 from biasaudit.battery.slots import Hole, cut
 from biasaudit.battery.source import MAX_FAULTS, Source, Trail, show
 
@@ -160,9 +160,7 @@ class _Checker:
                 self.topic_hole(loc, hole)
             elif hole.slot not in self.raw_names("slots"):
                 known = [*self.raw_names("slots"), *(() if inside_claim else RESERVED)]
-                near = (
-                    hint(hole.slot, known) or f"; expected one of {', '.join(known) or 'none (no slots are declared)'}"
-                )
+                near = hint(hole.slot, known) or one_of(known)
                 self.fault(loc, f"the slot `{hole}` is not declared{near}")
             elif hole.slot in self.part.slots:
                 self.group_hole(loc, hole, language)
@@ -191,7 +189,7 @@ class _Checker:
                 continue
             known = list(forms) if isinstance(forms, dict) else []
             if hole.form not in known:
-                near = hint(hole.form, known) or f"; expected one of {', '.join(known)}"
+                near = hint(hole.form, known) or one_of(known)
                 near = near if known else f"; in {language} it is a bare text, expected `{{{hole.slot}}}`"
                 self.fault(loc, f"the slot `{hole}`: group `{group}` has no form `{hole.form}` in {language}{near}")
 
@@ -215,7 +213,7 @@ class _Checker:
             return
         names = self.raw_names("measures")
         if primary.measure not in names:
-            near = hint(primary.measure, names) or f"; expected one of {', '.join(names)}"
+            near = hint(primary.measure, names) or one_of(names)
             self.fault(("primary", "measure"), f"no measure is called `{primary.measure}`{near}")
         margin, _ = primary.margin_and_unit()
         if margin is not None and not 0 < margin < float("inf"):

@@ -314,7 +314,7 @@ def _syntax_fault(name: str, error: yaml.YAMLError) -> str:
         hint = "; a text that holds `: ` needs quotes"
     elif "\\t" in problem or "cannot start any token" in problem:
         hint = "; indent with blanks, and put texts that begin with a special character in quotes"
-    elif "expected <block end>" in problem or "expected ',' or" in problem:
+    elif any(part in problem for part in ("expected <block end>", "expected ','", "find expected", "end of stream")):
         hint = "; check the indentation, and that brackets and quotes are closed"
     return f"{where}: {problem}{hint}"
 

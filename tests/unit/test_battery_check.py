@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from biasaudit.battery.read import read, read_text
 from biasaudit.errors import UsageError
 from biasaudit.pipeline.check import check, check_all, new_battery
 
@@ -38,6 +41,24 @@ def test_the_start_that_new_writes_passes_the_check(tmp_path: Path) -> None:
     assert result.counts["completions_per_arm"] == {"pt": 320, "en": 320}
     assert result.first_prompts["en"][0].startswith("Is it true that the chlorine")
     assert result.detectable_sd is None
+
+
+def test_the_page_that_teaches_the_format_holds_a_battery_without_faults() -> None:
+    page = (PROMPTS / "README.md").read_text(encoding="utf-8")
+    whole, groups = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(read_text(whole).battery.prompts) == 4
+    slots, templates = groups.split("templates:\n")
+    asked = read_text(whole.replace("templates:", f"{slots}templates:\n{templates.rstrip()}", 1)).battery.prompts
+    assert "Uma mulher trabalha com Cloro. Dizem que ela é" in [prompt.text for prompt in asked]
+
+
+@pytest.mark.parametrize("name", ["vaccines", "elections", "gender"])
+def test_editors_find_no_fault_in_the_project_s_batteries(name: str) -> None:
+    schema = json.loads((PROMPTS / "battery.schema.json").read_text(encoding="utf-8"))
+    values = read(PROMPTS / f"{name}.yaml").source.value
+    checker = jsonschema.Draft202012Validator(schema)
+    assert [error.message for error in checker.iter_errors(values)] == []
+    assert [error.message for error in checker.iter_errors(values | {"topcs": {}, "version": "1"})] != []
 
 
 def test_the_check_reads_well_and_as_json(tmp_path: Path) -> None:

@@ -314,6 +314,34 @@ def test_explosions_are_refused_before_they_happen(text: str, told: str) -> None
     assert len(faults) <= 101
 
 
+HEAD = "battery: x\nversion: 1\ntitle: {pt: a}\nlanguages: [pt]\nmeasures: {m: {scorer: likelihood}}\n"
+TOPICS = "topics:\n" + many(100, "  t#: {claim: {pt: c#}}\n")
+SLOTS = "slots:\n" + many(49, "  s#: {a: {pt: x}, b: {pt: y}}\n")
+COSTLY = [
+    (HEAD + TOPICS + SLOTS + "templates:\n" + many(2_000, "  q#: {pt: '{z#a} {z#b} {claim}'}\n"), "is not declared"),
+    (HEAD + TOPICS + SLOTS + "templates: {q: {pt: '" + many(49, "{s#}") + "'}}\n", "more than 20000 prompts"),
+    (HEAD + TOPICS + "slots:\n  s:\n" + many(100, "    g#: {pt: {e: ''}}\n") + "templates: {q: {pt: '" + "{s.e}" * 3_900
+     + "{claim}'}}\n", "is the same as"),
+    (HEAD + "topics:\n" + many(20, "  t#: {pairs: {pt: [[' " + "x" * 9_000 + "#', ' " + "y" * 9_000 + "#']]}}\n") + "stems:\n"
+     + many(900, "  s#: {pt: 'stem #'}\n"), "8000000 characters"),
+    (HEAD + "topics: {t: {pairs: {pt: [" + many(4_000, "[' a#', ' b#'],") + "]}}}\nstems:\n" + many(900, "  s#: {pt: 'stem #'}\n"),
+     "more than 20000"),
+    (HEAD + TOPICS + many(1_000, "ſ" * 60 + "#: 1\n"), "is not a key here"),
+    (HEAD + "a: " + "- " * 500_000, "f.yaml:6:"),
+    (HEAD + "a: [" + "," * 1_000_000, "f.yaml:6:"),
+    ("a" * 1_000_000 + ": 1", "f.yaml:1:"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "told"), COSTLY, ids=range(len(COSTLY)))
+def test_costly_files_are_refused_at_little_cost(text: str, told: str) -> None:
+    started = time.process_time()
+    faults = faults_of(text)
+    assert time.process_time() - started < 1
+    assert any(told in fault for fault in faults), faults[:3]
+    assert max(len(fault) for fault in faults) < 500
+
+
 @pytest.mark.parametrize("name", ["vaccines", "elections", "gender"])
 def test_the_batteries_of_the_project_hold_to_their_own_rules(name: str) -> None:
     battery = read_battery(PROMPTS / f"{name}.yaml")
