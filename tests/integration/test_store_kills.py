@@ -61,11 +61,13 @@ def killed_until_done(nursery, folder: Path, kills: int, rng: random.Random, sec
 
 def check_kills(nursery, tmp_path: Path, kills: int) -> None:
     rng = random.Random(7)
-    start = time.monotonic()
-    process = nursery.Process(target=store_toy.run_to_the_end, args=(tmp_path / "whole",))
-    process.start()
-    process.join()
-    seconds = time.monotonic() - start
+    seconds = 0.0
+    for name in ("whole", "again"):  # the first one waits for the nursery itself
+        start = time.monotonic()
+        process = nursery.Process(target=store_toy.run_to_the_end, args=(tmp_path / name,))
+        process.start()
+        process.join()
+        seconds = time.monotonic() - start
     expected = store_toy.contents(tmp_path / "whole")
     done = runs = 0
     while done < kills:
