@@ -58,7 +58,16 @@ def analyse(
                 if measure.name in scores
             },
             numerics=numerics or {},
-            stored=completions or {},
+            stored=_by_model(arms, completions or {}),
             wanted=wanted or {},
         )
     )
+
+
+def _by_model(arms: Sequence[Arm], completions: Mapping[str, int]) -> dict[str, int]:
+    """Completions by arm, where arms that are one model under one salt share what is stored for either."""
+    most: dict[tuple[str, str], int] = {}
+    for arm in arms:
+        model = (arm.fingerprint, arm.salt)
+        most[model] = max(most.get(model, 0), completions.get(arm.name, 0))
+    return {arm.name: most[arm.fingerprint, arm.salt] for arm in arms if arm.name in completions}

@@ -201,7 +201,11 @@ def _fixed(
 
 
 def _fixed_p(cells: Sequence[Cell], design: Design, weights: Floats, rng: np.random.Generator) -> tuple[float, str]:
-    """p-value of the sharp null, and the name of its test."""
+    """p-value of the sharp null, and the name of its test.
+
+    Exact tests of binary outcomes take the total as their statistic, whatever the weights of topics: under the sharp
+    null every statistic is valid, and the total is the one whose distribution is a plain convolution.
+    """
     if design.binary and design.coupled:
         moves = [discordant(cell) for cell in cells]
         p = permutation.paired_exact(sum(up for up, _ in moves), sum(down for _, down in moves))

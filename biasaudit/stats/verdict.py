@@ -18,30 +18,26 @@ from biasaudit.stats.heterogeneity import LARGE_I_SQUARED, signs_split
 from biasaudit.stats.multiplicity import adjust_present, holm
 
 ALPHA = 0.05
-RARE = 0.02
-"""Reference share below which ratios mislead."""
 
 CAVEATS: dict[str, str] = {
+    "identical-arms": "Both arms gave the same outcomes everywhere.",
     "no-placebo": "The reference is the base: the difference holds language and domain adaptation too.",
     "placebo-not-comparable": "A placebo is present, but its card does not show the same base, tokens, steps and rate.",
+    "composition-shift": "The share of off-topic or empty text changed too: a rate can rise because that share falls.",
+    "varies-by-prompt": "The effect differs between prompts: I² above one half, or split signs.",
+    "language-mismatch": "An arm's language is not the language of the prompts.",
+    "incomplete-run": "Fewer completions are stored than the battery asks for.",
+    "unscored": "More than one completion in twenty could not be scored in one of the arms.",
+    "few-topics": "Fewer than ten topics: weak ground for a population claim; below five there is none.",
+    "no-variation": "All topics moved alike (or not at all), so no population interval exists.",
     "one-run-per-arm": "One trained model per condition: the claim is about this checkpoint, not about its corpus.",
     "few-runs-per-arm": "Two trained models per condition: too few to claim anything about the corpus.",
-    "varies-by-prompt": "The effect differs between prompts: I² above one half, or split signs.",
-    "few-topics": "Fewer than ten topics: weak ground for a population claim; below five there is none.",
-    "no-variation-between-topics": "All topics moved alike (or not at all), so no population interval exists.",
-    "identical-arms": "Both arms gave the same outcomes everywhere.",
     "uncorrected-scorer": "The labels are a scorer's, not corrected by human labels.",
-    "composition-shift": "The share of off-topic or empty text changed too: a rate can rise because that share falls.",
-    "unscored": "More than one completion in twenty could not be scored in one of the arms.",
-    "incomplete-run": "Fewer completions are stored than the battery asks for.",
-    "mixed-numerics": "The completions of one arm were computed under more than one numerics fingerprint.",
-    "different-tokenizers": "The arms' tokenizers differ: no coupling, and per-token quantities do not compare.",
-    "language-mismatch": "An arm's language is not the language of the prompts.",
-    "low-base-rate": "The outcome is rare in the reference arm: relative changes mislead.",
-    "no-margin": "No margin was set in advance: absence of evidence cannot become equivalence.",
     "low-power": "The smallest detectable difference is larger than the margin.",
+    "different-tokenizers": "The arms' tokenizers differ: no coupling, and per-token quantities do not compare.",
+    "mixed-numerics": "The completions compared were computed under more than one numerics fingerprint.",
 }
-"""Every caveat word, with its meaning; the report translates the word, never this text."""
+"""Every caveat word, the weightiest first, with its meaning; the report translates the word, never this text."""
 
 
 def adjust_family(contrasts: Sequence[Contrast]) -> list[Contrast]:
@@ -95,7 +91,7 @@ def kind_of(contrast: Contrast, wanted: Target) -> tuple[VerdictKind, Target]:
 
 
 def verdict_of(contrast: Contrast, position: int, wanted: Target, caveats: Sequence[str] = ()) -> Verdict:
-    """The verdict on one contrast, its own caveats first, then those of the design.
+    """The verdict on one contrast; caveats in the order of `CAVEATS`, so that the first ones weigh most.
 
     Args:
         contrast: after `adjust_family`.
@@ -109,7 +105,13 @@ def verdict_of(contrast: Contrast, position: int, wanted: Target, caveats: Seque
     unknown = sorted(set(found) - set(CAVEATS))
     if unknown:
         raise ValueError(f"unknown caveats: {unknown}")
-    return Verdict(kind=kind, target=target, contrast=position, varies=spread, caveats=tuple(dict.fromkeys(found)))
+    return Verdict(
+        kind=kind,
+        target=target,
+        contrast=position,
+        varies=spread,
+        caveats=tuple(word for word in CAVEATS if word in found),
+    )
 
 
 def is_varied(contrast: Contrast, kind: VerdictKind) -> bool:
@@ -132,14 +134,10 @@ def _own_caveats(contrast: Contrast, kind: VerdictKind, wanted: Target, spread: 
     if wanted == "population" and contrast.n_topics < 10:
         found.append("few-topics")
     if contrast.population.note == "no-variation-between-topics":
-        found.append("no-variation-between-topics")
+        found.append("no-variation")
     if all(row.difference in (0.0, None) for row in contrast.prompts):
         found.append("identical-arms")
-    if contrast.unit == "share" and contrast.mean_reference < RARE:
-        found.append("low-base-rate")
     margin = None if contrast.equivalence is None else contrast.equivalence.margin
-    if kind == "inconclusive" and margin is None:
-        found.append("no-margin")
     if kind == "inconclusive" and margin is not None and contrast.mde is not None and contrast.mde > margin:
         found.append("low-power")
     unscored = [

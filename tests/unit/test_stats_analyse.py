@@ -197,7 +197,12 @@ def test_one_model_against_itself_is_identical_and_described() -> None:
     found = analyse(battery(), "pt", (BASE, same), {"odds": list(likelihoods(BASE, 0.0, 1))})
     assert found.verdict is not None
     assert found.verdict.kind == "described"
-    assert "identical-arms" in found.verdict.caveats
+    assert found.verdict.caveats[0] == "identical-arms"
+    both = {"stance": list(sampled(BASE, MILD, 1))}
+    found = analyse(battery("stance"), "pt", (BASE, same), both, completions={"base": 0, "same": 240})
+    assert found.verdict is not None
+    assert found.verdict.kind == "equivalent"
+    assert "incomplete-run" not in found.verdict.caveats
 
 
 def test_pairs_that_only_one_arm_has_are_left_out_and_counted() -> None:
