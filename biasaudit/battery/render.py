@@ -37,8 +37,8 @@ class _Renderer:
     part: schema.BatteryPart
     faults: dict[str, None] = field(default_factory=dict)
     """An ordered set: a fault of a template that shows in every topic is told once."""
-    seen: dict[str, str] = field(default_factory=dict)
-    """prompt_id -> where it came from."""
+    seen: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """prompt_id -> (where it came from, its template)."""
     characters: int = 0
 
     def fault(self, loc: Trail, what: str) -> None:
@@ -165,13 +165,14 @@ class _Renderer:
 
     def first(self, prompt: Prompt, loc: Trail, where: str) -> bool:
         """Whether no earlier prompt of this language has the same text; notes a fault otherwise."""
-        other = self.seen.setdefault(prompt.prompt_id, where)
-        if other != where:
-            what = f"the prompt `{show(prompt.text, 40)}` of {where} is the same as that of {other}; expected it once"
-            if prompt.kind == "open" and " template " in f" {other}" and other.rsplit("`", 2)[-2] == prompt.template:
-                what += " (does the template use {claim} or {title}?)"
-            self.fault(loc, what)
-        return other == where
+        other, template = self.seen.setdefault(prompt.prompt_id, (where, prompt.template))
+        if other == where:
+            return True
+        what = f"the prompt `{show(prompt.text, 40)}` of {where} is the same as that of {other}; expected it once"
+        if prompt.kind == "open" and template == prompt.template:
+            what += " (does the template use {claim} or {title}?)"
+        self.fault(loc, what)
+        return False
 
     def stems(self) -> tuple[list[ContinuationPair], dict[str, Prompt]]:
         """Stem × topic × pair of every language, and the neutral stem of each language that has one."""

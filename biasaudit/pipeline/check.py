@@ -123,7 +123,7 @@ def new_battery(name: str, folder: Path) -> Path:
 
 
 def _first(battery: Battery, language: str) -> tuple[str, ...]:
-    """The first prompts of a language: one a template, of the first topic."""
+    """The first prompts of a language; of a battery without templates, stems with their first claims."""
     texts = [prompt.text for prompt in battery.prompts if prompt.language == language]
     texts = texts or [f"{pair.stem.text} ▸{pair.claim}" for pair in battery.pairs if pair.stem.language == language]
     return tuple(texts[:FIRST])
