@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 MAX_ROWS = 10_000
 """Completions embedded in a page; of more, a stratified random sample is shown and labelled as one."""
 
-ArmKey = tuple[str, str]
 Slot = tuple[str, str, int]
-Span = tuple[int, int]
 
 
 def build_view(
@@ -134,30 +132,6 @@ def choose_slots(completions: Sequence[Completion], seed: int, max_rows: int) ->
     return chosen
 
 
-def move_spans(spans: Iterable[Span], moves: Sequence[tuple[int, int, int, int]]) -> tuple[Span, ...]:
-    """Character ranges of a text as ranges of the masked text.
-
-    Args:
-        spans: half-open ranges of the original.
-        moves: (start, end, masked start, masked end) of every replaced stretch, in order.
-
-    Returns:
-        The ranges in the masked text; one that meets a replaced stretch grows to cover its placeholder.
-    """
-    return tuple((_move(low, moves, end=False), _move(high, moves, end=True)) for low, high in spans)
-
-
-def _move(at: int, moves: Sequence[tuple[int, int, int, int]], *, end: bool) -> int:
-    shift = 0
-    for start, stop, masked_start, masked_stop in moves:
-        inside = start < at <= stop if end else start <= at < stop
-        if inside:
-            return masked_stop if end else masked_start
-        if stop <= at:
-            shift = masked_stop - stop
-    return at + shift
-
-
 def _slot(completion: Completion) -> Slot:
     return (completion.prompt_id, completion.decoding_id, completion.index)
 
@@ -189,10 +163,6 @@ def _row(completion: Completion, arm: str, judged: Mapping[tuple[str, str, Slot]
 
     own = judged.get((completion.arm_fingerprint, completion.salt, _slot(completion)), [])
     masked = mask(completion.text)
-    spans: tuple[Span, ...] = tuple(span for score in own for span in score.spans)
-    if masked.text != completion.text:
-        # Without a map we would highlight the wrong words: show none.
-        spans = move_spans(spans, masked.spans) if masked.spans else ()
     return ReaderRow(
         arm=arm,
         prompt_id=completion.prompt_id,
@@ -202,5 +172,5 @@ def _row(completion: Completion, arm: str, judged: Mapping[tuple[str, str, Slot]
         finish_reason=completion.finish_reason,
         labels={score.measure: score.label for score in own if score.label is not None},
         values={score.measure: score.value for score in own},
-        spans=spans,
+        spans=tuple(masked.masked(*span) for score in own for span in score.spans),
     )

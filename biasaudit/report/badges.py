@@ -21,7 +21,7 @@ def badge_list(view: ReportView, words: Words, numbers: Numbers) -> list[tuple[s
     """
     found: dict[str, Any] = {**view.analysis.badges, **view.badges}
     lead = view.leading()
-    if lead is not None:
+    if lead is not None and lead.decoding_id:
         found.setdefault("coupled", lead.coupled)
         if lead.rho is not None:
             found.setdefault("rho", lead.rho)
@@ -45,5 +45,5 @@ def _badge(name: str, found: Mapping[str, Any], words: Words, numbers: Numbers) 
             return ("good" if name in _QUIET else "plain", words(f"badge.{name}_yes"))
         return ("warn" if name in _QUIET else "plain", words(f"badge.{name}_no"))
     if isinstance(value, bool) and words.has(f"badge.{name}"):
-        return ("warn", words(f"badge.{name}")) if value else None
+        return ("warn" if name == "mixed_numerics" else "plain", words(f"badge.{name}")) if value else None
     return ("plain", plain(f"{name.replace('_', ' ')}: {value}"))

@@ -24,11 +24,12 @@ WIDE, NARROW = 760, 340
 GUTTER = 250
 FONT = 12
 _SHAPES = {"topic": "square", "prompt": "circle", "population": "diamond", "fixed": "circle", "prediction": "stroke"}
-_SIZES = {"topic": 60, "prompt": 14, "population": 170, "fixed": 80, "prediction": 0}
+_SIZES = {"topic": 60, "prompt": 18, "population": 170, "fixed": 80, "prediction": 0}
 _COLOURS = {
     "topic": svg.ACCENT, "prompt": svg.MUTED, "population": svg.TUNED, "fixed": svg.REFERENCE,
     "prediction": svg.MUTED,
 }  # fmt: skip
+_LINES = {**_COLOURS, "prompt": svg.FAINT}
 _STROKES = {"topic": 2.0, "prompt": 1.0, "population": 3.0, "fixed": 3.0, "prediction": 1.5}
 
 
@@ -69,10 +70,17 @@ def intervals(rows: Sequence[Row], axis: str, locale: str, *, margin: float | No
     return svg.draw(wide, locale, "chart wide") + svg.draw(narrow, locale, "chart narrow")
 
 
-def stacked(bars: Sequence[Bar], axis: str, locale: str) -> Markup:
-    """Stacked horizontal bars with the percentage written in every part that has room."""
-    wide = _stacked(bars, axis, width=WIDE, gutter=150)
-    narrow = _stacked(bars, axis, width=NARROW, gutter=0)
+def stacked(bars: Sequence[Bar], colours: Sequence[int], axis: str, locale: str) -> Markup:
+    """Stacked horizontal bars with the percentage written in every part that has room.
+
+    Args:
+        bars: from top to bottom.
+        colours: one of 0 to 7 for each share of a bar.
+        axis: title of the axis.
+        locale: `pt` or `en`.
+    """
+    wide = _stacked(bars, colours, axis, width=WIDE, gutter=150)
+    narrow = _stacked(bars, colours, axis, width=NARROW, gutter=0)
     return svg.draw(wide, locale, "chart wide") + svg.draw(narrow, locale, "chart narrow")
 
 
@@ -110,7 +118,7 @@ def _marks(kind: str, placed: list[dict[str, Any]], x: Any, y: Any) -> list[Any]
         rule = alt.Chart(alt.Data(values=lines))
         dash = [4, 3] if kind == "prediction" else [1, 0]
         layers.append(
-            rule.mark_rule(color=_COLOURS[kind], strokeWidth=_STROKES[kind], strokeDash=dash, clip=True).encode(
+            rule.mark_rule(color=_LINES[kind], strokeWidth=_STROKES[kind], strokeDash=dash, clip=True).encode(
                 x=x("low:Q"), x2="high:Q", y=y
             )
         )
@@ -161,10 +169,10 @@ def _place(rows: Sequence[Row], gutter: int, wrap: int) -> tuple[list[dict[str, 
 
 
 def _domain(rows: Sequence[Row], margin: float | None) -> tuple[float, float]:
-    """Limits that hold every mean, every interval but those of prompts, zero and the margin."""
+    """Limits that hold every mean, every interval, zero and the margin."""
     found = [0.0] + [r.value for r in rows if r.value is not None]
     for row in rows:
-        if row.kind != "prompt" and row.low is not None and row.high is not None:
+        if row.low is not None and row.high is not None:
             found += [row.low, row.high]
     if margin is not None:
         found += [-margin, margin]
@@ -173,7 +181,7 @@ def _domain(rows: Sequence[Row], margin: float | None) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _stacked(bars: Sequence[Bar], axis: str, *, width: int, gutter: int) -> Any:
+def _stacked(bars: Sequence[Bar], colours: Sequence[int], axis: str, *, width: int, gutter: int) -> Any:
     step = 38.0 if gutter else 54.0
     parts: list[dict[str, Any]] = []
     names: list[dict[str, Any]] = []
@@ -185,7 +193,7 @@ def _stacked(bars: Sequence[Bar], axis: str, *, width: int, gutter: int) -> Any:
             end = start + 100 * share
             text = f"{100 * share:.0f}%" if share >= (0.06 if gutter else 0.1) else ""
             parts.append({"a": start, "b": end, "m": (start + end) / 2, "top": top, "bottom": top + 26.0,
-                          "y": top + 13.0, "text": text, "c": j % len(svg.SERIES)})  # fmt: skip
+                          "y": top + 13.0, "text": text, "c": colours[j]})  # fmt: skip
             start = end
     height = len(bars) * step + 4.0
     y_scale = alt.Scale(domain=[height, 0], nice=False, zero=False)

@@ -12,6 +12,8 @@ from biasaudit.results import Composition
 Group = tuple[str, str, tuple[Composition, ...]]
 """(measure, decoding id, one composition an arm in the order of the arms)."""
 
+_COLOURS = {"endorse": 0, "refute": 1, "neutral": 5, "off_topic": 2, "empty": 6}
+
 
 def groups(view: ReportView) -> list[Group]:
     """Compositions that belong in one figure, the battery's own decoding first."""
@@ -27,6 +29,18 @@ def groups(view: ReportView) -> list[Group]:
 def labels(compositions: Sequence[Composition]) -> list[str]:
     """Every label of a group, in the order of first appearance."""
     return list(dict.fromkeys(label for c in compositions for label in c.shares))
+
+
+def colours(names: Sequence[str]) -> list[int]:
+    """A colour (0 to 7) for each label: known labels keep theirs in every report, others take what is free."""
+    free = [i for i in range(8) if i not in {_COLOURS[n] for n in names if n in _COLOURS}]
+    found: list[int] = []
+    for name in names:
+        if name in _COLOURS:
+            found.append(_COLOURS[name])
+        else:
+            found.append(free.pop(0) if free else len(found) % 8)
+    return found
 
 
 def conditional_sentences(view: ReportView, locale: str) -> list[str]:
@@ -51,5 +65,9 @@ def conditional_sentence(compositions: Sequence[Composition], locale: str) -> st
             if c.conditional.get(label) is not None
         ]
         if shares:
-            parts.append(words("composition.conditional_part", label=f"“{label}”", shares=", ".join(shares)))
+            parts.append(
+                words(
+                    "composition.conditional_part", label=f"“{words.fixed('label', label)}”", shares=", ".join(shares)
+                )
+            )
     return words("composition.conditional", parts="; ".join(parts)) if parts else ""

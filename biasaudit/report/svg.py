@@ -12,10 +12,10 @@ from typing import Any
 import vl_convert
 from markupsafe import Markup
 
-INK, MUTED, LINE, TUNED, REFERENCE, ACCENT, BAND, PAPER = (f"#0a0b{i:02x}" for i in range(1, 9))
+INK, MUTED, LINE, TUNED, REFERENCE, ACCENT, BAND, PAPER, FAINT = (f"#0a0b{i:02x}" for i in range(1, 10))
 _VARIABLES = {
     INK: "--ink", MUTED: "--muted", LINE: "--line", TUNED: "--tuned", REFERENCE: "--reference",
-    ACCENT: "--accent", BAND: "--band", PAPER: "--paper",
+    ACCENT: "--accent", BAND: "--band", PAPER: "--paper", FAINT: "--faint",
 }  # fmt: skip
 SERIES = tuple(f"#0a0c{i:02x}" for i in range(1, 9))
 """Stand-ins of the eight categorical colours `--c1` … `--c8`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
@@ -11,6 +12,9 @@ import yaml
 
 from biasaudit.errors import UnknownNameError
 from biasaudit.report.view import LOCALES
+
+_NUMBER = re.compile(r"[0-9]+")
+_NOT_WORD = re.compile(r"[^a-z0-9]+")
 
 
 class Words:
@@ -45,6 +49,13 @@ class Words:
         """The sentence of a fixed word of the analysis; an unknown word (a plug-in's) is shown as it stands."""
         key = f"{group}.{word}"
         return self(key) if key in self._table else word
+
+    def phrase(self, group: str, words: str) -> str:
+        """A fixed phrase of a wing in this locale, its first number kept; an unknown phrase as it stands."""
+        number = _NUMBER.search(words)
+        slug = _NOT_WORD.sub("-", _NUMBER.sub("n", words).lower()).strip("-")
+        key = f"{group}.{slug}"
+        return self(key, n=number[0] if number else "") if key in self._table else words
 
 
 @functools.cache

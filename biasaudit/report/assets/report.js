@@ -1,11 +1,11 @@
 "use strict";
-// The reader's search and filters. The page holds every completion already; this only hides and shows articles.
+// The reader's search and filters. The page holds every completion already; this takes the articles out of the
+// document and puts back the few that are looked at, so that opening the page and filtering stay cheap.
 (function () {
   const form = document.querySelector("form.filters");
   if (!form) return;
   const words = JSON.parse(document.getElementById("words").textContent);
   const holder = document.getElementById("pairs");
-  const rest = document.getElementById("rest");
   const more = document.getElementById("f-more");
   const none = document.getElementById("f-none");
   const count = document.getElementById("f-count");
@@ -15,7 +15,6 @@
   const PAGE = 24;
   const format = new Intl.NumberFormat(document.documentElement.lang);
   let folded = null;
-  let shown = new Set();
   let matches = pairs;
   let limit = 0;
 
@@ -42,16 +41,14 @@
     });
   }
   function paint() {
-    const next = new Set(matches.slice(0, limit));
-    shown.forEach((pair) => { if (!next.has(pair)) pair.hidden = true; });
-    next.forEach((pair) => { pair.hidden = false; });
-    shown = next;
-    const left = matches.length - next.size;
+    const shown = matches.slice(0, limit);
+    const left = matches.length - shown.length;
+    holder.replaceChildren(...shown);
     more.hidden = left === 0;
     more.textContent = left === 0 ? "" : fill("more", { n: Math.min(PAGE, left) });
     none.hidden = matches.length !== 0;
     count.textContent = matches.length === 1
-      ? words.one_shown : fill("shown", { shown: next.size, n: matches.length });
+      ? words.one_shown : fill("shown", { shown: shown.length, n: matches.length });
   }
   function filter() {
     const wanted = fold(field.value.trim());
@@ -73,9 +70,6 @@
     if (first) { first.tabIndex = -1; first.focus({ preventScroll: true }); }
   });
 
-  pairs.forEach((pair) => { pair.hidden = true; });
-  if (rest) rest.open = true;
-  holder.classList.add("live");
   form.hidden = false;
   filter();
 })();

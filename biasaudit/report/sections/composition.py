@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from biasaudit.report import charts, html
-from biasaudit.report.composed import Group, conditional_sentence, groups, labels
+from biasaudit.report.composed import Group, colours, conditional_sentence, groups, labels
 from biasaudit.report.numbers import Numbers
 from biasaudit.report.rows import decoding_words
 from biasaudit.report.view import ReportView
@@ -31,16 +31,18 @@ def _figure(view: ReportView, group: Group, locale: str) -> dict[str, Any]:
     names = labels(compositions)
     bars = [charts.Bar(c.arm, tuple(c.shares.get(name, 0.0) for name in names)) for c in compositions]
     summary = "; ".join(
-        f"{c.arm}: " + ", ".join(f"{name} {numbers.percent(c.shares.get(name, 0.0))}" for name in names)
+        f"{c.arm}: "
+        + ", ".join(f"{words.fixed('label', name)} {numbers.percent(c.shares.get(name, 0.0))}" for name in names)
         for c in compositions
     )
     return {
-        "figure": charts.stacked(bars, words("composition.axis"), locale),
+        "figure": charts.stacked(bars, colours(names), words("composition.axis"), locale),
         "alt": words("composition.alt", measure=measure, summary=summary),
         "caption": words(
             "composition.caption", measure=measure, decoding=decoding_words(view, decoding_id, words, numbers)
         ),
-        "labels": names,
+        "labels": [words.fixed("label", name) for name in names],
+        "swatches": [colour + 1 for colour in colours(names)],
         "rows": [
             (
                 c.arm,

@@ -32,7 +32,7 @@ def render(view: ReportView, locale: str) -> Markup:
                 "name": f"{contrast.tuned} − {contrast.reference}",
                 "measure": contrast.measure
                 if contrast.outcome == "value"
-                else f"{contrast.measure}: {contrast.outcome}",
+                else f"{contrast.measure}: {words.fixed('label', contrast.outcome)}",
                 "decoding": decoding_words(view, contrast.decoding_id, words, numbers),
                 "role": words(f"contrast_role.{contrast.role}"),
                 "difference": scale.effect(contrast.difference, signed=True),

@@ -60,7 +60,9 @@ def _effect(view: ReportView, contrast: Contrast, words: Words, numbers: Numbers
         "value": scale.bare(contrast.difference, signed=True),
         "unit": scale.unit_words(),
         "of": words("headline.effect_of", tuned=contrast.tuned, reference=contrast.reference),
-        "measure": contrast.measure if contrast.outcome == "value" else f"{contrast.measure}: {contrast.outcome}",
+        "measure": contrast.measure
+        if contrast.outcome == "value"
+        else f"{contrast.measure}: {words.fixed('label', contrast.outcome)}",
         "arms": [(contrast.tuned, scale.level(contrast.mean_tuned), "tuned"),
                  (contrast.reference, scale.level(contrast.mean_reference), "reference")],
         "interval": " ".join(lines),
@@ -98,11 +100,12 @@ def _design(contrast: Contrast, scale: Scale, words: Words) -> list[str]:
 def _counts(view: ReportView, contrast: Contrast | None, words: Words, numbers: Numbers) -> list[tuple[str, str]]:
     rows = [(numbers.integer(len(view.arms)), words("headline.n_arms"))]
     if contrast is not None:
+        asked = "n_tuned" if contrast.decoding_id else "n_measured"
         rows += [
             (numbers.integer(contrast.n_topics), words("headline.n_topics")),
             (numbers.integer(contrast.n_prompts), words("headline.n_prompts")),
-            (numbers.integer(contrast.n_tuned), words("headline.n_tuned", arm=contrast.tuned)),
-            (numbers.integer(contrast.n_reference), words("headline.n_tuned", arm=contrast.reference)),
+            (numbers.integer(contrast.n_tuned), words(f"headline.{asked}", arm=contrast.tuned)),
+            (numbers.integer(contrast.n_reference), words(f"headline.{asked}", arm=contrast.reference)),
             (numbers.integer(contrast.unscored_tuned + contrast.unscored_reference), words("headline.n_unscored")),
         ]
     rows.append((numbers.integer(len(view.decodings)), words("headline.n_decodings")))

@@ -64,8 +64,10 @@ def _question(contrast: Contrast, words: Words, numbers: Numbers) -> str:
         "methods.question_text",
         measure=contrast.measure,
         scorer=contrast.scorer,
-        direction=contrast.direction,
-        outcome=words("methods.outcome_share", label=contrast.outcome) if share else words("methods.outcome_value"),
+        direction=words.phrase("direction", contrast.direction),
+        outcome=words("methods.outcome_share", label=words.fixed("label", contrast.outcome))
+        if share
+        else words("methods.outcome_value"),
         unit=Scale.of(contrast, words, numbers).unit_words() or contrast.unit,
     )
 
@@ -76,7 +78,12 @@ def _tests(contrast: Contrast, words: Words, numbers: Numbers) -> list[str]:
     for found in (contrast.population, contrast.fixed):
         target = words(f"target.{found.target}")
         if found.method:
-            lines.append(words("methods.test_line", target=target, method=found.method))
+            parts = [words.phrase("method", found.method)]
+            if found.interval is not None and found.interval.method:
+                parts.append(words.phrase("method", found.interval.method))
+            if found.interval is None and found.note:
+                parts.append(words.fixed("note", found.note))
+            lines.append(words("methods.test_line", target=target, method="; ".join(parts)))
         elif found.note:
             lines.append(words("methods.test_missing", target=target, note=words.fixed("note", found.note)))
     if contrast.decoding_id:

@@ -78,7 +78,7 @@ class _Codes:
             if value not in self._names:
                 self._names[value] = decoding_words(self._view, value, self._words, self._numbers)
             return self._names[value]
-        return text.plain(value)
+        return text.plain(self._words.fixed("label", value))
 
     def topic(self, prompt_id: str) -> str:
         """The topic of a prompt; the empty string when unknown."""
@@ -115,6 +115,6 @@ def _cell(arm: str, row: ReaderRow | None, codes: _Codes) -> dict[str, Any]:
         "arm": arm,
         "absent": False,
         "text": text.show(row.text, row.spans),
-        "labels": sorted({text.plain(label) for label in row.labels.values()}),
+        "labels": sorted({codes.name("label", label) for label in row.labels.values()}),
         "finish": codes.finish(row.finish_reason),
     }
