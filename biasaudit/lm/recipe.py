@@ -24,6 +24,8 @@ from biasaudit.lm.tokenizer import TextTokenizer, load_tokenizer
 
 SCRATCH = "scratch"
 DEFAULT_BLOCK = 256
+TRAINING_BYTES = 16
+"""Bytes a parameter while training: weight, gradient and two moments in fp32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +191,9 @@ def _base_limits(config: FinetuneConfig, corpus: Path, tokenizer: TextTokenizer)
             f"{corpus}: was tokenised with another tokenizer than {config.base}'s. "
             f"Run ingest again with --tokenizer {config.base}."
         )
+    devices.require_memory(
+        info.parameters * TRAINING_BYTES, devices.pick_device(config.device), f"training {config.base}"
+    )
     return info.context_length, info.fingerprint
 
 

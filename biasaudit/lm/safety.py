@@ -23,6 +23,7 @@ MAX_HEADER_BYTES = 100 << 20
 MAX_PARAMETERS = 10**13
 MAX_LAYERS = 1_000
 MAX_WIDTH = 2**20
+MAX_EXPERTS = 4_096
 MAX_POSITIONS = 2**24
 MAX_VOCABULARY = 2**24
 
@@ -30,10 +31,22 @@ _SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2,
 _NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 _BOUNDS = {
     **dict.fromkeys(("n_layer", "num_layers", "num_hidden_layers", "n_head", "num_attention_heads"), MAX_LAYERS),
+    **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), MAX_EXPERTS),
     **dict.fromkeys(("n_embd", "hidden_size", "n_inner", "intermediate_size"), MAX_WIDTH),
     **dict.fromkeys(("n_positions", "n_ctx", "max_position_embeddings"), MAX_POSITIONS),
     "vocab_size": MAX_VOCABULARY,
 }
+_CODE = frozenset(
+    {
+        "auto_map",
+        "custom_pipelines",
+        "trust_remote_code",
+        "attn_implementation",
+        "experts_implementation",
+        "kernel_config",
+    }
+)
+"""Keys through which a configuration could have modules or kernels fetched and run."""
 _HARMLESS_PRIVATE = frozenset({"_name_or_path", "_num_labels"})
 """Private keys that old files of transformers carry; they are dropped, not read."""
 
@@ -85,8 +98,10 @@ def _refuse_code(path: Path, value: Any) -> None:
     if not isinstance(value, dict):
         return
     for key, item in value.items():
-        if key in ("auto_map", "custom_pipelines", "trust_remote_code"):
-            raise ModelError(f"{path}: '{key}' asks to run code from the folder; only transformers' own classes load.")
+        if key in _CODE:
+            raise ModelError(f"{path}: '{key}' asks for code from elsewhere; only transformers' own classes load.")
+        if key == "quantization_config" and item is not None:
+            raise ModelError(f"{path}: quantised weights cannot be audited here. Use the model's full weights.")
         if key.startswith("_") and key not in _HARMLESS_PRIVATE:
             raise ModelError(f"{path}: private key '{key}' is refused. Remove it if you trust the folder's origin.")
         _refuse_code(path, item)

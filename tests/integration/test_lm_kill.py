@@ -88,14 +88,14 @@ def test_kills_at_random_moments_cost_nothing(corpus: Path, uninterrupted: str, 
 def stopped_half_way(corpus: Path, out: Path) -> list[Path]:
     """Train until a progress report at step 20 raises; two checkpoints are left."""
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop(report) -> None:
         if report.step == 20:
-            raise Stop
+            raise StopError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         finetune(corpus, out, progress=stop, **OPTIONS)
     return sorted((out / "training" / "checkpoints").glob("step-*"))
 
@@ -103,7 +103,7 @@ def stopped_half_way(corpus: Path, out: Path) -> list[Path]:
 def test_a_damaged_checkpoint_is_passed_over_with_a_warning(
     corpus: Path, uninterrupted: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    older, newer = stopped_half_way(corpus, tmp_path / "model")
+    _, newer = stopped_half_way(corpus, tmp_path / "model")
     (newer / "optimizer.pt").unlink()
     finetune(corpus, tmp_path / "model", **OPTIONS)
     assert "optimizer.pt is missing" in caplog.text
