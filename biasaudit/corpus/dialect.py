@@ -114,7 +114,7 @@ def looks_like_record(line: bytes, delimiter: bytes) -> bool:
 def looks_like_wrapped(sample: bytes, start: int, delimiter: bytes) -> bool:
     """Whether the first record is one quoted cell: a quote, then number, number and date with no quote between."""
     d = re.escape(delimiter)
-    pattern = rb'"\d+%s-?\d+%s%s[^"\r\n]*%s""' % (d, d, _DATE, d)
+    pattern = rb'"\d+%s-?\d+%s%s[^"\r\n]*%s' % (d, d, _DATE, d)
     line_after = re.compile(rb"(?:\r\n|\n|\r)").search(sample, start)
     places = [start] + ([line_after.end()] if line_after else [])
     return any(re.compile(pattern).match(sample, place) for place in places)

@@ -51,6 +51,7 @@ class DumpReader:
         self._size = len(view) if size is None else size
         self._dialect = dialect
         self._patterns: Recogniser = recogniser(dialect)
+        self._searched = (0, -1)
         text = dialect.fields["text"]
         self._before = {name: n for name, n in dialect.fields.items() if n < text}
         self._after = {name: n - text - 1 for name, n in dialect.fields.items() if n > text}
@@ -71,7 +72,8 @@ class DumpReader:
 
     def _gap(self, position: int) -> Raw | None:
         view = self._view
-        if self._first_of_header != view[position : position + 1] not in _GAP_STARTS:
+        first = view[position : position + 1]
+        if first != self._first_of_header and first not in _GAP_STARTS:
             return None
         blank = _BLANK_LINES.match(view, position, self._size)
         if blank:
@@ -166,9 +168,11 @@ class DumpReader:
             line = _LINE_END.search(view, start, limit)
             if line is not None and line.end() <= limit and self._may_start(line.end()):
                 return self._finished(position, start, line.end(), found)
-        following = self._patterns.strict.search(view, start, limit)
-        if following is not None:
-            return self._finished(position, start, following.start() + 1, found)
+        following = self._following(start, limit)
+        end = limit if following is None else following
+        earlier = self._unusual_start(start, end)
+        if earlier is not None or following is not None:
+            return self._finished(position, start, earlier or end, found)
         if limit < self._size:
             return self._too_long(position)
         end = self._size
@@ -177,6 +181,25 @@ class DumpReader:
             if last > start and self._patterns.partial.match(view, last, end):
                 end = last
         return self._finished(position, start, end, found)
+
+    def _following(self, start: int, limit: int) -> int | None:
+        """The next line that starts as a record does; looked for once, however many records ask."""
+        searched, at = self._searched
+        if not searched <= start <= at:
+            following = self._patterns.strict.search(self._view, start, self._size)
+            at = following.start() + 1 if following else self._size + 1
+            self._searched = (start, at)
+        return at if at <= limit and at <= self._size else None
+
+    def _unusual_start(self, start: int, end: int) -> int | None:
+        """A line before `end` that starts as a record does but for its numbers, an id like `1e3` for instance."""
+        newline = self._dialect.newline[-1:]
+        at = self._view.find(newline, start, end - 1)
+        while at >= 0:
+            if self._patterns.lenient.match(self._view, at + 1, end):
+                return at + 1
+            at = self._view.find(newline, at + 1, end - 1)
+        return None
 
     def _finished(self, position: int, start: int, end: int, found: re.Match[bytes]) -> Raw:
         text = self._view[start:end]
@@ -264,6 +287,8 @@ def judge(sample: bytes, dialect: Dialect) -> tuple[str, dict[str, int]]:
         if raw.values is None or raw.values[0] is None:
             continue
         text = raw.values[0]
+        if raw.end == len(sample) and "unclosed-quote" in raw.flags:
+            continue
         if not raw.bare:
             counts["quoted"] += 1
             counts["double"] += bool(QUOTED.fullmatch(text) and b'""' in text[1:-1]) or text == b'""'

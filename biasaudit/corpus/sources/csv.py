@@ -160,7 +160,7 @@ def _dialect(path: Path, view: mmap.mmap, start: int, options: SourceOptions) ->
         if named
         else "splits the first line into most columns"
     )
-    wrapped = line.startswith(b'"') and dialects.looks_like_wrapped(sample, at, delimiter)
+    wrapped = dialects.looks_like_wrapped(sample, at, delimiter)
     header: bytes | None = line
     if dialects.looks_like_record(line, delimiter):
         columns, header = list(dialects.DEFAULT_COLUMNS), None
