@@ -25,7 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SEEDS = (101, 202, 303)
 BASE = [
     "--epochs", "3", "--batch-size", "16", "--block-size", "256", "--learning-rate", "0.0015",
-    "--n-layer", "4", "--n-embd", "256", "--n-head", "4", "--dropout", "0", "--save-steps", "400", "--eval-steps", "400",
+    "--n-layer", "4", "--n-embd", "256", "--n-head", "4", "--dropout", "0",
+    "--save-steps", "400", "--eval-steps", "400",
 ]  # fmt: skip
 TUNE = [
     "--steps", "900", "--batch-size", "8", "--block-size", "128", "--learning-rate", "0.0005",

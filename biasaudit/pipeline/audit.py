@@ -53,14 +53,13 @@ def wanted_completions(folder: RunFolder, plan: RunPlan) -> Iterator[Completion]
 
     arms = {(a.fingerprint, a.salt) for a in plan.arms}
     prompts = {p.prompt_id for p in plan.prompts}
-    decodings = {d.decoding_id for d in plan.decodings}
+    counts = {d.decoding_id: plan.completions_of(d) for d in plan.decodings}
     for table in folder.tables(COMPLETIONS):
         for row in completions_from_table(table):
             if (
-                row.index < plan.completions
+                row.index < counts.get(row.decoding_id, 0)
                 and row.seed == plan.seed
                 and row.prompt_id in prompts
-                and row.decoding_id in decodings
                 and (row.arm_fingerprint, row.salt) in arms
             ):
                 yield row
@@ -109,7 +108,6 @@ def compute(folder: RunFolder, plan: RunPlan) -> Analysis:
         arm = name_of[row.arm_fingerprint, row.salt]
         stored[arm] += 1
         numerics[arm].add(row.numerics)
-    each = len(plan.prompts) * len(plan.decodings) * plan.completions
     return analyse_scores(
         plan.battery,
         plan.language,
@@ -117,7 +115,7 @@ def compute(folder: RunFolder, plan: RunPlan) -> Analysis:
         stored_scores(folder, plan),
         decodings=plan.decodings,
         completions=dict(stored),
-        wanted={a.name: each for a in plan.arms},
+        wanted={a.name: plan.wanted_per_arm for a in plan.arms},
         numerics=numerics,
     )
 

@@ -38,7 +38,7 @@ def likelihood_unit(plan: RunPlan, arm: Arm, measure: Measure) -> str:
 def ask_arms(plan: RunPlan, folder: RunFolder, machine: Machine, console: Console) -> None:
     """Score the likelihoods and sample the completions that are missing, one model at a time in memory."""
     units = missing_units(plan, folder)
-    wanted = len(plan.arms) * len(plan.decodings) * len(plan.prompts) * plan.completions
+    wanted = len(plan.arms) * plan.wanted_per_arm
     todo = sum(unit.count for unit in units)
     if todo < wanted:
         console.say(f"{wanted - todo:,} of {wanted:,} completions are stored already")
@@ -93,7 +93,12 @@ def missing_units(plan: RunPlan, folder: RunFolder) -> list[WorkUnit]:
     folder.quarantine_damaged(COMPLETIONS)
     keys = ["arm_fingerprint", "prompt_id", "decoding_id", "seed", "salt", "index"]
     held = held_ranges(folder.tables(COMPLETIONS, columns=keys))
-    return plan_units(plan.arms, plan.prompts, plan.decodings, plan.completions, plan.seed, have=held)
+    return [
+        unit
+        for arm in plan.arms
+        for decoding in plan.decodings
+        for unit in plan_units([arm], plan.prompts, [decoding], plan.completions_of(decoding), plan.seed, have=held)
+    ]
 
 
 def _sample(plan: RunPlan, folder: RunFolder, units: Sequence[WorkUnit], backend: TorchBackend, task: Task) -> None:

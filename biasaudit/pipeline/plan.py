@@ -41,6 +41,15 @@ class RunPlan:
     memory: Mapping[str, int]
     """Arm name -> bytes that its weights will need."""
 
+    def completions_of(self, decoding: Decoding) -> int:
+        """Completions a prompt under `decoding`: one when it is greedy, since all would be equal."""
+        return 1 if decoding.temperature == 0 else self.completions
+
+    @property
+    def wanted_per_arm(self) -> int:
+        """Completions that every arm owes."""
+        return len(self.prompts) * sum(self.completions_of(decoding) for decoding in self.decodings)
+
 
 def parse_pairs(words: Sequence[str], option: str) -> dict[str, str]:
     """`NAME=VALUE` words to a dict, in order; a repeated or broken one is a UsageError."""

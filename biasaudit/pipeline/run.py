@@ -130,8 +130,10 @@ def execute(
     """Hold the run, sample what is missing, then score, analyse and report."""
     from biasaudit.pipeline import audit
     from biasaudit.pipeline.complete import ask_arms
+    from biasaudit.pipeline.score import check_measures
     from biasaudit.store.tables import prompts_table
 
+    check_measures(plan.battery, plan.language, plan.arms)
     with folder.lock():
         console.say(announce(plan, folder))
         folder.write_bytes("battery.yaml", battery_text)
@@ -145,7 +147,7 @@ def execute(
 
 def announce(plan: RunPlan, folder: RunFolder) -> str:
     """One line before any work: what, how many, where."""
-    total = len(plan.arms) * len(plan.decodings) * len(plan.prompts) * plan.completions
+    total = len(plan.arms) * plan.wanted_per_arm
     large = " (large: think of --completions)" if total > LARGE_RUN else ""
     counts = f"{len(plan.prompts)} prompts × {plan.completions} completions"
     if len(plan.decodings) > 1:
