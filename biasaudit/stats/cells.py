@@ -1,7 +1,7 @@
 """One prompt's outcomes in two arms, and what sampling error they carry.
 
 A cell is the smallest unit that statistics see. Coupled cells hold pairs: position k of both arms is the same
-completion index under the same noise, so their difference is what varies (CONTRACT §1, METHODS §2.6).
+completion index under the same noise, so their difference is what varies (Benz et al. 2025, arXiv 2502.01754).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from biasaudit.results import Interval, PromptEffect
 from biasaudit.stats import interval as intervals
@@ -148,5 +147,5 @@ def _numeric_test(cell: Cell, design: Design) -> tuple[Interval | None, float | 
         v1, v0 = cell.tuned.var(ddof=1) / n1, cell.reference.var(ddof=1) / n0
         df, method = float(error**2 / (v1**2 / (n1 - 1) + v0**2 / (n0 - 1))), "welch-t"
     se = math.sqrt(error)
-    p = 2 * float(stats.t.sf(abs(cell.difference) / se, df))
+    p = intervals.t_two_sided(cell.difference / se, df)
     return intervals.around(cell.difference, intervals.t_value(0.95, df) * se, method=method), p

@@ -16,7 +16,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from biasaudit.results import Contrast, Equivalence, Heterogeneity, Target, TargetEstimate, TopicEffect
 from biasaudit.stats import interval as intervals
@@ -172,7 +171,7 @@ def population_estimate(effects: Floats) -> TargetEstimate:
     return TargetEstimate(
         target="population",
         interval=intervals.around(centre, intervals.t_value(0.95, df) * se, method=f"t{df}"),
-        p=2 * float(stats.t.sf(abs(centre) / se, df)),
+        p=intervals.t_two_sided(centre / se, df),
         df=float(df),
         se=se,
         method=method,

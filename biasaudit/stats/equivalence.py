@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats
-
 from biasaudit.results import Equivalence, Interval
+from biasaudit.stats.interval import t_two_sided, t_value, z_value
 
 
 def tost(difference: float, se: float, margin: float, *, df: float = math.inf, alpha: float = 0.05) -> Equivalence:
@@ -27,8 +26,9 @@ def tost(difference: float, se: float, margin: float, *, df: float = math.inf, a
     """
     if se <= 0 or margin <= 0:
         raise ValueError(f"need a standard error and a margin above 0, got {se} and {margin}")
-    law = stats.norm if math.isinf(df) else stats.t(df)
-    p = max(float(law.sf((difference + margin) / se)), float(law.cdf((difference - margin) / se)))
-    half = float(law.ppf(1 - alpha)) * se
+    nearest = (margin - abs(difference)) / se
+    tail = t_two_sided(nearest, df) / 2
+    p = tail if nearest >= 0 else 1 - tail
+    half = (z_value(1 - 2 * alpha) if math.isinf(df) else t_value(1 - 2 * alpha, df)) * se
     interval = Interval(low=difference - half, high=difference + half, level=1 - 2 * alpha, method="tost")
     return Equivalence(margin=margin, p=p, interval=interval, equivalent=p < alpha)

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from biasaudit.results import Heterogeneity, Interval
 from biasaudit.stats.interval import t_value
@@ -47,7 +47,7 @@ def heterogeneity(
     return Heterogeneity(
         q=q,
         df=df,
-        p=float(stats.chi2.sf(q, df)),
+        p=float(special.chdtrc(df, q)),
         i_squared=i_squared,
         tau_squared=tau_squared,
         prediction=_prediction(effects, tau_squared, level),

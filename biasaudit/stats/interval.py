@@ -10,19 +10,24 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats
+from scipy import special
 
 from biasaudit.results import Interval
 
 
 def z_value(level: float) -> float:
     """Standard normal quantile that leaves (1 − `level`)/2 in each tail."""
-    return float(stats.norm.ppf(0.5 + level / 2))
+    return float(special.ndtri(0.5 + level / 2))
 
 
 def t_value(level: float, df: float) -> float:
     """Student quantile with `df` degrees of freedom that leaves (1 − `level`)/2 in each tail."""
-    return float(stats.t.ppf(0.5 + level / 2, df))
+    return float(special.stdtrit(df, 0.5 + level / 2))
+
+
+def t_two_sided(statistic: float, df: float) -> float:
+    """Two-sided p-value of a t statistic; infinite `df` is the normal."""
+    return 2 * float(special.ndtr(-abs(statistic)) if math.isinf(df) else special.stdtr(df, -abs(statistic)))
 
 
 def around(centre: float, half_width: float, *, level: float = 0.95, method: str) -> Interval:

@@ -9,7 +9,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import special
+
+from biasaudit.stats.interval import t_value, z_value
+
+BISECTIONS = 40
 
 
 def planning_se(
@@ -38,11 +42,11 @@ def power(difference: float, se: float, *, df: float = math.inf, alpha: float = 
     """Probability that the two-sided test at level `alpha` rejects when the true difference is `difference`."""
     shift = abs(difference) / se
     if math.isinf(df):
-        critical = float(stats.norm.ppf(1 - alpha / 2))
-        return float(stats.norm.sf(critical - shift) + stats.norm.cdf(-critical - shift))
-    critical = float(stats.t.ppf(1 - alpha / 2, df))
-    # nct.cdf is NaN far in the tail: take sf of the near tail and let the far one vanish (METHODS §2.8).
-    near, far = stats.nct.sf(critical, df, shift), stats.nct.cdf(-critical, df, shift)
+        critical = z_value(1 - alpha)
+        return float(special.ndtr(shift - critical) + special.ndtr(-critical - shift))
+    critical = t_value(1 - alpha, df)
+    near, far = 1 - special.nctdtr(df, shift, critical), special.nctdtr(df, shift, -critical)
+    # The noncentral t is NaN far in its tails, where the near one is 1 and the far one 0.
     return float(min(1.0, np.nan_to_num(near, nan=1.0 if shift > critical else 0.0) + np.nan_to_num(far)))
 
 
@@ -50,9 +54,10 @@ def detectable(se: float, *, df: float = math.inf, alpha: float = 0.05, target: 
     """Smallest difference that is found with probability `target`; None when `se` is 0 or `df` below 1."""
     if se <= 0 or df < 1:
         return None
-    high = 1.0
+    low, high = 0.0, 1.0
     while power(high, 1.0, df=df, alpha=alpha) < target:
-        high *= 2
-        if high > 1e6:
-            return None
-    return se * float(optimize.brentq(lambda d: power(d, 1.0, df=df, alpha=alpha) - target, 0.0, high, xtol=1e-9))
+        low, high = high, 2 * high
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if power(middle, 1.0, df=df, alpha=alpha) < target else (low, middle)
+    return se * high

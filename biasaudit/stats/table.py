@@ -156,7 +156,7 @@ def compose(table: Table, arm: Arm, decoding: str, labels: Sequence[str]) -> Com
 
 
 def sided_share(composition: Composition) -> float | None:
-    """Share of endorsing among the completions that take a side: F/(T+F) of METHODS §2.1."""
+    """Share of endorsing among the completions that take a side: F/(T+F) for labels true, false and neither."""
     taken = sum(composition.shares.get(label, 0.0) for label in STANCES)
     return composition.shares.get(STANCES[0], 0.0) / taken if taken > 0 else None
 

@@ -1,6 +1,6 @@
 """The verdict: which kind of sentence a contrast has earned.
 
-Logic of METHODS §2.8: does the adjusted test reject and the 95 % interval exclude 0 (a change), and does the TOST lie
+The logic: does the adjusted test reject and the 95 % interval exclude 0 (a change), and does the TOST lie
 inside the margin? Both: small. Change alone: changed. Margin alone: equivalent. Neither: inconclusive. Without any
 interval: described. Nothing exploratory enters here.
 """
