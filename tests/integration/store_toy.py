@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
 import sys
 import time
 import warnings
@@ -51,7 +52,7 @@ def run_all(
         def commit(unit: WorkUnit, rows: list[Completion]) -> None:
             run.commit_part("completions", unit.unit_id, completions_table(rows))
             if ack is not None:
-                os.write(ack, unit.unit_id.encode())
+                os.write(ack, unit.unit_id.encode() + b"\n")
 
         run_units(units, make, commit, processes=processes, threads_per_process=1)
         run.write_table("prompts.parquet", prompts_table(PROMPTS))
@@ -60,12 +61,70 @@ def run_all(
     return run
 
 
-def run_to_the_end(path: Path, acks: Path | None = None, processes: int = 1, slow: bool = False) -> None:
-    """Body of a process: exits as the command line does."""
+class CountingDisk(files.Disk):
+    """Calls `strike` before operation number `at` and at every later one."""
+
+    def __init__(self, at: int) -> None:
+        self.at, self.count = at, 0
+
+    def strike(self) -> None:
+        """What happens then."""
+
+    def _step(self) -> None:
+        self.count += 1
+        if 0 < self.at <= self.count:
+            self.strike()
+
+    def create(self, path):
+        self._step()
+        return super().create(path)
+
+    def write(self, descriptor, data):
+        self._step()
+        return super().write(descriptor, data[:1500])  # short writes are legal
+
+    def fsync(self, descriptor):
+        self._step()
+        super().fsync(descriptor)
+
+    def rename(self, source, target):
+        self._step()
+        super().rename(source, target)
+
+    def mkdir(self, path):
+        self._step()
+        super().mkdir(path)
+
+    def sync_folder(self, path):
+        self._step()
+        super().sync_folder(path)
+
+    def read(self, path):
+        self._step()
+        return super().read(path)
+
+
+class DeadlyDisk(CountingDisk):
+    """Ends the process without a word."""
+
+    def strike(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_to_the_end(
+    path: Path, *, processes: int = 1, slow: bool = False, acks: Path | None = None, die_at: int = 0
+) -> None:
+    """Body of a process: exits as the command line does.
+
+    `acks` is a file that gets a line when the work begins and one for every part that is stored.
+    """
     ack = None if acks is None else os.open(acks, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    if ack is not None:
+        os.write(ack, b"begun\n")
     try:
         with signals_as_exceptions():
-            run_all(path, processes=processes, make=slow_factory if slow else factory, ack=ack)
+            make = slow_factory if slow else factory
+            run_all(path, processes=processes, make=make, ack=ack, disk=DeadlyDisk(die_at))
     except BiasAuditError as error:
         sys.exit(error.exit_code)
     except KeyboardInterrupt as error:

@@ -22,44 +22,16 @@ from biasaudit.store.run import RunFolder
 ERRORS = [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EMFILE, errno.EROFS, errno.EACCES]
 
 
-class FailingDisk(files.Disk):
+class FailingDisk(store_toy.CountingDisk):
     """Raises `code` at operation number `at`, and at every later one when `persistent`."""
 
     def __init__(self, at: int, code: int, *, persistent: bool = False) -> None:
-        self.at, self.code, self.persistent, self.count = at, code, persistent, 0
+        super().__init__(at)
+        self.code, self.persistent = code, persistent
 
-    def _step(self) -> None:
-        self.count += 1
-        if self.count == self.at or (self.persistent and self.count > self.at):
+    def strike(self) -> None:
+        if self.persistent or self.count == self.at:
             raise OSError(self.code, os.strerror(self.code))
-
-    def create(self, path):
-        self._step()
-        return super().create(path)
-
-    def write(self, descriptor, data):
-        self._step()
-        return super().write(descriptor, data[:1500])  # short writes are legal
-
-    def fsync(self, descriptor):
-        self._step()
-        super().fsync(descriptor)
-
-    def rename(self, source, target):
-        self._step()
-        super().rename(source, target)
-
-    def mkdir(self, path):
-        self._step()
-        super().mkdir(path)
-
-    def sync_folder(self, path):
-        self._step()
-        super().sync_folder(path)
-
-    def read(self, path):
-        self._step()
-        return super().read(path)
 
 
 COMPLETIONS = 3

@@ -28,6 +28,7 @@ def nursery():
     context.set_forkserver_preload(
         [
             "pytest",
+            "pandas",  # pyarrow imports it behind our back
             "biasaudit.store.run",
             "biasaudit.store.tables",
             "biasaudit.scale.processes",
@@ -37,45 +38,71 @@ def nursery():
     return context
 
 
-def killed_until_done(nursery, folder: Path, kills: int, rng: random.Random, seconds: float) -> tuple[int, RunFolder]:
-    """Kill a run within `seconds` of its start, again and again, then let it end; what it acknowledged never goes."""
-    done = 0
+def begun(acks: Path) -> int:
+    """How often a run has begun to work so far."""
+    return acks.read_text().count("begun") if acks.exists() else 0
+
+
+def check_state(folder: Path, acks: Path) -> None:
+    """Nothing that was acknowledged is missing, and what is there is whole."""
+    if (folder / "manifest.json").exists():
+        run = RunFolder.open(folder)
+        assert set(acks.read_text().split()) - {"begun"} <= run.units_done("completions")
+        assert run.verify() == []
+
+
+def kill_at_moments(nursery, folder: Path, moments: list[float]) -> int:
+    """Kill a run so many seconds after it began to work, again and again, then let it end; return the kills."""
     acks = folder.with_suffix(".acks")
-    while True:
-        process = nursery.Process(target=store_toy.run_to_the_end, args=(folder, acks))
+    kills = 0
+    for moment in [*moments, 60.0]:
+        before = begun(acks)
+        process = nursery.Process(target=store_toy.run_to_the_end, args=(folder,), kwargs={"acks": acks})
         process.start()
-        process.join(rng.uniform(0.0, seconds) if done < kills else 60)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            done += 1
-        if (folder / "manifest.json").exists():
-            run = RunFolder.open(folder)
-            text = acks.read_text() if acks.exists() else ""
-            acknowledged = {text[i : i + 32] for i in range(0, len(text), 32)}
-            assert acknowledged <= run.units_done("completions")
-            assert run.verify() == []
-            if process.exitcode == 0:
-                return done, run
+        while begun(acks) == before and process.exitcode is None:
+            time.sleep(0.001)
+        process.join(moment)
+        kills += process.exitcode is None
+        process.kill()
+        process.join()
+        check_state(folder, acks)
+    assert process.exitcode == 0
+    return kills
 
 
-def check_kills(nursery, tmp_path: Path, kills: int) -> None:
-    rng = random.Random(7)
-    seconds = 0.0
-    for name in ("whole", "again"):  # the first one waits for the nursery itself
-        start = time.monotonic()
-        process = nursery.Process(target=store_toy.run_to_the_end, args=(tmp_path / name,))
+def kill_at_operations(nursery, folder: Path, operations: list[int]) -> int:
+    """Let a run die just before so many operations on the disk, again and again, then let it end; return the deaths."""
+    acks = folder.with_suffix(".acks")
+    kills = 0
+    for operation in [*operations, 0]:
+        options = {"acks": acks, "die_at": operation}
+        process = nursery.Process(target=store_toy.run_to_the_end, args=(folder,), kwargs=options)
         process.start()
         process.join()
-        seconds = time.monotonic() - start
-    expected = store_toy.contents(tmp_path / "whole")
-    done = runs = 0
-    while done < kills:
-        more, run = killed_until_done(nursery, tmp_path / f"run{runs}", min(8, kills - done), rng, seconds)
-        assert store_toy.contents(run.path) == expected
-        assert [p.name for p in run.path.rglob("*.tmp")] == []
-        done, runs = done + more, runs + 1
-        assert runs < 20 * kills
+        kills += process.exitcode == -signal.SIGKILL
+        check_state(folder, acks)
+    assert process.exitcode == 0
+    return kills
+
+
+def check_kills(nursery, tmp_path: Path, wanted: int) -> None:
+    """Half of the kills at random moments, half at random operations; every run ends with the same bytes."""
+    rng = random.Random(7)
+    disk = store_toy.CountingDisk(0)
+    start = time.monotonic()
+    expected = store_toy.contents(store_toy.run_all(tmp_path / "whole", disk=disk).path)
+    seconds = time.monotonic() - start
+    kills = number = 0
+    while kills < wanted:
+        folder = tmp_path / f"run{number}"
+        if number % 2:
+            kills += kill_at_moments(nursery, folder, [rng.uniform(0, seconds / 2) for _ in range(6)])
+        else:
+            kills += kill_at_operations(nursery, folder, [rng.randint(1, disk.count // 2) for _ in range(6)])
+        assert store_toy.contents(folder) == expected
+        assert list(folder.rglob("*.tmp")) == []
+        number += 1
+        assert number < wanted
 
 
 def test_fifty_kills_lose_nothing_and_change_no_byte(nursery, tmp_path: Path) -> None:
@@ -92,7 +119,9 @@ def test_a_thousand_kills_lose_nothing_and_change_no_byte(nursery, tmp_path: Pat
 def test_a_signal_ends_a_run_within_five_seconds(
     nursery, tmp_path: Path, number: int, code: int, processes: int
 ) -> None:
-    process = nursery.Process(target=store_toy.run_to_the_end, args=(tmp_path / "run", None, processes, True))
+    process = nursery.Process(
+        target=store_toy.run_to_the_end, args=(tmp_path / "run",), kwargs={"processes": processes, "slow": True}
+    )
     process.start()
     while not list((tmp_path / "run").glob("completions/part-*")):
         time.sleep(0.01)
@@ -111,7 +140,9 @@ def test_killing_the_driver_of_several_processes_loses_nothing(nursery, tmp_path
     folder = tmp_path / "run"
     rng = random.Random(5)
     for parts in (1, 4, 9):
-        process = nursery.Process(target=store_toy.run_to_the_end, args=(folder, None, 2, True))
+        process = nursery.Process(
+            target=store_toy.run_to_the_end, args=(folder,), kwargs={"processes": 2, "slow": True}
+        )
         process.start()
         while len(list(folder.glob("completions/part-*"))) < parts and process.exitcode is None:
             time.sleep(rng.uniform(0.001, 0.02))
