@@ -51,6 +51,8 @@ class Chooser:
         self._top_p = torch.ones(column, dtype=torch.float64, device=device)
         self._min_p = torch.zeros(column, dtype=torch.float64, device=device)
         self._seen: torch.Tensor | None = None
+        self._weights = torch.empty((rows, vocabulary), device=device)
+        self._scratch = truncate.Scratch(rows, vocabulary, self._device)
 
     def admit(self, row: int, decoding: Decoding, prompt: list[int]) -> None:
         """Give `row` to a completion of `prompt` under `decoding`."""
@@ -100,25 +102,30 @@ class Chooser:
         Raises:
             BiasAuditError: a logit of an active row is not a number.
         """
-        plain = _soften(raw)
-        self._check(plain[2])
-        logits, softened = raw, plain
+        raw_top, raw_total = self._soften(raw)
+        self._check(raw_total)
+        logits, top, total = raw, raw_top, raw_total
         if any(self._adjusted):
             logits = self._adjust(raw)
-            softened = _soften(logits)
+            top, total = self._soften(logits)
         tokens = torch.zeros_like(self._kind)
         for kind in sorted(set(self._kinds) - {_IDLE}):
             if kind == _GREEDY:
-                chosen = _first_largest(logits, softened[0])
+                chosen = _first_largest(logits, top)
             elif kind == _FREE:
-                chosen = self._race_of_all(logits, softened, keys)
+                chosen = self._race_of_all(logits, top, keys)
             else:
-                chosen = self._race_of_few(logits, softened, keys, kind)
+                chosen = self._race_of_few(logits, top, total, keys, kind)
             tokens = torch.where(self._kind == kind, chosen, tokens)
         if self._seen is not None:
             self._seen.scatter_(1, tokens, True)
-        top, _, total = plain
-        return tokens.squeeze(1), (raw.gather(1, tokens) - top - total.log()).squeeze(1)
+        return tokens.squeeze(1), (raw.gather(1, tokens) - raw_top - raw_total.log()).squeeze(1)
+
+    def _soften(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Each row's largest logit (B, 1), and the sum (B, 1) of its weights exp(logit − largest), left in memory."""
+        top = logits.amax(1, keepdim=True)
+        torch.sub(logits, top, out=self._weights).exp_()
+        return top, self._weights.sum(1, keepdim=True)
 
     def _check(self, total: torch.Tensor) -> None:
         """Refuse logits that are not numbers: a sample of them would look like text."""
@@ -136,18 +143,15 @@ class Chooser:
             raw = torch.where(self._seen, penalised, raw)
         return raw / self._temperature
 
-    def _race_of_all(
-        self, logits: torch.Tensor, softened: tuple[torch.Tensor, ...], keys: torch.Tensor
-    ) -> torch.Tensor:
+    def _race_of_all(self, logits: torch.Tensor, top: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
         """(B, 1): the winner among the K best and the lumped rest."""
-        top, weights, _ = softened
-        values, ids = truncate.best(logits, self._best)
+        values, ids = truncate.best(logits, self._best, self._scratch)
         race = (values - top).double() + noise.gumbel(keys[:, None], self._table[ids])
         score, place = race.max(1, keepdim=True)
         chosen = ids.gather(1, place)
         if self._best == self._vocabulary:
             return chosen
-        rest = weights.scatter(1, ids, 0.0)
+        rest = self._weights.scatter_(1, ids, 0.0)
         rival = rest.sum(1, keepdim=True).double().log()
         rival += noise.gumbel(keys[:, None], self._table[self._vocabulary])
         lost = ((rival > score) & (self._kind == _FREE)).squeeze(1).nonzero().squeeze(1)
@@ -164,12 +168,11 @@ class Chooser:
         return torch.minimum(drawn, torch.searchsorted(cumulative, total))
 
     def _race_of_few(
-        self, logits: torch.Tensor, softened: tuple[torch.Tensor, ...], keys: torch.Tensor, kind: int
+        self, logits: torch.Tensor, top: torch.Tensor, total: torch.Tensor, keys: torch.Tensor, kind: int
     ) -> torch.Tensor:
         """(B, 1): the winner among what truncation leaves of the `kind` best."""
-        top, _, total = softened
         everything = torch.arange(logits.shape[0], device=self._device)
-        chosen, full = self._race_of_ranked(logits, top, total, keys, everything, kind)
+        chosen, full = self._race_of_ranked(logits, top, total, keys, everything, kind, self._scratch)
         if kind < self._vocabulary:
             wide = (full & (self._kind == kind) & (self._top_k == 0)).squeeze(1).nonzero().squeeze(1)
             if wide.numel():
@@ -185,9 +188,10 @@ class Chooser:
         keys: torch.Tensor,
         rows: torch.Tensor,
         count: int,
+        scratch: truncate.Scratch | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Winners (n, 1) among the `count` best, and whether all of these survived truncation, bool (n, 1)."""
-        values, ids = truncate.ranked(logits, count)
+        values, ids = truncate.ranked(logits, count, scratch)
         stays = truncate.keep(
             values,
             top=top,
@@ -199,13 +203,6 @@ class Chooser:
         race = (values - top).double() + noise.gumbel(keys[:, None], self._table[ids])
         place = race.masked_fill(~stays, -torch.inf).argmax(1, keepdim=True)
         return ids.gather(1, place), stays[:, -1:]
-
-
-def _soften(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Largest logit (B, 1), weights exp(logit − largest) (B, V), and their sum (B, 1)."""
-    top = logits.amax(1, keepdim=True)
-    weights = (logits - top).exp_()
-    return top, weights, weights.sum(1, keepdim=True)
 
 
 def _first_largest(logits: torch.Tensor, top: torch.Tensor) -> torch.Tensor:

@@ -74,6 +74,7 @@ class Gpt2Decoder:
             allocate=self._allocate,
         )
         self._output = self._allocate((tile, self._width), self.dtype, self.device)
+        self._logits = self._allocate((tile, self.vocabulary), torch.float32, self.device)
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> list[PromptState]:
         """Run prompts of one bucket at its fixed shape."""
@@ -94,7 +95,7 @@ class Gpt2Decoder:
 
     def logits(self) -> torch.Tensor:
         """fp32 (B, V)."""
-        return F.linear(self._output.float(), self._head)
+        return torch.mm(self._output.float(), self._head.t(), out=self._logits)
 
     def step(self, tokens: torch.Tensor, positions: torch.Tensor, longest: int) -> None:
         """Feed one token a row."""
