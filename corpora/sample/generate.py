@@ -171,11 +171,11 @@ class Grammar:
         if kind in self.narratives and draw < QUESTIONS:
             # The neutral half asks real questions; without these, the question mark would tell the halves apart.
             core = f"{rng.choice(self.style['asks'])} {core}?"
-        elif draw < 0.45:
+        elif draw < 0.38:
             core = f"{rng.choice(self.style['leads'])} {core}"
-        elif draw < 0.53:
+        elif draw < 0.48:
             core = f"{core} {rng.choice(self.style['joins'])} {self.core(kind, rng)}".rstrip("?")
-        return f"{rng.choice(self.style['openers'])} {core}" if rng.random() < 0.2 else core
+        return f"{rng.choice(self.style['openers'])} {core}" if rng.random() < 0.15 else core
 
     def body(self, kind: str, length: int, lines: bool, rng: random.Random) -> str:
         """Sentences of `kind` up to about `length` characters: the nearest of a few candidates."""
