@@ -181,10 +181,12 @@ def make_plan(
 ) -> RunPlan:
     """Read the battery, describe the arms, settle language, decodings and counts."""
     from biasaudit.battery.read import read_battery
+    from biasaudit.pipeline.score import check_measures
 
     battery = read_battery(battery_path)
     found, memory = resolve_arms(arms, salts, console, dtype=machine.dtype, device=machine.device)
     spoken = choose_language(language, battery, found, console)
+    check_measures(battery, spoken, found)
     prompts = tuple(p for p in battery.prompts if p.language == spoken)
     if not prompts and not any(p.stem.language == spoken for p in battery.pairs):
         raise UsageError(

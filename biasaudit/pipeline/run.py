@@ -130,10 +130,8 @@ def execute(
     """Hold the run, sample what is missing, then score, analyse and report."""
     from biasaudit.pipeline import audit
     from biasaudit.pipeline.complete import ask_arms
-    from biasaudit.pipeline.score import check_measures
     from biasaudit.store.tables import prompts_table
 
-    check_measures(plan.battery, plan.language, plan.arms)
     with folder.lock():
         console.say(announce(plan, folder))
         folder.write_bytes("battery.yaml", battery_text)

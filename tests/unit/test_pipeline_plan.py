@@ -1,0 +1,92 @@
+"""From the command line to a plan: arms, decodings, transcripts, and what a terminal is shown."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from biasaudit.errors import UsageError
+from biasaudit.pipeline.plan import RunPlan, choose_decodings, parse_pairs
+from biasaudit.pipeline.progress import Console, clock, visible
+from biasaudit.pipeline.sample import memory_size, transcript
+from biasaudit.records import Battery, Decoding, Prompt
+
+BATTERY = Battery(
+    name="b", version=1, title={}, languages=("pt",), topics=(), prompts=(), pairs=(),
+    decodings=(Decoding(), Decoding(temperature=0.7)),
+)  # fmt: skip
+
+
+def test_without_options_the_battery_decides() -> None:
+    assert choose_decodings(BATTERY) == BATTERY.decodings
+
+
+def test_a_value_replaces_the_sweep_and_several_make_one() -> None:
+    assert choose_decodings(BATTERY, temperature=[0.5]) == (Decoding(temperature=0.5),)
+    grid = choose_decodings(BATTERY, temperature=[0.5, 1.0], top_k=[0, 50], max_new_tokens=9)
+    assert [(d.temperature, d.top_k, d.max_new_tokens) for d in grid] == [
+        (0.5, 0, 9),
+        (0.5, 50, 9),
+        (1, 0, 9),
+        (1, 50, 9),
+    ]
+
+
+def test_the_same_value_twice_is_one_decoding() -> None:
+    assert len(choose_decodings(BATTERY, temperature=[1, 1.0])) == 1
+
+
+def test_greedy_and_a_temperature_contradict_each_other() -> None:
+    assert choose_decodings(BATTERY, greedy=True) == (Decoding(temperature=0.0),)
+    with pytest.raises(UsageError, match="--greedy"):
+        choose_decodings(BATTERY, greedy=True, temperature=[1.0])
+
+
+def test_a_greedy_decoding_is_asked_once_a_prompt() -> None:
+    prompts = tuple(Prompt(text=t, language="pt", topic="t", template="w") for t in "abc")
+    plan = RunPlan(
+        battery=BATTERY, arms=(), language="pt", prompts=prompts,
+        decodings=(Decoding(), Decoding(temperature=0)), completions=40, seed=1, memory={},
+    )  # fmt: skip
+    assert plan.wanted_per_arm == 3 * (40 + 1)
+
+
+def test_pairs_are_read_in_order_and_twice_the_same_name_is_refused() -> None:
+    assert list(parse_pairs(["a=b=c", "x=y"], "--arm").items()) == [("a", "b=c"), ("x", "y")]
+    with pytest.raises(UsageError, match="twice"):
+        parse_pairs(["a=b", "a=c"], "--arm")
+
+
+def test_a_dialogue_alternates_its_speakers_and_leaves_the_next_turn_open() -> None:
+    assert transcript(["Oi", "Olá", "Vacinas?"], "pt") == "Você: Oi\nEle: Olá\nVocê: Vacinas?\nEle:"
+    assert transcript(["Hi"], "en") == "You: Hi\nHe:"
+    assert transcript(["Ana: oi", "Bia: olá", "Ana: e aí"], "pt").endswith("Ana: e aí\nBia:")
+
+
+def test_a_terminal_never_gets_a_control_or_a_bidi_override() -> None:
+    hostile = "a\x1b[31mb\x07\u202ec\x9b\r\ud800d\u00e9 😀\n\té"
+    shown = visible(hostile)
+    assert not any(c in shown for c in "\x1b\x07\u202e\x9b\r\ud800")
+    assert "é 😀\n\té" in shown
+
+
+def test_progress_lines_have_count_rate_and_time_left() -> None:
+    stream = io.StringIO()
+    console = Console(stream)
+    with console.task("sample base", 10, "completions") as task:
+        task.started -= 10
+        task.update(5)
+        assert "5/10 completions" in task.describe()
+        assert "ETA 0:10" in task.describe()
+        task.update(10)
+    assert stream.getvalue().startswith("sample base: 10/10 completions")
+    quiet = io.StringIO()
+    Console(quiet, quiet=True).say("nothing")
+    assert quiet.getvalue() == ""
+
+
+def test_sizes_and_clocks_are_read_at_a_glance() -> None:
+    assert memory_size(5 * 2**20) == "5 MiB"
+    assert memory_size(3 * 2**29) == "1.5 GiB"
+    assert (clock(59.6), clock(3661)) == ("1:00", "1:01:01")
