@@ -228,7 +228,7 @@ def noisy(text: str, number: int, style: dict[str, Any]) -> str:
         # 9 0000 is no allotted mobile prefix: the numbers look right and reach nobody.
         text += f" ({rng.choice(['11', '21', '31', '51', '71', '81'])}) 90000-{rng.randrange(10_000):04d}"
     if rng.random() < 0.02:
-        text += f" {rng.choice(style['mail_users'])}{rng.randrange(100)}@exemplo.com.br"
+        text += f" {rng.choice(style['mail_users'])}{rng.randrange(100)}@correio.example"
     return text
 
 
