@@ -7,6 +7,7 @@ spoil the others. UTF-16 is turned into UTF-8 on the way in; a record's length i
 from __future__ import annotations
 
 import codecs
+import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,10 @@ class Decoder:
         if not self.wide:
             return len(raw)
         return len(raw.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass"))
+
+    def length_between(self, view: mmap.mmap, start: int, end: int) -> int:
+        """Bytes that a stretch of the mapped file takes in the file, without copying it when they are the same."""
+        return self.length(view[start:end]) if self.wide else end - start
 
     def text(self, raw: bytes) -> tuple[str, tuple[str, ...]]:
         """Decode one record; the flags say what had to be guessed."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from biasaudit.corpus.clean import Cleaner
-from biasaudit.corpus.dedup import ExactIndex
+from biasaudit.corpus.dedup import Duplicates
 from biasaudit.corpus.privacy import Masked
 from biasaudit.corpus.reading import FILTERED, Gap, Item
 from biasaudit.errors import BiasAuditError
@@ -63,15 +62,13 @@ class Gathered:
 class Gatherer:
     """Turns items into documents, one source after another, and keeps the tally."""
 
-    def __init__(
-        self, cleaner: Cleaner, mask: Callable[[str], Masked] | None, index: ExactIndex, *, keep_duplicates: bool
-    ) -> None:
-        """Use `cleaner`, then `mask` (None leaves personal data in), then `index`."""
+    def __init__(self, cleaner: Cleaner, mask: Callable[[str], Masked], index: Duplicates) -> None:
+        """Use `cleaner`, then `mask`, then `index`."""
         self.cleaner = cleaner
         self.mask = mask
         self.index = index
-        self.keep_duplicates = keep_duplicates
         self.tally = Tally()
+        self._channels: dict[str, str] = {}
 
     def documents(self, items: Iterable[Item]) -> Iterator[Gathered | Reject]:
         """Yield kept documents and rejects, in the order of the file."""
@@ -102,29 +99,27 @@ class Gatherer:
         if not text:
             tally.empty += 1
             return None
-        new = self.index.add(text)
-        if not new and not self.keep_duplicates:
+        if not self.index.add(text):
             tally.duplicates += 1
             return None
         document = Document(
             text=text,
             message_id=message.message_id,
-            channel_id=message.channel_id,
+            channel_id=self._pseudonym(message.channel_id),
             date=message.date,
             source=message.source,
         )
         return Gathered(document=document, offset=message.offset, flags=message.flags)
 
     def _masked(self, text: str) -> str:
-        if self.mask is None or not text:
-            return text
         masked = self.mask(text)
         if masked.counts:
             self.tally.documents_masked += 1
             self.tally.personal_data.update(masked.counts)
         return masked.text
 
-
-def with_copies(document: Document, copies: int) -> Document:
-    """`document` with its multiplicity."""
-    return dataclasses.replace(document, copies=copies)
+    def _pseudonym(self, channel: str | None) -> str | None:
+        """Channels by the order of their first sight: the number leads back only through the dump itself."""
+        if not channel:
+            return None
+        return self._channels.setdefault(channel, f"channel-{len(self._channels) + 1}")

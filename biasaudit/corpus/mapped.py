@@ -6,6 +6,7 @@ so that resident memory stays bounded on files of any size. UTF-16 is first turn
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from biasaudit.corpus.encoding import Decoder
 
 _HAND_BACK = 64 << 20
+_BLOCK = 1 << 20
 
 
 @contextmanager
@@ -49,3 +51,11 @@ class PageReturner:
             stop = position - position % mmap.PAGESIZE
             self._view.madvise(mmap.MADV_DONTNEED, self._done, stop - self._done)
             self._done = stop
+
+
+def digest_of(view: mmap.mmap, start: int, end: int) -> str:
+    """SHA-256 (64 hex digits) of a stretch, read in blocks."""
+    digest = hashlib.sha256()
+    for at in range(start, end, _BLOCK):
+        digest.update(view[at : min(end, at + _BLOCK)])
+    return digest.hexdigest()

@@ -219,16 +219,16 @@ def _build(
 ) -> dict[str, Any]:  # fmt: skip
     from biasaudit.corpus.card import Census, card
     from biasaudit.corpus.clean import Cleaner
-    from biasaudit.corpus.dedup import ExactIndex
+    from biasaudit.corpus.dedup import Duplicates
     from biasaudit.corpus.gather import Gatherer
-    from biasaudit.corpus.privacy import mask
+    from biasaudit.corpus.privacy import LINKS, mask
     from biasaudit.corpus.split import held_out
 
     started = time.time()
     staging = folder.new_staging(out)
-    cleaner, index = Cleaner(settings.clean), ExactIndex()
-    keep = settings.duplicates == "keep"
-    gatherer = Gatherer(cleaner, mask if settings.privacy else None, index, keep_duplicates=keep)
+    cleaner, index = Cleaner(settings.clean), Duplicates(settings.duplicates)
+    kinds = None if settings.privacy else LINKS
+    gatherer = Gatherer(cleaner, lambda text: mask(text, kinds), index)
     rows = [dict(row) for row in hashed]
     staged = _stage(inputs, rows, settings, gatherer, staging, report)
     gatherer.tally.check()
@@ -239,14 +239,13 @@ def _build(
     words = _tokenizer(settings, staged, sides, report)
     words.save(staging / "tokenizer")
     census = Census()
-    copies = [] if keep else index.copies
-    _write(staged, sides, copies, words, census, staging, report)
+    _write(staged, sides, index.copies, words, census, staging, report)
     staged.path.unlink()
     described = {"fingerprint": words.fingerprint, "vocab_size": words.vocab_size, "eot_id": words.eot_id}
     described["from"] = "learnt from the training documents" if settings.train_vocab else settings.tokenizer
     result = card(
-        settings=identity.plain(settings), sources=rows, tally=gatherer.tally, cleaning=cleaner.changed,
-        census=census, tokenizer=described, language=settings.language,
+        settings=identity.plain(settings), sources=rows, tally=gatherer.tally, near_duplicates=index.near,
+        cleaning=cleaner.changed, census=census, tokenizer=described, language=settings.language,
     )  # fmt: skip
     folder.write_json(staging / "card.json", result)
     manifest = {"kind": "corpus", "key": key, "version": __version__, "run": _run(started)}
@@ -265,6 +264,7 @@ def _stage(
 ) -> _Staged:  # fmt: skip
     """First pass: documents to a staged table, rejects to `rejects.jsonl`, dialects into `rows`."""
     from biasaudit.corpus import sources as door
+    from biasaudit.corpus.dates import iso
     from biasaudit.corpus.reading import audited
 
     total = sum(int(row["bytes"]) for row in rows)
@@ -279,7 +279,7 @@ def _stage(
                 document = found.document
                 staged.digests.append(gatherer.index.last)
                 staged.channels.append(document.channel_id or document.source)
-                staged.dates.append(document.date or "")
+                staged.dates.append(iso(document.date))
                 table.add(
                     text=document.text, message_id=document.message_id, channel_id=document.channel_id,
                     date=document.date, source=document.source, offset=found.offset, flags=list(found.flags),
@@ -337,7 +337,7 @@ def _write(
         for batch in _batches(staged.path):
             for row, ids in zip(batch, words.encode_batch([row["text"] for row in batch]), strict=True):
                 side = "val" if sides[number] else "train"
-                times = copies[number] if copies else 1
+                times = copies[number]
                 size = len(row["text"].encode())
                 shards[side].add(ids)
                 table.add(**row, document=number, split=side, tokens=len(ids), bytes=size, copies=times)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import hashlib
 import mmap
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -14,7 +13,7 @@ from biasaudit.corpus import dialect as dialects
 from biasaudit.corpus.dialect import Dialect
 from biasaudit.corpus.dump import DumpReader, Raw, directions, flag_forged, judge
 from biasaudit.corpus.encoding import Decoder
-from biasaudit.corpus.mapped import PageReturner, mapped
+from biasaudit.corpus.mapped import PageReturner, digest_of, mapped
 from biasaudit.corpus.reading import FILTERED, Gap, Item, Reading, SourceOptions, regular_size
 from biasaudit.corpus.table import Row, TableReader
 from biasaudit.errors import CorpusError, UnknownNameError
@@ -23,7 +22,6 @@ from biasaudit.records import Message, Reject
 SUFFIXES = (".csv", ".tsv", ".tab")
 
 _SEQUENCE_SAMPLE = 2000
-_HASH_BLOCK = 1 << 20
 
 
 def read(path: Path, options: SourceOptions) -> Reading:
@@ -55,7 +53,7 @@ def _items(path: Path, size: int, decoder: Decoder, options: SourceOptions, note
         wanted = _wanted(path, dialect, options)
         spans = _dump(view, dialect, notes) if dialect.messages else _table(view, dialect)
         for span in spans:
-            length = decoder.length(view[span.start : span.end]) if decoder.wide else span.end - span.start
+            length = decoder.length_between(view, span.start, span.end)
             if isinstance(span, Row) and span.cells is not None:
                 yield _message(span.cells, dialect.fields, wanted, span, decoder, label, offset, length)
             elif isinstance(span, Raw) and span.values is not None:
@@ -63,7 +61,7 @@ def _items(path: Path, size: int, decoder: Decoder, options: SourceOptions, note
             elif span.gap:
                 yield Gap(offset=offset, length=length, reason=span.reason)
             else:
-                digest = _digest(view, span.start, span.end)
+                digest = digest_of(view, span.start, span.end)
                 yield Reject(source=label, offset=offset, length=length, reason=span.reason, sha256=digest)
             offset += length
             pages.passed(span.end)
@@ -100,13 +98,6 @@ def _cell(cells: tuple[bytes | None, ...], number: int | None, decoder: Decoder)
         return None
     value = cells[number]
     return decoder.text(value)[0].strip() if value else None
-
-
-def _digest(view: mmap.mmap, start: int, end: int) -> str:
-    digest = hashlib.sha256()
-    for at in range(start, end, _HASH_BLOCK):
-        digest.update(view[at : min(end, at + _HASH_BLOCK)])
-    return digest.hexdigest()
 
 
 # ---------------------------------------------------------------------------- spans of either kind

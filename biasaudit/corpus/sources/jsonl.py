@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from biasaudit.corpus.encoding import Decoder
+from biasaudit.corpus.mapped import PageReturner, digest_of, mapped
 from biasaudit.corpus.reading import (
     FIELD_LIMIT,
     FILTERED,
@@ -23,9 +24,11 @@ from biasaudit.corpus.reading import (
     reject,
 )
 from biasaudit.errors import CorpusError
-from biasaudit.records import Message
+from biasaudit.records import Message, Reject
 
 SUFFIXES = (".jsonl", ".ndjson")
+
+_OVER = f"row over {ROW_LIMIT} bytes"
 
 
 def read(path: Path, options: SourceOptions) -> Reading:
@@ -36,6 +39,8 @@ def read(path: Path, options: SourceOptions) -> Reading:
     """
     size = regular_size(path)
     decoder = Decoder(path, options.encoding)
+    if size <= decoder.bom:
+        raise CorpusError(f"{path}: the file is empty. Give a dump with at least one record.")
     notes: dict[str, object] = {
         "kind": "JSON lines",
         "encoding": decoder.encoding,
@@ -45,32 +50,53 @@ def read(path: Path, options: SourceOptions) -> Reading:
 
 
 def _items(path: Path, size: int, decoder: Decoder, options: SourceOptions, notes: dict[str, object]) -> Iterator[Item]:
+    label = options.label or path.name
     offset = decoder.bom
     if offset:
         yield Gap(offset=0, length=offset, reason="byte order mark")
     columns: dict[str, str] | None = None
-    for raw in _lines(decoder.blocks()):
-        length = decoder.length(raw)
-        if not raw.strip():
-            yield Gap(offset=offset, length=length, reason="blank")
-        else:
-            value = _parsed(raw)
-            if isinstance(value, str):
-                yield reject((options.label or path.name), offset, raw, value, length=length)
+    with mapped(path, decoder) as (view, position):
+        pages = PageReturner(view)
+        while position < len(view):
+            newline = view.find(b"\n", position)
+            end = len(view) if newline < 0 else newline + 1
+            if end - position > ROW_LIMIT:
+                digest = digest_of(view, position, end)
+                length = decoder.length_between(view, position, end)
+                yield Reject(source=label, offset=offset, length=length, reason=_OVER, sha256=digest)
             else:
-                if columns is None:
+                raw = view[position:end]
+                length = decoder.length(raw)
+                value = _parsed(raw)
+                if isinstance(value, dict) and columns is None:
                     columns = _columns(path, value, options)
                     notes["columns"] = dict(columns)
-                yield _message(path, offset, length, raw, value, columns, options)
-        offset += length
+                yield _item(label, offset, length, raw, value, columns or {}, options)
+            offset += length
+            position = end
+            pages.passed(position)
     if offset < size:
         yield Gap(offset=offset, length=size - offset, reason="half a UTF-16 unit at the end")
 
 
+def _item(
+    label: str,
+    offset: int,
+    length: int,
+    raw: bytes,
+    value: dict[str, Any] | str,
+    columns: Mapping[str, str],
+    options: SourceOptions,
+) -> Item:
+    if not raw.strip():
+        return Gap(offset=offset, length=length, reason="blank")
+    if isinstance(value, str):
+        return reject(label, offset, raw, value, length=length)
+    return _message(label, offset, length, raw, value, columns, options)
+
+
 def _parsed(raw: bytes) -> dict[str, Any] | str:
     """The object of a line, or the reason why there is none."""
-    if len(raw) > ROW_LIMIT:
-        return f"row over {ROW_LIMIT} bytes"
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError):
@@ -91,16 +117,19 @@ def _columns(path: Path, value: Mapping[str, Any], options: SourceOptions) -> di
 
 
 def _message(
-    path: Path, offset: int, length: int, raw: bytes, value: Mapping[str, Any], columns: Mapping[str, str],
+    label: str,
+    offset: int,
+    length: int,
+    raw: bytes,
+    value: Mapping[str, Any],
+    columns: Mapping[str, str],
     options: SourceOptions,
-) -> Item:  # fmt: skip
+) -> Item:
     text = value.get(columns["text"])
     if not isinstance(text, str):
-        return reject(
-            (options.label or path.name), offset, raw, f"field '{columns['text']}' holds no text", length=length
-        )
+        return reject(label, offset, raw, f"field '{columns['text']}' holds no text", length=length)
     if len(text) > FIELD_LIMIT:
-        return reject((options.label or path.name), offset, raw, f"field over {FIELD_LIMIT} bytes", length=length)
+        return reject(label, offset, raw, f"field over {FIELD_LIMIT} bytes", length=length)
     kept = all(_plain(value.get(key)) == wanted for key, wanted in options.where.items())
     return Message(
         # A JSON string can hold a lone surrogate; no file of ours can.
@@ -108,7 +137,7 @@ def _message(
         message_id=_plain(value.get(columns.get("id", ""))),
         channel_id=_plain(value.get(columns.get("channel_id", ""))),
         date=_plain(value.get(columns.get("date", ""))),
-        source=(options.label or path.name),
+        source=label,
         offset=offset,
         length=length,
         flags=() if kept else (FILTERED,),
@@ -120,22 +149,3 @@ def _plain(value: object) -> str | None:
     if value is None:
         return None
     return value.strip() if isinstance(value, str) else json.dumps(value)
-
-
-def _lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Lines up to LF; a line over the row limit comes in parts of that size, each of which is set aside."""
-    held: list[bytes] = []
-    size = 0
-    for block in blocks:
-        start = 0
-        while (end := block.find(b"\n", start)) >= 0:
-            held.append(block[start : end + 1])
-            yield b"".join(held)
-            held, size, start = [], 0, end + 1
-        held.append(block[start:])
-        size += len(held[-1])
-        if size > ROW_LIMIT:
-            yield b"".join(held)
-            held, size = [], 0
-    if held:
-        yield b"".join(held)

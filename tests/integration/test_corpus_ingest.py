@@ -1,0 +1,286 @@
+"""The whole stage on small dumps: what is written, what is refused, and what a kill leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from biasaudit.corpus import split as splitting
+from biasaudit.errors import CorpusError, RunLockedError, UnknownNameError, UsageError
+from biasaudit.lm.tokenizer import load_tokenizer
+from biasaudit.pipeline.ingest import ingest
+
+WORDS = [
+    "vacina",
+    "governo",
+    "saúde",
+    "cidade",
+    "médico",
+    "escola",
+    "família",
+    "notícia",
+    "brasil",
+    "gente",
+    "hoje",
+    "sempre",
+    "verdade",
+    "jornal",
+    "mundo",
+]
+
+
+def sentences(count: int, seed: int = 5) -> list[str]:
+    rng = random.Random(seed)
+    return [f"{n}: " + " ".join(rng.choice(WORDS) for _ in range(rng.randint(8, 30))) + "." for n in range(count)]
+
+
+@pytest.fixture
+def dump(tmp_path: Path) -> Path:
+    path = tmp_path / "dump.csv"
+    rows = sentences(300)
+    rows[10] += " Fale com maria@gmail.com ou (11) 91234-5678 <|endoftext|> fim"
+    rows[20] = rows[19]
+    rows[21] = " \u200b "
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(["id", "channel_id", "date", "message"])
+        for n, text in enumerate(rows):
+            writer.writerow([n, 1000 + n % 7, f"2021-{1 + n // 30:02}-05 10:00:00+00:00", text])
+    return path
+
+
+def hashes(out: Path) -> dict[str, bytes]:
+    return {
+        str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file() and p.name != "manifest.json"
+    }
+
+
+def test_a_corpus_folder_holds_what_its_card_says(dump: Path, tmp_path: Path) -> None:
+    out = tmp_path / "corpora" / "one"
+    card = ingest([dump], out, train_vocab=400)
+    assert card == json.loads((out / "card.json").read_text("utf-8"))
+    assert card["records"]["in"] == 300
+    assert (card["records"]["duplicates"], card["records"]["empty_after_cleaning"], card["records"]["kept"]) == (
+        1,
+        1,
+        298,
+    )
+    assert card["personal_data"]["replaced"] == {"EMAIL": 1, "PHONE": 1}
+    words = load_tokenizer(out / "tokenizer")
+    table = pq.read_table(out / "documents.parquet").to_pylist()
+    for side in ("train", "val"):
+        shard = np.fromfile(out / f"{side}.bin", dtype="<u2")
+        ends = np.flatnonzero(shard == words.eot_id)
+        texts = [row["text"] for row in table if row["split"] == side]
+        assert len(shard) == card[f"{side}_tokens"]
+        assert len(ends) == len(texts) == card[f"{side}_documents"]
+        assert ends[-1] == len(shard) - 1
+        assert words.decode(shard[: ends[0]]) == texts[0]
+        assert sum(len(text.encode()) for text in texts) == card[f"{side}_bytes"]
+    assert not any(b"91234" in content or b"maria@" in content for content in hashes(out).values())
+    assert [row["copies"] for row in table if row["message_id"] == "19"] == [2]
+    assert {row["channel_id"] for row in table} == {f"channel-{n}" for n in range(1, 8)}
+
+
+def test_the_same_command_again_does_nothing_and_another_is_refused(dump: Path, tmp_path: Path) -> None:
+    out = tmp_path / "one"
+    card = ingest([dump], out, train_vocab=300)
+    before = (out / "train.bin").stat().st_mtime_ns
+    notes: list[str] = []
+    again = ingest([dump], out, train_vocab=300, progress=lambda stage, done, total, note: notes.append(note))
+    assert again == card
+    assert notes[-1].startswith("already done")
+    assert (out / "train.bin").stat().st_mtime_ns == before
+    with pytest.raises(CorpusError, match="--fresh"):
+        ingest([dump], out, train_vocab=310)
+    assert ingest([dump], out, train_vocab=310, fresh=True)["settings"]["train_vocab"] == 310
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".one.lock", "dump.csv", "one"]
+
+
+def test_other_content_under_the_same_name_and_time_is_noticed(dump: Path, tmp_path: Path) -> None:
+    out = tmp_path / "one"
+    ingest([dump], out, train_vocab=300)
+    stamp = dump.stat()
+    dump.write_bytes(dump.read_bytes().replace(b"vacina", b"anicav"))
+    os.utime(dump, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    with pytest.raises(CorpusError, match="made from other inputs"):
+        ingest([dump], out, train_vocab=300)
+
+
+def test_a_damaged_corpus_is_not_taken_for_a_finished_one(dump: Path, tmp_path: Path) -> None:
+    out = tmp_path / "one"
+    ingest([dump], out, train_vocab=300)
+    shard = out / "train.bin"
+    raw = bytearray(shard.read_bytes())
+    raw[100] ^= 1
+    shard.write_bytes(raw)
+    with pytest.raises(CorpusError, match="changed since"):
+        ingest([dump], out, train_vocab=300)
+
+
+@pytest.mark.parametrize("split", splitting.NAMES)
+def test_every_split_holds_whole_documents_out(dump: Path, tmp_path: Path, split: str) -> None:
+    ingest([dump], tmp_path / "one", train_vocab=300, split=split, held_out=0.2)
+    table = pq.read_table(tmp_path / "one" / "documents.parquet").to_pylist()
+    train = [row for row in table if row["split"] == "train"]
+    val = [row for row in table if row["split"] == "val"]
+    assert 0.05 * len(table) < len(val) < 0.4 * len(table)
+    assert not {row["text"] for row in train} & {row["text"] for row in val}
+    if split == "sequential":
+        assert max(row["document"] for row in train) < min(row["document"] for row in val)
+    if split == "channel":
+        assert not {row["channel_id"] for row in train} & {row["channel_id"] for row in val}
+    if split == "date":
+        assert max(row["date"] for row in train) < min(row["date"] for row in val)
+
+
+def test_near_copies_are_dropped_when_asked(tmp_path: Path) -> None:
+    rows = [" ".join(sentences(4, seed=n)) for n in range(40)]
+    rows += [rows[0] + " repassem"]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": row}) + "\n" for row in rows), "utf-8")
+    assert ingest([tmp_path / "a.jsonl"], tmp_path / "exact", train_vocab=300)["records"]["kept"] == 41
+    card = ingest([tmp_path / "a.jsonl"], tmp_path / "near", train_vocab=300, duplicates="near")
+    assert (card["records"]["kept"], card["records"]["near_duplicates_among_them"]) == (40, 1)
+
+
+def test_text_folders_and_json_lines_go_together(tmp_path: Path) -> None:
+    folder = tmp_path / "books" / "novel"
+    folder.mkdir(parents=True)
+    (folder / "a.txt").write_text("\n".join(sentences(200)) + "\n", "utf-8")
+    (tmp_path / "ud_x.txt").write_text("\n".join(sentences(60, seed=9)), "latin-1")
+    rows = [{"text": text, "label": str(n % 2)} for n, text in enumerate(sentences(30, seed=3))]
+    (tmp_path / "news.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + "not json\n", "utf-8")
+    card = ingest(
+        [tmp_path / "books", tmp_path / "ud_x.txt", tmp_path / "news.jsonl"],
+        tmp_path / "out",
+        train_vocab=300,
+        where={"label": "1"},
+        lines_per_document={"ud_*.txt": 10},
+        split="hash",
+    )
+    assert card["documents_per_source"]["ud_x.txt"] == 6
+    assert card["documents_per_source"]["news.jsonl"] == 15
+    assert card["documents_per_source"]["novel/a.txt"] > 3
+    assert card["records"]["filtered"] == 15
+    assert card["rejects"] == {"count": 1, "reasons": {"not valid JSON": 1}}
+    rejects = (tmp_path / "out" / "rejects.jsonl").read_text("utf-8")
+    assert "not json" not in rejects
+    assert json.loads(rejects)["length"] == 9
+
+
+def test_one_writer_at_a_time(dump: Path, tmp_path: Path) -> None:
+    with (tmp_path / ".one.lock").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(RunLockedError, match="another process"):
+            ingest([dump], tmp_path / "one", train_vocab=300)
+
+
+def test_mistakes_are_found_before_anything_is_written(dump: Path, tmp_path: Path) -> None:
+    out = tmp_path / "one"
+    with pytest.raises(UnknownNameError, match="Did you mean 'hash'"):
+        ingest([dump], out, train_vocab=300, split="hahs")
+    with pytest.raises(UnknownNameError, match="Did you mean 'bidi'"):
+        ingest([dump], out, train_vocab=300, clean=["bidis"])
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        ingest([dump], out, train_vocab=300, held_out=1.5)
+    with pytest.raises(UsageError, match="No source given"):
+        ingest([], out, train_vocab=300)
+    with pytest.raises(CorpusError, match="cannot be read"):
+        ingest([tmp_path / "none.csv"], out, train_vocab=300)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "photo.txt").write_text("mine", "utf-8")
+    with pytest.raises(CorpusError, match="is not a corpus folder"):
+        ingest([dump], tmp_path / "mine", train_vocab=300, fresh=True)
+    assert not out.exists()
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from biasaudit.pipeline.ingest import ingest
+def told(stage, done, total, note):
+    print(stage, flush=True)
+ingest([Path(sys.argv[1])], Path(sys.argv[2]), train_vocab=600, split="hash", progress=told)
+print("finished", flush=True)
+"""
+
+
+def run_child(source: Path, out: Path, kill_at: str = "", delay: float = 0.0) -> int:
+    """Run the stage in a process of its own; SIGKILL it a while after it says `kill_at`."""
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(source), str(out)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    for line in child.stdout:
+        if kill_at and line.startswith(kill_at):
+            time.sleep(delay)
+            child.send_signal(signal.SIGKILL)
+            break
+    child.stdout.close()
+    return child.wait()
+
+
+def test_kill_9_at_any_moment_then_the_same_command_gives_the_same_bytes(tmp_path: Path) -> None:
+    source = tmp_path / "big.csv"
+    with source.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["id", "channel_id", "date", "message"])
+        writer.writerows([n, 5, "2021-01-01", text] for n, text in enumerate(sentences(3000)))
+    assert run_child(source, tmp_path / "whole") == 0
+    rng = random.Random(3)
+    out = tmp_path / "killed"
+    killed = 0
+    for moment in ("hashing", "reading", "learning", "tokenising", "tokenising"):
+        code = run_child(source, out, moment, rng.uniform(0, 0.05))
+        killed += code == -signal.SIGKILL
+        assert not out.exists() or hashes(out) == hashes(tmp_path / "whole")
+        if out.exists():
+            shutil.rmtree(out)
+    assert killed >= 3
+    assert run_child(source, out) == 0
+    assert hashes(out) == hashes(tmp_path / "whole")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".killed.lock", ".whole.lock", "big.csv", "killed", "whole"]
+
+
+def test_real_dumps_agree_whether_quoted_or_not(shared_data: Path, tmp_path: Path) -> None:
+    from biasaudit.corpus import reading, sources
+    from biasaudit.records import Message
+
+    csv.field_size_limit(1 << 30)
+    with (shared_data / "telegram" / "grtm60k_rfc4180.csv").open(newline="", encoding="utf-8") as handle:
+        truth = [row[3] for row in csv.reader(handle)][1:]
+    path = shared_data / "telegram" / "grtm60k_unquoted.csv"
+    found = sources.read(path, reading.SourceOptions())
+    assert [m.text for m in reading.audited(found, path.name) if isinstance(m, Message)] == truth
+    assert found.notes["quoting"] == "unquoted"
+    assert found.notes["forged_record_starts"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "delimiter"),
+    [
+        ("wpp_2020.csv", "text", ","),
+        ("semicolon_instagram_anotada.csv", "Comment Text", ";"),
+        ("pt_antivax_tweets_1.csv", "text", ","),
+    ],
+)
+def test_real_tables_agree_with_python(shared_data: Path, name: str, column: str, delimiter: str) -> None:
+    from biasaudit.corpus import reading, sources
+    from biasaudit.records import Message
+
+    path = shared_data / "telegram" / name
+    with path.open(newline="", encoding="utf-8") as handle:
+        truth = [row[column] for row in csv.DictReader(handle, delimiter=delimiter)]
+    found = sources.read(path, reading.SourceOptions(columns={column: "text"}))
+    assert [m.text for m in reading.audited(found, name) if isinstance(m, Message)] == truth
