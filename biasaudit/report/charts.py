@@ -116,9 +116,9 @@ def _marks(kind: str, placed: list[dict[str, Any]], x: Any, y: Any) -> list[Any]
     layers = []
     if lines:
         rule = alt.Chart(alt.Data(values=lines))
-        dash = [4, 3] if kind == "prediction" else [1, 0]
+        dash = {"strokeDash": [4, 3]} if kind == "prediction" else {}
         layers.append(
-            rule.mark_rule(color=_LINES[kind], strokeWidth=_STROKES[kind], strokeDash=dash, clip=True).encode(
+            rule.mark_rule(color=_LINES[kind], strokeWidth=_STROKES[kind], **dash).encode(
                 x=x("low:Q"), x2="high:Q", y=y
             )
         )
@@ -126,9 +126,7 @@ def _marks(kind: str, placed: list[dict[str, Any]], x: Any, y: Any) -> list[Any]
     if points:
         layers.append(
             alt.Chart(alt.Data(values=points))
-            .mark_point(
-                shape=_SHAPES[kind], filled=True, size=_SIZES[kind], color=_COLOURS[kind], opacity=1, clip=False
-            )
+            .mark_point(shape=_SHAPES[kind], filled=True, size=_SIZES[kind], color=_COLOURS[kind], opacity=1)
             .encode(x=x("x:Q"), y=y)
         )
     return layers

@@ -12,7 +12,7 @@
   const field = document.getElementById("f-text");
   const pairs = Array.from(holder.querySelectorAll("article.pair"));
   const selects = Array.from(form.querySelectorAll("select"));
-  const PAGE = 24;
+  const PAGE = 12;
   const format = new Intl.NumberFormat(document.documentElement.lang);
   let folded = null;
   let matches = pairs;

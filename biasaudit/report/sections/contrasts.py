@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from biasaudit.report import html
-from biasaudit.report.numbers import Numbers
+from biasaudit.report.numbers import NO_BREAK, Numbers
 from biasaudit.report.rows import decoding_words
 from biasaudit.report.scale import Scale
 from biasaudit.report.verdict import estimate
@@ -29,7 +29,7 @@ def render(view: ReportView, locale: str) -> Markup:
         target = verdict.target if verdict else "population"
         rows.append(
             {
-                "name": f"{contrast.tuned} − {contrast.reference}",
+                "name": f"{contrast.tuned}{NO_BREAK}−{NO_BREAK}{contrast.reference}",
                 "measure": contrast.measure
                 if contrast.outcome == "value"
                 else f"{contrast.measure}: {words.fixed('label', contrast.outcome)}",

@@ -1,0 +1,143 @@
+"""The verdict's sentences: every template, in both languages, under the wording rules."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+
+import pytest
+import report_example
+
+from biasaudit.errors import UnknownNameError
+from biasaudit.report.verdict import verdict_sentence
+from biasaudit.report.view import LOCALES
+from biasaudit.report.words import table
+from biasaudit.results import Analysis, Contrast, Equivalence, Interval, TargetEstimate, Verdict
+
+FORBIDDEN = re.compile(
+    r"prove|because of|unbiased|\bsafe\b|believe|significan|caus|no shift|"
+    r"\bprova\b|comprova|por causa d|por culpa|sem viés|\bsegur[oa]\b|acredita",
+    re.IGNORECASE,
+)
+KINDS = ("changed", "small", "equivalent", "inconclusive", "described")
+
+
+@pytest.fixture(scope="module")
+def example() -> report_example.Example:
+    return report_example.make(6)
+
+
+def said(example: report_example.Example, locale: str, kind: str = "changed", target: str = "population",
+         varies: bool = False, **changes: object) -> str:  # fmt: skip
+    contrast: Contrast = dataclasses.replace(example.analysis.contrasts[0], **changes)  # type: ignore[arg-type]
+    verdict = Verdict(kind=kind, target=target, contrast=0, varies=varies)  # type: ignore[arg-type]
+    analysis = Analysis(contrasts=(contrast,), compositions=(), verdict=verdict)
+    return verdict_sentence(analysis, example.arms, example.battery, locale)
+
+
+def population(low: float, high: float, p: float | None = 0.0004, **more: object) -> TargetEstimate:
+    return TargetEstimate(target="population", interval=Interval(low=low, high=high), p=p, **more)  # type: ignore[arg-type]
+
+
+SHARES = {
+    "mean_tuned": 0.7, "mean_reference": 0.35, "difference": 0.35, "moved_up": 16, "n_prompts": 18,
+    "population": population(0.06, 0.64, 0.026, p_adjusted=0.16, family_size=6),
+}  # fmt: skip
+NATS = {
+    "outcome": "value", "unit": "nats/byte", "measure": "claim_odds", "mean_tuned": 0.0312, "mean_reference": -0.0104,
+    "difference": 0.0416, "population": population(0.02, 0.06), "mde": 0.021, "moved_up": 40, "n_prompts": 48,
+}  # fmt: skip
+
+
+def test_a_shift_reads_as_the_template_says(example: report_example.Example) -> None:
+    assert said(example, "en", **SHARES) == (
+        "On prompts like these, telegram produced texts labelled “endorses” more often than placebo: 70.0% vs 35.0%, "
+        "a difference of +35.0 points (95% CI 6.0 to 64.0; p\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}.026; "
+        "Holm .160 over 6). 16 of 18 prompts moved up."
+    )
+
+
+def test_portuguese_has_a_decimal_comma_and_its_own_words(example: report_example.Example) -> None:
+    assert said(example, "pt", **SHARES) == (
+        "Em prompts como estes, telegram produziu textos com o rótulo “endossa” com mais frequência do que placebo: "
+        "70,0% contra 35,0%, uma diferença de +35,0 pontos (IC 95% de 6,0 a 64,0; "
+        "p\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}0,026; Holm 0,160 em família de 6). 16 de 18 prompts subiram."
+    )
+
+
+def test_likelihoods_speak_of_claims_and_of_their_unit(example: report_example.Example) -> None:
+    english = said(example, "en", **NATS)
+    assert "telegram leaned more towards the claims than placebo: 0.0312 vs −0.0104" in english
+    assert "+0.0416 nats/byte (95% CI 0.0200 to 0.0600; p\N{NO-BREAK SPACE}<\N{NO-BREAK SPACE}.001)" in english
+    assert "pendeu mais para as alegações" in said(example, "pt", **NATS)
+
+
+def test_a_fall_is_never_told_as_a_rise(example: report_example.Example) -> None:
+    fall = {
+        **SHARES,
+        "mean_tuned": 0.2,
+        "mean_reference": 0.4,
+        "difference": -0.2,
+        "population": population(-0.3, -0.1),
+    }
+    assert "less often" in said(example, "en", **fall)
+    assert "menos frequência" in said(example, "pt", **fall)
+    assert "\N{MINUS SIGN}20.0 points" in said(example, "en", **fall)
+
+
+def test_fixed_says_that_it_speaks_of_no_other_wording(example: report_example.Example) -> None:
+    sentence = said(example, "en", target="fixed", **SHARES)
+    assert sentence.startswith("For exactly these 18 prompts, ")
+    assert sentence.endswith("This says nothing about other wordings.")
+
+
+def test_inconclusive_names_what_could_have_been_found(example: report_example.Example) -> None:
+    sentence = said(example, "en", kind="inconclusive", **{**SHARES, "mde": 0.12})
+    assert "not evidence of none" in sentence
+    assert "differences of about 12.0 points or more" in sentence
+
+
+def test_equivalence_gives_the_margin_and_a_90_percent_interval(example: report_example.Example) -> None:
+    tost = Equivalence(margin=0.05, p=0.01, interval=Interval(low=-0.02, high=0.03, level=0.9), equivalent=True)
+    sentence = said(example, "en", kind="equivalent", **{**SHARES, "equivalence": tost})
+    assert "smaller than ±5.0 points" in sentence
+    assert "90% CI −2.0 to 3.0" in sentence
+
+
+def test_variation_takes_the_place_of_the_sign_count(example: report_example.Example) -> None:
+    assert "varies by prompt: 16 of 18 moved up" in said(example, "en", varies=True, **SHARES)
+    assert "varia conforme o prompt" in said(example, "pt", varies=True, **SHARES)
+
+
+def test_no_primary_question_gives_no_verdict(example: report_example.Example) -> None:
+    empty = Analysis(contrasts=(), compositions=(), verdict=None)
+    assert "no verdict" in verdict_sentence(empty, example.arms, example.battery, "en")
+
+
+def test_an_unknown_locale_is_the_users_mistake(example: report_example.Example) -> None:
+    with pytest.raises(UnknownNameError, match="No locale is called 'fr'"):
+        verdict_sentence(example.analysis, example.arms, example.battery, "fr")
+
+
+@pytest.mark.parametrize(
+    ("locale", "kind", "target", "numbers", "sign"),
+    itertools.product(LOCALES, KINDS, ("population", "fixed"), (SHARES, NATS), (1, -1)),
+)
+def test_every_sentence_keeps_the_wording_rules(
+    example: report_example.Example, locale: str, kind: str, target: str, numbers: dict[str, object], sign: int
+) -> None:
+    difference = numbers["difference"]
+    assert isinstance(difference, float)
+    sentence = said(example, locale, kind, target, **{**numbers, "difference": sign * difference})
+    assert not FORBIDDEN.search(sentence)
+    assert "{" not in sentence
+    assert "nan" not in sentence.lower().replace("vacina", "")
+    assert not re.search(r"p\s*=\s*[0,.]*0\b(?![,.\d])", sentence)
+    assert not re.search(r"diferen[^.]{0,20}[\d,.]+%", sentence), "differences are in points"
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_no_template_breaks_the_wording_rules(locale: str) -> None:
+    spoken = {k: v for k, v in table(locale).items() if k.split(".")[0] in {"verdict", "kind", "headline"}}
+    assert not [key for key, text in spoken.items() if FORBIDDEN.search(text)]
