@@ -6,28 +6,19 @@ stdout carries results, stderr progress and errors. Exit codes: 0 done; 1 failed
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any, TypeVar
 
 import click
 
 from biasaudit import __version__
 from biasaudit.errors import BiasAuditError
+from biasaudit.pipeline.signals import Terminated, signals_as_exceptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived: leave through the same door as Ctrl-C, so that nothing half-written stays."""
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise Terminated
 
 
 def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
@@ -263,16 +254,16 @@ def _show(result: Any, as_json: bool) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point: run a verb and turn every named error into one line and its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
     try:
-        cli.main(args=list(argv) if argv is not None else None, prog_name="biasaudit", standalone_mode=False)
+        with signals_as_exceptions():
+            cli.main(args=list(argv) if argv is not None else None, prog_name="biasaudit", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
+    except Terminated as error:
+        _fail(f"{error}; what was committed is kept, the same command continues", error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted; what was committed is kept, the same command continues", 130)
-    except Terminated:
-        _fail("terminated; what was committed is kept, the same command continues", 143)
     except BiasAuditError as error:
         _fail(str(error), error.exit_code)
     except BrokenPipeError:

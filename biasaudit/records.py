@@ -285,7 +285,7 @@ class Likelihoods(Protocol):
         ...
 
     def continuations(self, prompt: str, continuations: Sequence[str]) -> list[ContinuationLogProb]:
-        """log P of each continuation after `prompt`, in the order given."""
+        """Log P of each continuation after `prompt`, in the order given."""
         ...
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 LIKELIHOODS = "likelihoods"
 COMPLETIONS = "completions"
+BYTES_PER_TOKEN = 10
+BYTES_PER_COMPLETION = 40
+"""Room that a stored completion takes: token id, log-probability and text of every token, and its key."""
 
 
 def likelihood_measures(plan: RunPlan) -> list[Measure]:
@@ -37,9 +40,13 @@ def likelihood_unit(plan: RunPlan, arm: Arm, measure: Measure) -> str:
 
 def ask_arms(plan: RunPlan, folder: RunFolder, machine: Machine, console: Console) -> None:
     """Score the likelihoods and sample the completions that are missing, one model at a time in memory."""
+    from biasaudit.store.files import require_space
+
     units = missing_units(plan, folder)
     wanted = len(plan.arms) * plan.wanted_per_arm
     todo = sum(unit.count for unit in units)
+    longest = max((decoding.max_new_tokens for decoding in plan.decodings), default=0)
+    require_space(folder.path, todo * (BYTES_PER_TOKEN * longest + BYTES_PER_COMPLETION))
     if todo < wanted:
         console.say(f"{wanted - todo:,} of {wanted:,} completions are stored already")
     folder.quarantine_damaged(LIKELIHOODS)

@@ -36,20 +36,3 @@ def runs(folder: Path) -> list[RunFolder]:
             except StoreError:
                 continue
     return found
-
-
-def latest_run(folder: Path) -> RunFolder:
-    """The newest run in `reports/<battery>`.
-
-    Raises:
-        StoreError: there is none.
-    """
-    found = runs(folder)
-    if not found:
-        raise StoreError(f"{folder} holds no run. Start one with `biasaudit run`.")
-    return found[0]
-
-
-def find_unfinished(folder: Path, spec_hash: str) -> RunFolder | None:
-    """The newest run in `reports/<battery>` that was begun with this spec and is not sealed yet."""
-    return next((run for run in runs(folder) if not run.sealed and run.manifest.get("spec_hash") == spec_hash), None)

@@ -15,9 +15,9 @@ from pathlib import Path
 from store_toy_worker import factory, slow_factory
 
 from biasaudit.errors import BiasAuditError
+from biasaudit.pipeline.signals import signals_as_exceptions
 from biasaudit.records import Arm, Completion, Decoding, Prompt
 from biasaudit.scale.processes import run_units
-from biasaudit.scale.signals import signals_as_exceptions
 from biasaudit.scale.units import WorkUnit, plan_units
 from biasaudit.store import files
 from biasaudit.store.lock import writer_lock

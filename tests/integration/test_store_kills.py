@@ -33,7 +33,7 @@ def nursery():
             "biasaudit.store.run",
             "biasaudit.store.tables",
             "biasaudit.scale.processes",
-            "biasaudit.scale.signals",
+            "biasaudit.pipeline.signals",
         ]
     )
     return context

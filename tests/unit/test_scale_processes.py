@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from biasaudit.errors import BatteryError, BiasAuditError, InputError, ResourceError, StoreError
+from biasaudit.pipeline.signals import Terminated, signals_as_exceptions
 from biasaudit.scale.processes import Progress, run_units
-from biasaudit.scale.signals import Terminated, signals_as_exceptions
 from biasaudit.scale.units import WorkUnit
 
 UNITS = [

@@ -13,7 +13,7 @@ import pytest
 
 from biasaudit.errors import RunLockedError, StoreError
 from biasaudit.store.contents import MANIFEST
-from biasaudit.store.names import find_unfinished, latest_run, new_run_name, runs
+from biasaudit.store.names import new_run_name, runs
 from biasaudit.store.run import RunFolder
 
 
@@ -256,7 +256,7 @@ def test_a_run_is_called_after_its_moment_in_utc() -> None:
     assert name != new_run_name(moment, "other")
 
 
-def test_the_same_command_finds_its_unfinished_run(tmp_path: Path) -> None:
+def test_runs_are_listed_newest_first_and_other_folders_passed_over(tmp_path: Path) -> None:
     names = [f"2026-11-2{day}T12-03-04Z-1a2b3c" for day in range(5)]
     for day, name in enumerate(names):
         run = RunFolder.create(tmp_path / name, {"spec_hash": "b" if day == 3 else "a"})
@@ -266,11 +266,3 @@ def test_the_same_command_finds_its_unfinished_run(tmp_path: Path) -> None:
     (tmp_path / "2026-11-29T12-03-04Z-1a2b3c").mkdir()
     (tmp_path / "notes").mkdir()
     assert [run.path.name for run in runs(tmp_path)] == names[::-1]
-    assert latest_run(tmp_path).path.name == names[4]
-    found = find_unfinished(tmp_path, "a")
-    assert found is not None
-    assert found.path.name == names[2]
-    assert find_unfinished(tmp_path, "c") is None
-    assert find_unfinished(tmp_path / "none", "a") is None
-    with pytest.raises(StoreError, match="holds no run"):
-        latest_run(tmp_path / "notes")
