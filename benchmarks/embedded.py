@@ -29,7 +29,7 @@ BASE = [
     "--save-steps", "400", "--eval-steps", "400",
 ]  # fmt: skip
 TUNE = [
-    "--steps", "900", "--batch-size", "8", "--block-size", "128", "--learning-rate", "0.0005",
+    "--steps", "1300", "--batch-size", "8", "--block-size", "128", "--learning-rate", "0.0005",
     "--dropout", "0",
 ]  # fmt: skip
 VOCABULARY = "8192"
