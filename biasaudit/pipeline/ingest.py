@@ -10,27 +10,60 @@ import fnmatch
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from biasaudit import __version__, identity
-from biasaudit.errors import UsageError
+from biasaudit.errors import CorpusError, UsageError
 from biasaudit.pipeline import ingest_folder as folder
+from biasaudit.pipeline import ingest_tables as tables
 from biasaudit.records import Reject
 
 Progress = Callable[[str, float, float | None, str], None]
 """(stage, done, total, note): bytes while reading, documents afterwards."""
 
-_BATCH_BYTES = 4 << 20
-"""Text held before it is staged or tokenised."""
+
+class IngestOptions(TypedDict, total=False):
+    """What `ingest` takes by name; every one may be left out."""
+
+    column_map: Mapping[str, str]
+    """Column of the file -> field (`text`, `id`, `channel_id`, `date`)."""
+    where: Mapping[str, str]
+    """Column -> value; other records are left out and counted."""
+    kind: str | None
+    """Name of the source for every file, instead of the file's ending."""
+    encoding: str | None
+    """Overrules the encoding found; so do the next two for delimiter and quoting."""
+    delimiter: str | None
+    quoting: str | None
+    lines_per_document: Mapping[str, int] | int
+    """Plain text as sentences, so many a document; or pattern of file names -> lines."""
+    document_chars: int
+    """Plain text: bytes after which a document ends with its paragraph (4,000)."""
+    clean: Sequence[str] | None
+    """Names of cleaning rules; None for the default ones."""
+    privacy: bool
+    """Replace personal data by typed placeholders (links, users and e-mails are replaced in any case)."""
+    duplicates: str
+    """`exact` keeps one copy, `near` also drops near copies, `keep` keeps all."""
+    split: str
+    """`sequential`, `hash`, `channel` or `date`."""
+    held_out: float | None
+    """Share of documents held out, 1/11 when None."""
+    tokenizer: str
+    """Spec of a tokenizer to use, unless `train_vocab` is given."""
+    train_vocab: int | None
+    """Learn a byte-level BPE with so many ids from the training documents."""
+    language: str
+    """The language that the user says the corpus has; recorded, not checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestSettings:
-    """Everything that decides what a corpus holds, besides the bytes of its sources."""
+    """Everything that decides what a corpus holds, besides the bytes of its sources; fields as in `IngestOptions`."""
 
     column_map: Mapping[str, str] = field(default_factory=dict)
     where: Mapping[str, str] = field(default_factory=dict)
@@ -39,14 +72,13 @@ class IngestSettings:
     delimiter: str | None = None
     quoting: str | None = None
     lines_per_document: Mapping[str, int] = field(default_factory=dict)
-    """Pattern of file names -> lines."""
     document_chars: int = 4000
     clean: tuple[str, ...] = ()
     privacy: bool = True
     duplicates: str = "exact"
     split: str = "sequential"
     held_out: float = 0.0
-    tokenizer: str = ""
+    tokenizer: str = "embedded:base"
     train_vocab: int | None = None
     language: str = ""
 
@@ -65,24 +97,9 @@ def ingest(
     sources: Sequence[Path],
     out: Path,
     *,
-    column_map: Mapping[str, str] | None = None,
-    where: Mapping[str, str] | None = None,
-    tokenizer: str = "embedded:base",
-    train_vocab: int | None = None,
-    split: str = "sequential",
-    held_out: float | None = None,
-    clean: Sequence[str] | None = None,
-    privacy: bool = True,
-    duplicates: str = "exact",
-    language: str = "",
-    kind: str | None = None,
-    encoding: str | None = None,
-    delimiter: str | None = None,
-    quoting: str | None = None,
-    lines_per_document: Mapping[str, int] | int = 0,
-    document_chars: int = 4000,
     fresh: bool = False,
     progress: Progress | None = None,
+    **options: Unpack[IngestOptions],
 ) -> dict[str, Any]:
     """Make a corpus folder of `sources` and return its data card.
 
@@ -91,55 +108,20 @@ def ingest(
     Args:
         sources: files, or folders of files.
         out: the corpus folder; made whole or not at all.
-        column_map: column of the file -> field (`text`, `id`, `channel_id`, `date`).
-        where: column -> value; other records are left out and counted.
-        tokenizer: spec of a tokenizer to use, unless `train_vocab` is given.
-        train_vocab: learn a byte-level BPE with so many ids from the training documents.
-        split: `sequential`, `hash`, `channel` or `date`.
-        held_out: share of documents held out, 1/11 when None.
-        clean: names of cleaning rules; None for the default ones.
-        privacy: replace personal data by typed placeholders.
-        duplicates: `exact` keeps one copy, `near` also drops near copies, `keep` keeps all.
-        language: the language that the user says the corpus has; recorded, not checked.
-        kind: name of the source for every file, instead of the file's ending.
-        encoding: overrules the encoding found.
-        delimiter: overrules the delimiter found.
-        quoting: overrules the quoting found.
-        lines_per_document: plain text as sentences, so many a document; or pattern of file names -> lines.
-        document_chars: plain text: wanted bytes of a document.
         fresh: replace a corpus that stands at `out`.
         progress: called with (stage, done, total, note).
+        **options: see `IngestOptions`.
 
     Raises:
         CorpusError: a source is missing or cannot be understood, or `out` holds something else.
         RunLockedError: another process writes to `out`.
         UsageError: an option that cannot work.
     """
-    from biasaudit.corpus import clean as cleaning
-    from biasaudit.corpus import split as splitting
-
-    lines = {"*": lines_per_document} if isinstance(lines_per_document, int) else dict(lines_per_document)
-    settings = IngestSettings(
-        column_map=dict(column_map or {}),
-        where=dict(where or {}),
-        kind=kind,
-        encoding=encoding,
-        delimiter=delimiter,
-        quoting=quoting,
-        lines_per_document={pattern: count for pattern, count in lines.items() if count},
-        document_chars=document_chars,
-        clean=tuple(cleaning.DEFAULT if clean is None else clean),
-        privacy=privacy,
-        duplicates=duplicates,
-        split=split,
-        held_out=splitting.DEFAULT_SHARE if held_out is None else held_out,
-        tokenizer="" if train_vocab else tokenizer,
-        train_vocab=train_vocab,
-        language=language,
-    )
+    settings = _settings(options)
     _check(settings)
     report = progress or (lambda _stage, _done, _total, _note: None)
     inputs = _inputs(sources, settings)
+    stamps = _stamps(inputs)
     hashed = _hashed(inputs, report)
     key = identity.content_hash(["corpus", _code(), identity.plain(settings), hashed, _tokenizer_key(settings)])
     with folder.single_writer(out):
@@ -148,7 +130,25 @@ def ingest(
             report("corpus", 1, 1, "already done with these inputs and settings")
             return done
         folder.refuse_to_overwrite(out, fresh=fresh)
-        return _build(inputs, hashed, settings, out, key, report)
+        with folder.new_staging(out) as staging:
+            return _build(inputs, hashed, stamps, settings, staging, out, key, report)
+
+
+def _settings(options: IngestOptions) -> IngestSettings:
+    """The options with their defaults, in one canonical form."""
+    from biasaudit.corpus import clean, split
+
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    lines = given.pop("lines_per_document", 0)
+    lines = {"*": lines} if isinstance(lines, int) else dict(lines)
+    given["lines_per_document"] = {pattern: count for pattern, count in lines.items() if count}
+    rules = given.pop("clean", None)
+    given["clean"] = tuple(clean.DEFAULT if rules is None else rules)
+    share = given.pop("held_out", None)
+    given["held_out"] = split.DEFAULT_SHARE if share is None else share
+    if given.get("train_vocab"):
+        given["tokenizer"] = ""
+    return IngestSettings(**given)
 
 
 def _check(settings: IngestSettings) -> None:
@@ -194,6 +194,12 @@ def _hashed(inputs: Sequence[tuple[str, Path]], report: Progress) -> list[dict[s
     return rows
 
 
+def _stamps(inputs: Sequence[tuple[str, Path]]) -> list[tuple[int, int, int]]:
+    """What the file system says of each source, so that one that changes under our hands is noticed."""
+    found = [path.stat() for _, path in inputs]
+    return [(status.st_ino, status.st_size, status.st_mtime_ns) for status in found]
+
+
 def _code() -> str:
     """Hash of the corpus wing's own source, so that a changed rule is never taken for work already done."""
     files = sorted(
@@ -214,8 +220,8 @@ def _tokenizer_key(settings: IngestSettings) -> str:
 
 
 def _build(
-    inputs: Sequence[tuple[str, Path]], hashed: Sequence[Mapping[str, Any]], settings: IngestSettings, out: Path,
-    key: str, report: Progress,
+    inputs: Sequence[tuple[str, Path]], hashed: Sequence[Mapping[str, Any]], stamps: object, settings: IngestSettings,
+    staging: Path, out: Path, key: str, report: Progress,
 ) -> dict[str, Any]:  # fmt: skip
     from biasaudit.corpus.card import Census, card
     from biasaudit.corpus.clean import Cleaner
@@ -225,13 +231,14 @@ def _build(
     from biasaudit.corpus.split import held_out
 
     started = time.time()
-    staging = folder.new_staging(out)
     cleaner, index = Cleaner(settings.clean), Duplicates(settings.duplicates)
     kinds = None if settings.privacy else LINKS
     gatherer = Gatherer(cleaner, lambda text: mask(text, kinds), index)
     rows = [dict(row) for row in hashed]
     staged = _stage(inputs, rows, settings, gatherer, staging, report)
     gatherer.tally.check()
+    if _stamps(inputs) != stamps:
+        raise CorpusError("A source was changed while it was read. Nothing was written; run again when it is at rest.")
     sides = held_out(
         settings.split, share=settings.held_out, digests=lambda: staged.digests, channels=staged.channels,
         dates=staged.dates,
@@ -269,7 +276,10 @@ def _stage(
 
     total = sum(int(row["bytes"]) for row in rows)
     staged = _Staged(staging / "staged.parquet", [], [], [])
-    with _Table(staged.path, _STAGED) as table, (staging / "rejects.jsonl").open("w", encoding="utf-8") as rejects:
+    with (
+        tables.Table(staged.path, tables.STAGED) as table,
+        (staging / "rejects.jsonl").open("w", encoding="utf-8") as rejects,
+    ):
         for row, (label, path) in zip(rows, inputs, strict=True):
             reading = door.read(path, _options(settings, label), kind=settings.kind)
             for found in gatherer.documents(audited(reading, label)):
@@ -315,7 +325,7 @@ def _tokenizer(settings: IngestSettings, staged: _Staged, sides: Sequence[bool],
     if not settings.train_vocab:
         return load_tokenizer(settings.tokenizer)
     report("learning the tokenizer", 0, 1, f"{settings.train_vocab} ids")
-    texts = (row["text"] for row, held in zip(_rows(staged.path), sides, strict=True) if not held)
+    texts = (row["text"] for row, held in zip(tables.rows(staged.path), sides, strict=True) if not held)
     words = train_tokenizer(texts, settings.train_vocab)
     report("learning the tokenizer", 1, 1, f"{words.vocab_size} ids")
     return words
@@ -333,8 +343,8 @@ def _write(
         for side in ("train", "val")
     }
     number = 0
-    with _Table(staging / "documents.parquet", _DOCUMENTS) as table:
-        for batch in _batches(staged.path):
+    with tables.Table(staging / "documents.parquet", tables.DOCUMENTS) as table:
+        for batch in tables.batches(staged.path):
             for row, ids in zip(batch, words.encode_batch([row["text"] for row in batch]), strict=True):
                 side = "val" if sides[number] else "train"
                 times = copies[number]
@@ -349,56 +359,3 @@ def _write(
             report("tokenising", number, len(sides), "")
     for shard in shards.values():
         shard.close()
-
-
-_STAGED = ("text", "message_id", "channel_id", "date", "source", "offset", "flags")
-_DOCUMENTS = ("document", "split", "tokens", "bytes", "copies", *_STAGED)
-_NUMBERS = ("document", "tokens", "bytes", "copies", "offset")
-
-
-class _Table:
-    """A Parquet file written in row groups of bounded size, with page checksums."""
-
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        types = {name: pa.int64() if name in _NUMBERS else pa.string() for name in columns}
-        types["flags"] = pa.list_(pa.string())
-        self._schema = pa.schema([(name, types[name]) for name in columns])
-        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", write_page_checksum=True)
-        self._rows: list[dict[str, Any]] = []
-        self._held = 0
-        self._pa = pa
-
-    def add(self, **row: Any) -> None:
-        """Append one row."""
-        self._rows.append(row)
-        self._held += len(row["text"]) + 100
-        if self._held >= _BATCH_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._writer.write_table(self._pa.Table.from_pylist(self._rows, schema=self._schema))
-        self._rows, self._held = [], 0
-
-    def __enter__(self) -> _Table:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._rows:
-            self._flush()
-        self._writer.close()
-
-
-def _batches(path: Path) -> Iterator[list[dict[str, Any]]]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        for group in range(file.num_row_groups):
-            yield file.read_row_group(group).to_pylist()
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    for batch in _batches(path):
-        yield from batch

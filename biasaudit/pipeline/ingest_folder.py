@@ -81,13 +81,17 @@ def refuse_to_overwrite(out: Path, *, fresh: bool) -> None:
         )
 
 
-def new_staging(out: Path) -> Path:
-    """An empty hidden folder beside `out`; leftovers of killed writers go first. Needs the lock."""
+@contextmanager
+def new_staging(out: Path) -> Iterator[Path]:
+    """An empty hidden folder beside `out`, gone after the block; what killed writers left goes first."""
     for left in out.parent.glob(f".{out.name}.*.tmp"):
         shutil.rmtree(left, ignore_errors=True)
     staging = out.parent / f".{out.name}.{os.getpid()}.tmp"
     staging.mkdir()
-    return staging
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:

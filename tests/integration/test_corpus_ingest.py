@@ -120,6 +120,17 @@ def test_other_content_under_the_same_name_and_time_is_noticed(dump: Path, tmp_p
         ingest([dump], out, train_vocab=300)
 
 
+def test_a_source_that_changes_while_it_is_read_stops_the_run(dump: Path, tmp_path: Path) -> None:
+    def meddle(stage: str, done: float, total: float | None, note: str) -> None:
+        if stage == "hashing sources":
+            with dump.open("a", encoding="utf-8") as handle:
+                handle.write("999,1,2021-01-01,late\n")
+
+    with pytest.raises(CorpusError, match="changed while it was read"):
+        ingest([dump], tmp_path / "one", train_vocab=300, progress=meddle)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".one.lock", "dump.csv"]
+
+
 def test_a_damaged_corpus_is_not_taken_for_a_finished_one(dump: Path, tmp_path: Path) -> None:
     out = tmp_path / "one"
     ingest([dump], out, train_vocab=300)
