@@ -19,10 +19,11 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from biasaudit import __version__, identity
-from biasaudit.errors import BiasAuditError, StoreError, UsageError
+from biasaudit.errors import BiasAuditError, ResourceError, StoreError, UsageError
 from biasaudit.lm import checkpoints
 from biasaudit.lm import device as devices
 from biasaudit.lm.blocks import collate
@@ -59,6 +60,13 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc]
 
     biasaudit_folder: Path
     biasaudit_request: str
+    biasaudit_autocast: torch.dtype | None = None
+
+    def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> Any:
+        # accelerate's own bf16 wrapper copies the logits to fp32 after the loss is known: 5 % of a small model's step.
+        if self.biasaudit_autocast is None:
+            return super().autocast_smart_context_manager(cache_enabled)
+        return torch.autocast(self.args.device.type, dtype=self.biasaudit_autocast, cache_enabled=cache_enabled)
 
     def _get_output_dir(self, trial: Any = None) -> str:  # noqa: ARG002 (the Trainer passes it by name)
         return str(self.biasaudit_folder / ".staged")
@@ -68,7 +76,13 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc]
         if self.is_world_process_zero() and staged.exists():
             shutil.rmtree(staged)
         self.accelerator.wait_for_everyone()
-        super()._save_checkpoint(model, trial)
+        try:
+            super()._save_checkpoint(model, trial)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise StoreError(
+                f"{self.biasaudit_folder}: the checkpoint of step {self.state.global_step} could not be written "
+                f"({str(error).splitlines()[0]}). Earlier checkpoints are kept: make room and repeat the command."
+            ) from error
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             step = self.state.global_step
@@ -160,7 +174,8 @@ def finetune(
 
     Raises:
         StoreError: every checkpoint is damaged.
-        BiasAuditError: the loss is no longer a number.
+        BiasAuditError: the weights are no longer finite numbers.
+        ResourceError: out of GPU memory.
     """
     began, earlier = time.monotonic(), _seconds(work / "seconds.json")
     _no_chatter()
@@ -168,7 +183,7 @@ def finetune(
     folder.mkdir(parents=True, exist_ok=True)
     checkpoints.sweep(folder)
     request = identity.content_hash(training.request)
-    resume = _newest_good(folder, request)
+    resume = _newest_good(folder, request, training.precision)
     model = build(training)
     measure = _measure(training)
     before = _before(work, resume, lambda: measure(model, None))
@@ -178,8 +193,6 @@ def finetune(
     else:
         _train(training, model, folder, request, resume, _Watch(training, measure, work, report))
     after = measure(model, None)
-    if after is not None and after.nats_per_token != after.nats_per_token:
-        raise BiasAuditError("training ended with weights that are not numbers. Use a smaller learning rate.")
     seconds = earlier + time.monotonic() - began
     _write_model(training, model, result, save_dtype)
     whole = {**dict(card), **_card(training, before, after, seconds, save_dtype)}
@@ -214,17 +227,18 @@ def _measure(training: Training) -> Callable[[Any, int | None], Validation | Non
     return measure
 
 
-def _newest_good(folder: Path, request: str) -> Path | None:
+def _newest_good(folder: Path, request: str, precision: str) -> Path | None:
     """The newest checkpoint that is whole; damaged ones are named and passed over."""
+    required = checkpoints.REQUIRED | ({"scaler.pt"} if precision == "float16" else set())
     found = checkpoints.checkpoints(folder)
     for checkpoint in found:
-        wrong = checkpoints.fault(checkpoint, request=request)
+        wrong = checkpoints.fault(checkpoint, request=request, required=required)
         if wrong is None:
             return checkpoint
         LOG.warning("%s is passed over: %s. Training goes on from the one before.", checkpoint, wrong)
     if found:
         raise StoreError(
-            f"{folder}: no checkpoint is whole ({checkpoints.fault(found[0], request=request)}). "
+            f"{folder}: no checkpoint is whole ({checkpoints.fault(found[0], request=request, required=required)}). "
             "Start again with --fresh, or give another output folder."
         )
     return None
@@ -277,7 +291,6 @@ def _train(
         max_grad_norm=config.grad_clip,
         optim="adamw_torch_fused",
         torch_compile=config.compile,
-        bf16=training.precision == "bfloat16",
         fp16=training.precision == "float16",
         use_cpu=training.device.type == "cpu",
         seed=identity.key64("training", config.seed) % 2**32,
@@ -295,7 +308,16 @@ def _train(
     trainer = _Trainer(model=model, args=args, train_dataset=dataset, data_collator=collate, callbacks=[watch])
     trainer.pop_callback(transformers.PrinterCallback)
     trainer.biasaudit_folder, trainer.biasaudit_request = folder, request
-    trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+    trainer.biasaudit_autocast = torch.bfloat16 if training.precision == "bfloat16" else None
+    use_cache, model.config.use_cache = model.config.use_cache, False
+    try:
+        trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+    except torch.OutOfMemoryError as error:
+        raise ResourceError(
+            "training ran out of GPU memory; what was saved is kept. Use a smaller batch size (with gradient "
+            "accumulation for the same total) in another --out, or repeat the command on a larger GPU."
+        ) from error
+    model.config.use_cache = use_cache
 
 
 def _with_tied(model: Any, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -309,7 +331,13 @@ def _write_model(training: Training, model: Any, result: Path, save_dtype: str) 
     """config.json, model.safetensors and the tokenizer, in the layout of transformers."""
     if save_dtype not in devices.DTYPES:
         raise UsageError(f"save dtype '{save_dtype}': expected one of {', '.join(devices.DTYPES)}.")
-    model.to(devices.DTYPES[save_dtype]).save_pretrained(str(result))
+    model.to(devices.DTYPES[save_dtype])
+    if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+        raise BiasAuditError(
+            f"training ended with weights that are no finite numbers in {save_dtype}. Use a smaller learning rate "
+            "or save in float32; nothing was written."
+        )
+    model.save_pretrained(str(result))
     (result / "generation_config.json").unlink(missing_ok=True)
     training.tokenizer.save(result)
     for path in result.iterdir():

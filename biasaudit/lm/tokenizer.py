@@ -11,8 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 
 from biasaudit import identity
 from biasaudit.errors import ModelError, UsageError
+from biasaudit.lm.bytelevel import merges_of, to_bytes, to_token
 
 EOT = "<|endoftext|>"
 """The one special token of our own tokenizers and of GPT-2; it stands between documents."""
@@ -146,25 +146,6 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> TextTokenizer:
 # ---------------------------------------------------------------------------- byte-level BPE
 
 
-@cache
-def _byte_of() -> Mapping[str, int]:
-    """GPT-2's printable stand-in of every byte, as character -> byte (Radford et al. 2019, their encoder)."""
-    kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [b for b in range(256) if b not in kept]
-    table = {chr(b): b for b in kept}
-    table.update({chr(256 + i): b for i, b in enumerate(others)})
-    return table
-
-
-def _to_bytes(token: str) -> bytes:
-    return bytes(_byte_of()[c] for c in token)
-
-
-def _to_token(data: bytes) -> str:
-    char_of = {b: c for c, b in _byte_of().items()}
-    return "".join(char_of[b] for b in data)
-
-
 def _pair(merge: Any) -> tuple[str, str]:
     left, right = merge.split(" ") if isinstance(merge, str) else merge
     return left, right
@@ -178,7 +159,7 @@ def _byte_level(vocab: Mapping[str, int], merges: list[tuple[str, str]], eot: st
     if sorted(vocab.values()) != list(range(len(vocab))):
         raise ModelError(f"{where}: token ids are not 0 … {len(vocab) - 1} without gaps; the vocabulary is damaged.")
     try:
-        ranks = {_to_bytes(token): i for token, i in vocab.items() if token != eot}
+        ranks = {to_bytes(token): i for token, i in vocab.items() if token != eot}
         products = [vocab[a + b] for a, b in merges]
     except KeyError as error:
         raise ModelError(f"{where}: {error} is in a merge or token but not in the vocabulary.") from None
@@ -267,9 +248,9 @@ def _gpt2() -> TextTokenizer:
     home = os.environ.get("TIKTOKEN_CACHE_DIR", "")
     if home and (Path(home) / hashlib.sha1(GPT2_CACHE_URL.encode()).hexdigest()).is_file():  # noqa: S324 (a file name)
         ranks = tiktoken.get_encoding("gpt2")._mergeable_ranks
-        vocab = {_to_token(data): i for data, i in ranks.items()}
+        vocab = {to_token(data): i for data, i in ranks.items()}
         vocab[EOT] = len(ranks)
-        merges = [(_to_token(a), _to_token(b)) for a, b in _merges_of(ranks)]
+        merges = [(to_token(a), to_token(b)) for a, b in merges_of(ranks)]
         return _byte_level(vocab, merges, EOT, where="GPT-2's tokenizer in tiktoken's cache")
     folder = _hub_cache("gpt2") or _hub_cache("openai-community/gpt2")
     if folder is not None:
@@ -289,24 +270,6 @@ def _hub_cache(name: str) -> Path | None:
         if isinstance(found, str):
             return Path(found).parent
     return None
-
-
-def _merges_of(ranks: Mapping[bytes, int]) -> Iterator[tuple[bytes, bytes]]:
-    """The merge that makes each longer token, in rank order: BPE with the lower ranks leaves its two halves."""
-    for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
-        if len(token) == 1:
-            continue
-        parts = [token[i : i + 1] for i in range(len(token))]
-        while len(parts) > 2:
-            best = min(
-                (ranks.get(parts[i] + parts[i + 1], rank), i) for i in range(len(parts) - 1)
-            )  # fmt: skip
-            if best[0] >= rank:
-                break
-            i = best[1]
-            parts[i : i + 2] = [parts[i] + parts[i + 1]]
-        if len(parts) == 2:
-            yield parts[0], parts[1]
 
 
 # ---------------------------------------------------------------------------- folders

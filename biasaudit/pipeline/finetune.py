@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from biasaudit import identity
 from biasaudit.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
-    from biasaudit.lm.finetune import FinetuneProgress
+    from biasaudit.lm.finetune import FinetuneConfig, FinetuneProgress
 
 
 def finetune(
@@ -41,13 +40,13 @@ def finetune(
         corpus: folder made by `ingest`.
         out: model folder.
         base: a model spec, or `scratch`.
-        name: name in the card; the folder's by default.
+        name: in the card; the folder's name by default.
         role: `base`, `placebo` or `tuned`.
         language: of the model; the corpus card's by default.
         licence: of the weights (their data's terms); the corpus card's by default.
         save_dtype: precision of the stored weights (`float32`, `float16`, `bfloat16`).
         fresh: throw away what `out` holds of another or an unfinished training.
-        progress: called with every report; `stderr_progress` writes lines.
+        progress: called with every report.
         options: fields of `lm.finetune.FinetuneConfig`.
 
     Returns:
@@ -61,52 +60,46 @@ def finetune(
     from biasaudit.lm import finetune as lm
     from biasaudit.store.lock import writer_lock
 
-    if role not in ("base", "placebo", "tuned"):
-        raise UsageError(f"role '{role}': expected base, placebo or tuned.")
-    try:
-        config = lm.FinetuneConfig(base=base, **options)
-    except TypeError as error:
-        raise UsageError(f"finetune: {str(error).removeprefix('FinetuneConfig.__init__() ')}.") from None
+    config = _config(base, role, options)
     _refuse_foreign(out)
+    training = lm.plan(config, corpus)
+    labels = {"name": name or out.resolve().name, "role": role}
+    for key, value in (("language", language), ("licence", licence)):
+        labels[key] = value or training.corpus_card.get(key) or ""
     work = out / "training"
     work.mkdir(parents=True, exist_ok=True)
     with writer_lock(work):
         if fresh:
             _clear(out)
-        training = lm.plan(config, corpus)
-        labels = {
-            "name": name or out.resolve().name,
-            "role": role,
-            "language": language or training.corpus_card.get("language") or "",
-            "licence": licence or training.corpus_card.get("licence") or "",
-        }
-        request = {**training.request, "save_dtype": save_dtype}
-        _same_request(work, out, request)
+        _same_request(work, out, {**training.request, "save_dtype": save_dtype})
         if (out / "card.json").is_file():
-            return _finished(out)
-        staged = out / ".staged"
-        if staged.exists():
-            shutil.rmtree(staged)
-        staged.mkdir()
-        card = lm.finetune(training, work, staged, card=labels, save_dtype=save_dtype, report=progress)
-        _publish(staged, out)
-        shutil.rmtree(work / "checkpoints")
+            card = _finished(out)
+        else:
+            staged = _empty(out / ".staged")
+            card = lm.finetune(training, work, staged, card=labels, save_dtype=save_dtype, report=progress)
+            _publish(staged, out)
+        shutil.rmtree(work / "checkpoints", ignore_errors=True)
     return card
 
 
-def stderr_progress(report: FinetuneProgress) -> None:
-    """Write one line a report to stderr."""
-    parts = [f"step {report.step}/{report.steps}", f"{report.tokens_per_second:,.0f} tokens/s"]
-    if report.loss is not None:
-        parts.append(f"loss {report.loss:.4f}")
-    if report.validation is not None:
-        bits = report.validation.bits_per_byte
-        parts.append(f"validation {report.validation.nats_per_token:.4f} nats/token")
-        parts += [f"{bits:.4f} bits/byte"] if bits is not None else []
-    minutes, seconds = divmod(round(report.eta_seconds), 60)
-    parts.append(f"{minutes} min {seconds:02d} s left")
-    sys.stderr.write("finetune: " + ", ".join(parts) + "\n")
-    sys.stderr.flush()
+def _config(base: str, role: str, options: dict[str, Any]) -> FinetuneConfig:
+    """The options as the wing knows them."""
+    from biasaudit.lm.finetune import FinetuneConfig
+
+    if role not in ("base", "placebo", "tuned"):
+        raise UsageError(f"role '{role}': expected base, placebo or tuned.")
+    try:
+        return FinetuneConfig(base=base, **options)
+    except TypeError as error:
+        raise UsageError(f"finetune: {str(error).removeprefix('FinetuneConfig.__init__() ')}.") from None
+
+
+def _empty(folder: Path) -> Path:
+    """`folder`, new; what a killed call left in it is gone."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir()
+    return folder
 
 
 def _refuse_foreign(out: Path) -> None:

@@ -14,7 +14,7 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biasaudit.errors import CorpusError, ModelError, UsageError
+from biasaudit.errors import BiasAuditError, CorpusError, ModelError, UsageError
 from biasaudit.lm.blocks import BlockDataset
 from biasaudit.lm.load import load
 from biasaudit.lm.tokenizer import load_tokenizer, train_tokenizer
@@ -133,3 +133,19 @@ def test_a_corpus_without_held_out_text_trains_without_figures(tmp_path: Path) -
     card = finetune(corpus, tmp_path / "out", base="scratch", steps=2, **SMALL)
     assert (card["validation_before"], card["validation_after"]) == (None, None)
     assert load_tokenizer(tmp_path / "out").fingerprint == json.loads((tmp_path / "out" / "card.json").read_text())["tokenizer_fingerprint"]  # fmt: skip
+
+
+def test_weights_that_are_no_numbers_are_never_written(tmp_path: Path) -> None:
+    corpus = make_corpus(tmp_path / "corpus")
+    with pytest.raises(BiasAuditError, match="no finite numbers in float16"):
+        finetune(
+            corpus,
+            tmp_path / "out",
+            base="scratch",
+            steps=4,
+            learning_rate=1e9,
+            warmup=0,
+            save_dtype="float16",
+            **SMALL,
+        )
+    assert not (tmp_path / "out" / "model.safetensors").exists()
