@@ -25,6 +25,8 @@ def badge_list(view: ReportView, words: Words, numbers: Numbers) -> list[tuple[s
         found.setdefault("coupled", lead.coupled)
         if lead.rho is not None:
             found.setdefault("rho", lead.rho)
+    if found.get("placebo") is False and any(arm.role == "placebo" for arm in view.arms):
+        found["placebo"] = "not_comparable"
     badges = [_badge(name, found, words, numbers) for name in sorted(found) if name != "rho"]
     return sorted((b for b in badges if b is not None), key=lambda b: ("warn", "plain", "good").index(b[0]))
 
@@ -40,6 +42,8 @@ def _badge(name: str, found: Mapping[str, Any], words: Words, numbers: Numbers) 
         return ("plain", words("badge.coupled_undefined" if value else "badge.coupled_no"))
     if name == "runs_per_arm" and isinstance(value, int):
         return ("warn" if value < 3 else "good", words.plural("badge.runs_per_arm", value, n=value))
+    if name == "placebo" and value == "not_comparable":
+        return ("warn", words("badge.placebo_not_comparable"))
     if isinstance(value, bool) and words.has(f"badge.{name}_yes"):
         if value:
             return ("good" if name in _QUIET else "plain", words(f"badge.{name}_yes"))

@@ -59,15 +59,13 @@ def render(view: ReportView, locale: str) -> Markup:
 
 
 def _question(contrast: Contrast, words: Words, numbers: Numbers) -> str:
-    share = contrast.outcome != "value"
+    share, label = contrast.outcome != "value", words.fixed("label", contrast.outcome)
     return words(
         "methods.question_text",
         measure=contrast.measure,
         scorer=contrast.scorer,
-        direction=words.phrase("direction", contrast.direction),
-        outcome=words("methods.outcome_share", label=words.fixed("label", contrast.outcome))
-        if share
-        else words("methods.outcome_value"),
+        direction=words("direction.labelled", label=label) if share else words.phrase("direction", contrast.direction),
+        outcome=words("methods.outcome_share", label=label) if share else words("methods.outcome_value"),
         unit=Scale.of(contrast, words, numbers).unit_words() or contrast.unit,
     )
 
@@ -81,7 +79,7 @@ def _tests(contrast: Contrast, words: Words, numbers: Numbers) -> list[str]:
             parts = [words.phrase("method", found.method)]
             if found.interval is not None and found.interval.method:
                 parts.append(words.phrase("method", found.interval.method))
-            if found.interval is None and found.note:
+            if found.interval is None and found.note not in {"", "no-sampling-error"}:
                 parts.append(words.fixed("note", found.note))
             lines.append(words("methods.test_line", target=target, method="; ".join(parts)))
         elif found.note:
@@ -113,5 +111,5 @@ def _tests(contrast: Contrast, words: Words, numbers: Numbers) -> list[str]:
             )
         )
     family = max(contrast.population.family_size, contrast.fixed.family_size)
-    lines.append(words("methods.multiplicity", k=family))
+    lines.append(words.plural("methods.multiplicity", family, k=family))
     return lines
