@@ -152,3 +152,10 @@ def test_mixed_numerics_are_said(view: ReportView) -> None:
 def test_a_sample_is_labelled_as_one(view: ReportView) -> None:
     reader = sections.load("reader").render(dataclasses.replace(view, reader_total=20_000), "en")
     assert "of 20,000 completions: a random sample, stratified" in reader
+
+
+def test_a_manifest_of_thousands_of_files_does_not_swell_the_page(view: ReportView) -> None:
+    files = {f"part-{i:05}": {"sha256": "e" * 64} for i in range(20_000)}
+    manifest = {**view.manifest, "files": files}
+    section = sections.load("manifest").render(dataclasses.replace(view, manifest=manifest), "en")
+    assert len(section) < 400_000

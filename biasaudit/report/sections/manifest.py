@@ -19,6 +19,10 @@ TITLE = {"pt": "Braços e manifesto", "en": "Arms and manifest"}
 ORDER = 90
 MAX_VALUE = 600
 """Characters of one value in the table; the whole manifest stands below it."""
+MAX_ENTRIES = 200
+"""Entries of the table: a large run names thousands of files, which are left to the manifest itself."""
+MAX_WHOLE = 200_000
+"""Characters of the whole manifest shown."""
 
 
 def render(view: ReportView, locale: str) -> Markup:
@@ -37,6 +41,7 @@ def render(view: ReportView, locale: str) -> Markup:
         for arm in view.arms
     ]
     settings = numerics(view.manifest)
+    whole = json.dumps(plain_json(view.manifest), indent=2, sort_keys=True, ensure_ascii=False)
     return html.render(
         "manifest.html",
         locale,
@@ -48,8 +53,9 @@ def render(view: ReportView, locale: str) -> Markup:
             (words("manifest.seed"), str(view.battery.seed)),
         ],
         numerics=len(settings),
-        entries=flatten(view.manifest),
-        whole=json.dumps(plain_json(view.manifest), indent=2, sort_keys=True, ensure_ascii=False),
+        entries=flatten(view.manifest)[:MAX_ENTRIES],
+        whole=whole if len(whole) <= MAX_WHOLE else whole[:MAX_WHOLE] + "
+…",
     )
 
 
