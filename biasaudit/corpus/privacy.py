@@ -107,25 +107,41 @@ def _found(text: str, wanted: frozenset[str] | None) -> list[tuple[int, int, str
 
 
 def _replaced(masked: Masked, found: list[tuple[int, int, str]]) -> Masked:
-    """`masked` with `found` (offsets of its text) replaced too; earlier placeholders inside a find are swallowed."""
-    pieces: list[str] = []
-    spans: list[tuple[int, int, int, int]] = []
+    """`masked` with `found` (offsets of its text) replaced too; a placeholder that a find touches goes in it."""
+    finds = _around_placeholders(masked, found)
     counts = Counter(masked.counts)
-    events = [(s, e, f"[{kind}]", masked.original(s, e)) for s, e, kind in found]
-    starts = [start for start, _, _ in found]
-    kept = []
+    counts.update(kind for _, _, kind in finds)
+    events = [(s, e, f"[{kind}]", masked.original(s, e)) for s, e, kind in finds]
+    starts = [start for start, _, _ in finds]
     for s, e, a, b in masked.spans:
         last = bisect_right(starts, e - 1) - 1
-        if last < 0 or found[last][1] <= s:
-            kept.append((s, e, masked.text[s:e], (a, b)))
-    for _, _, kind in found:
-        counts[kind] += 1
+        if last < 0 or finds[last][1] <= s:
+            events.append((s, e, masked.text[s:e], (a, b)))
+        else:
+            counts[masked.text[s + 1 : e - 1]] -= 1
+    pieces: list[str] = []
+    spans: list[tuple[int, int, int, int]] = []
     position = length = 0
-    for start, end, shown, (a, b) in sorted(events + kept):
+    for start, end, shown, (a, b) in sorted(events):
         pieces += [masked.text[position:start], shown]
         length += start - position
         spans.append((length, length + len(shown), a, b))
         length += len(shown)
         position = end
     pieces.append(masked.text[position:])
-    return Masked("".join(pieces), counts, tuple(spans))
+    return Masked("".join(pieces), +counts, tuple(spans))
+
+
+def _around_placeholders(masked: Masked, found: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """Widen finds that end inside a placeholder to its bounds; of two that then meet, the first stays."""
+    widened: list[tuple[int, int, str]] = []
+    for start, end, kind in found:
+        before = bisect_right(masked.spans, start, key=lambda span: span[0]) - 1
+        if before >= 0 and masked.spans[before][1] > start:
+            start = masked.spans[before][0]
+        behind = bisect_right(masked.spans, end - 1, key=lambda span: span[0]) - 1
+        if behind >= 0:
+            end = max(end, masked.spans[behind][1])
+        if not widened or widened[-1][1] <= start:
+            widened.append((start, end, kind))
+    return widened

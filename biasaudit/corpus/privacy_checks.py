@@ -96,6 +96,7 @@ _PHONE_CUE = re.compile(
     r"chamar|disk|disque|sms|pix|chave|n[úu]mero|phone|call|mobile|ramal)(?!\w)[^\d\n]{0,30}\Z",
     re.IGNORECASE,
 )
+_PHONE_CUE_AFTER = re.compile(r"[\s(/,-]{1,3}(?:whats|wpp|zap|celular|telefone)", re.IGNORECASE)
 _LOT_CUE = re.compile(r"(?<!\w)(?:lotes?|batch|lot|modelo|s[ée]rie|c[óo]digo)(?!\w)[^\n]{0,12}\Z", re.IGNORECASE)
 _VERSION_CUE = re.compile(
     r"(?<!\w)(?:vers[ãa]o|version|v|art(?:igo)?|item|se[çc][ãa]o|cap[íi]tulo|lei|rev)\.?\s{0,2}\Z", re.IGNORECASE
@@ -310,4 +311,5 @@ def phone_local(match: re.Match[str], text: str) -> Checked:
         return None
     if re.fullmatch(r"9\s?\d{4}-\d{4}", found):
         return "PHONE"
-    return "PHONE" if _before(match, text, _PHONE_CUE) else None
+    cued = _PHONE_CUE_AFTER.match(text, match.end()) or _before(match, text, _PHONE_CUE)
+    return "PHONE" if cued else None

@@ -65,8 +65,11 @@ _BARE_URL = re.compile(
 )
 _OWN_HOST = re.compile(
     r"(?<![\w@.\-])(?:[a-z][a-z0-9_]{2,31}\.t\.me|t\.me|telegram\.(?:me|dog)|wa\.me|chat\.whatsapp\.com|"
-    r"api\.whatsapp\.com)(?![\w.\-]*\w)/?",
+    r"api\.whatsapp\.com)(?![\w.\-]{0,64}\w)/?",
     _I,
+)
+_BR_HOST = re.compile(
+    r"(?<![\w@.\-])(?:[\w](?:[\w\-]{0,61}\w)?\.){1,4}(?:com|net|org|gov|edu|jus|leg|mil|blog)\.br(?![\w\-]|\.\w)", _I
 )
 _INVITE = re.compile(
     r"(?:t(?:elegram)?\.(?:me|dog)/(?:\+|%2B|joinchat|addlist)|chat\.whatsapp\.com|[?&]invite=|tg:(?://)?(?:join|addlist)"
@@ -102,7 +105,7 @@ def _url(match: re.Match[str], _text: str) -> str | None:
 
 _URL_RULES = (Rule(_URL, _url),)
 _BARE_RULES = (Rule(_BARE_URL, _url),)
-_HOST_RULES = (Rule(_OWN_HOST, _always("LINK")),)
+_HOST_RULES = (Rule(_OWN_HOST, _always("LINK")), Rule(_BR_HOST, _always("LINK")))
 _AT_RULES = (Rule(_EMAIL, _always("EMAIL")),)
 _HIDDEN_RULES = (Rule(_EMAIL_HIDDEN, _always("EMAIL")),)
 _USER_RULES = (Rule(_USER, _always("USER")),)
@@ -224,7 +227,7 @@ _AT_HINT = re.compile(r"@|%40")
 _HIDDEN_HINT = re.compile(r"arroba|[\[({<]\s?at\s?[\])}>]|[\s_-]at[\s_-]|@\s|\s@|[\[(]\s?@", _I)
 
 _URL_WORDS = ("://", "www.", "%3a", "mailto:", "tg:")
-_HOST_WORDS = ("t.me", "telegram.", "wa.me", "whatsapp.com")
+_HOST_WORDS = ("t.me", "telegram.", "wa.me", "whatsapp.com", ".br")
 _HIDDEN_WORDS = ("arroba", "at]", "at)", "at}", "at>", " at ", "_at_", "-at-", "@ ", " @", "@]", "@)", "at ]", "at )")
 
 Window = tuple[int, int]

@@ -42,7 +42,7 @@ FOUND = {
         "https://t.me/canal", "t.me/canal", "telegram.me/canal", "telegram.dog/canal", "canal.t.me", "t.me/s/canal",
         "t.me/c/123456/78", "tg:resolve?domain=x", "tg://user?id=123", "https://wa.me/5511912345678",
         "api.whatsapp.com/send?phone=5511912345678", "instagram.com/maria", "facebook.com/profile.php?id=1",
-        "youtube.com/@maria", "www.globo.com", "bit.ly/3abc",
+        "youtube.com/@maria", "www.globo.com", "bit.ly/3abc", "DiarioDaCidade.com.br", "auxilio.caixa.gov.br",
     ],
     "PIX": [
         "123e4567-e89b-42d3-a456-426614174000",
@@ -60,6 +60,7 @@ NAMED = {
     "CPF: 123.456.789-00": "CPF: [CPF]",
     "cpf 12345678900": "cpf [CPF]",
     "tel 3222-1234": "tel [PHONE]",
+    "912345678 Whats": "[PHONE] Whats",
     "whats 912345678": "whats [PHONE]",
     "agência 1234-5": "agência [BANK]",
     "ag 1234": "ag [BANK]",
