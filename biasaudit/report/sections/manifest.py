@@ -54,8 +54,7 @@ def render(view: ReportView, locale: str) -> Markup:
         ],
         numerics=len(settings),
         entries=flatten(view.manifest)[:MAX_ENTRIES],
-        whole=whole if len(whole) <= MAX_WHOLE else whole[:MAX_WHOLE] + "
-…",
+        whole=whole if len(whole) <= MAX_WHOLE else whole[:MAX_WHOLE] + "\n…",
     )
 
 
