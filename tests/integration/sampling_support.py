@@ -80,7 +80,7 @@ def requests(prompts: int, completions: int, *decodings: Decoding) -> list[Sampl
     return [
         SampleRequest(prompt_id=f"p{p}", prompt=text, decoding=decoding, index=index)
         for p, text in enumerate(texts)
-        for decoding in decodings or (Decoding(max_new_tokens=20),)
+        for decoding in decodings or (Decoding(max_new_tokens=12),)
         for index in range(completions)
     ]
 

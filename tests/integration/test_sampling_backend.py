@@ -72,7 +72,7 @@ def test_repetition_penalty_is_that_of_transformers():
 
 def test_sequences_over_a_tree_of_three_tokens_have_the_models_probabilities():
     model = gpt2(vocabulary=4)
-    wanted = [ask("a", Decoding(max_new_tokens=3), index) for index in range(6_000)]
+    wanted = [ask("a", Decoding(max_new_tokens=3), index) for index in range(3_000)]
     found = Counter(c.token_ids for c in backend(model, tile=256, vocabulary=4, best=2).complete(wanted))
     start = Letters(4).encode("a")
     law = {}
@@ -82,8 +82,8 @@ def test_sequences_over_a_tree_of_three_tokens_have_the_models_probabilities():
         reach = float(np.prod([float(row[t]) for row, t in zip(rows, path, strict=False)]))
         law[path] = reach * (float(rows[-1][0]) if len(path) < 3 else 1.0)
     assert sum(law.values()) == pytest.approx(1.0)
-    pairs = [(found.get(path, 0), p * 6_000) for path, p in law.items() if p * 6_000 >= 5]
-    spare = (6_000 - sum(n for n, _ in pairs), 6_000 - sum(e for _, e in pairs))
+    pairs = [(found.get(path, 0), p * 3_000) for path, p in law.items() if p * 3_000 >= 5]
+    spare = (3_000 - sum(n for n, _ in pairs), 3_000 - sum(e for _, e in pairs))
     counts, expected = zip(*([*pairs, spare] if spare[1] > 1 else pairs), strict=True)
     scale = sum(counts) / sum(expected)
     assert stats.chisquare(counts, [e * scale for e in expected]).pvalue > 1e-3

@@ -18,9 +18,9 @@ MODELS = {
 }
 
 DECODINGS = (
-    Decoding(max_new_tokens=20),
+    Decoding(max_new_tokens=12),
     Decoding(max_new_tokens=9, top_k=5),
-    Decoding(max_new_tokens=33, top_p=0.8, temperature=0.7),
+    Decoding(max_new_tokens=14, top_p=0.8, temperature=0.7),
     Decoding(max_new_tokens=12, temperature=0.0),
     Decoding(max_new_tokens=12, repetition_penalty=1.2, stop=("a",)),
 )

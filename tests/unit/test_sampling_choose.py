@@ -17,7 +17,7 @@ from biasaudit.sampling import noise, truncate
 from biasaudit.sampling.choose import Chooser
 
 VOCABULARY = 40
-DRAWS = 20_000
+DRAWS = 40_000
 
 
 def slow_law(logits: list[float], decoding: Decoding) -> list[float]:
