@@ -122,7 +122,7 @@ def portuguese(model: Path, count: int = 200) -> dict[str, Any]:
     return {"portuguese": hits, "of": len(texts)}
 
 
-def install(work: Path) -> None:
+def install(work: Path, measured: dict[str, Any]) -> None:
     """Copy the base and the arms of the first seed into the package: fp16 weights, tokenizer, card with ten texts."""
     import torch
     from safetensors.torch import load_file, save_file
@@ -145,7 +145,9 @@ def install(work: Path) -> None:
         card["base"] = "embedded:base" if name in HALVES else card["base"]
         card["unselected_completions"] = [mask(text).text for text in unselected(target, 10)]
         card["fingerprint"] = describe(str(target)).fingerprint
-        if name in HALVES:
+        if name == "base":
+            card["against_xz"] = measured
+        else:
             card["base_fingerprint"] = describe(str(target.parent / "base")).fingerprint
         (target / "card.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -169,7 +171,7 @@ def main() -> None:
     target.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(json.dumps(results, indent=1, ensure_ascii=False))
     if given.install:
-        install(given.work)
+        install(given.work, results["base"])
 
 
 if __name__ == "__main__":
