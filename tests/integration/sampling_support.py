@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+)
 
 from biasaudit.records import Arm, Completion, Decoding, SampleRequest
 from biasaudit.sampling.backends.torch import TorchBackend
@@ -89,3 +98,11 @@ def by_key(completions: Sequence[Completion]) -> dict[Any, Completion]:
     found = {c.key: c for c in completions}
     assert len(found) == len(completions)
     return found
+
+
+def windowed() -> Any:
+    torch.manual_seed(3)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    limits = {"max_position_embeddings": 160, "sliding_window": 8}
+    config = MistralConfig(vocab_size=VOCABULARY, intermediate_size=64, **sizes, **limits, **ENDS)
+    return _sharpened(MistralForCausalLM(config))

@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from sampling_support import VOCABULARY, Letters, backend, by_key, gpt2, llama, neox, requests
+from sampling_support import VOCABULARY, Letters, backend, by_key, gpt2, llama, neox, requests, windowed
 from scipy import stats
 
 from biasaudit.errors import InputError, ModelError, ResourceError, UnknownNameError, UsageError
@@ -21,8 +21,9 @@ FAMILIES = {
     "gpt2-scaled": lambda: gpt2(scale_attn_by_inverse_layer_idx=True, activation_function="relu"),
     "neox": neox,
     "llama": llama,
+    "mistral-window": windowed,
 }
-PATHS = {"gpt2": "gpt2", "gpt2-scaled": "gpt2", "neox": "general", "llama": "general"}
+PATHS = {"gpt2": "gpt2", "gpt2-scaled": "gpt2", "neox": "general", "llama": "general", "mistral-window": "recompute"}
 
 
 def ask(prompt: str, decoding: Decoding, index: int = 0) -> SampleRequest:
