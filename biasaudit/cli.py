@@ -108,6 +108,13 @@ def run(**given: Any) -> None:
 @click.option("--keep-duplicates", is_flag=True, help="Keep every copy of a text.")
 @click.option("--near-duplicates", is_flag=True, help="Drop near-duplicates too.")
 @click.option("--disable", multiple=True, metavar="RULE", help="Switch a cleaning rule off. Repeat it.")
+@click.option("--enable", multiple=True, metavar="RULE", help="Switch a cleaning rule on, for instance unwrap.")
+@click.option("--held-out", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=None,
+              help="Share held out for validation (default: 1/11).")  # fmt: skip
+@click.option("--encoding", default=None, help="Overrule the encoding found.")
+@click.option("--delimiter", default=None, help="Overrule the delimiter found.")
+@click.option("--quoting", type=click.Choice(["quoted", "unquoted", "mixed", "backslash", "double"]), default=None,
+              help="Overrule the quoting found.")  # fmt: skip
 @click.option("--lines-per-document", multiple=True, metavar="PATTERN=N",
               help="Plain text files whose lines are sentences: so many a document.")  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Ingest again even if nothing changed.")
