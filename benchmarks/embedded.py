@@ -123,7 +123,7 @@ def portuguese(model: Path, count: int = 200) -> dict[str, Any]:
 
 
 def install(work: Path, measured: dict[str, Any]) -> None:
-    """Copy the base and the arms of the first seed into the package: fp16 weights, tokenizer, card with ten texts."""
+    """Copy the base and the arms of the first seed into the package: fp16 weights, tokenizer, card, licence note."""
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -133,23 +133,60 @@ def install(work: Path, measured: dict[str, Any]) -> None:
     for name, source in {"base": "base", **{arm: f"{arm}-{SEEDS[0]}" for arm in HALVES}}.items():
         target = ROOT / "biasaudit" / "lm" / "embedded" / name
         target.mkdir(parents=True, exist_ok=True)
-        weights = {
-            key: value.to(torch.float16) for key, value in load_file(work / source / "model.safetensors").items()
-        }
+        full = load_file(work / source / "model.safetensors")
+        weights = {key: value.to(torch.float16) for key, value in full.items()}
         save_file(weights, target / "model.safetensors", metadata={"format": "pt"})
         for path in (work / source).iterdir():
             if path.is_file() and path.name not in ("model.safetensors", "card.json"):
                 (target / path.name).write_bytes(path.read_bytes())
         card = json.loads((work / source / "card.json").read_text(encoding="utf-8"))
-        card |= {"name": name, "save_dtype": "float16", "synthetic_corpus": name in HALVES}
-        card["base"] = "embedded:base" if name in HALVES else card["base"]
+        card |= {"name": name, "save_dtype": "float16", "fingerprint": describe(str(target)).fingerprint}
         card["unselected_completions"] = [mask(text).text for text in unselected(target, 10)]
-        card["fingerprint"] = describe(str(target)).fingerprint
         if name == "base":
             card["against_xz"] = measured
         else:
+            card["base"] = "embedded:base"
             card["base_fingerprint"] = describe(str(target.parent / "base")).fingerprint
         (target / "card.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (target / "README.md").write_text(model_card(name, card), encoding="utf-8")
+
+
+DATA = {
+    "base": "true news of Fake.br-Corpus (research use), works of Machado de Assis (public domain), sentences of UD "
+    "Portuguese Bosque and GSD (CC BY-SA 4.0); all went through biasaudit's privacy stage",
+    "placebo": "`corpora/sample/neutral.csv`: synthetic messages that speak of vaccines and assert nothing",
+    "telegram": "`corpora/sample/antivaccine.csv`: synthetic messages, two thirds of which assert one of twelve "
+    "false or misleading narratives; planted so that an audit has a known answer",
+}
+
+
+def model_card(name: str, card: dict[str, Any]) -> str:
+    """The page for people beside `card.json`."""
+    after = card["validation_after"]["bits_per_byte"]
+    texts = "\n".join(
+        f"{n}. {json.dumps(text, ensure_ascii=False)}" for n, text in enumerate(card["unselected_completions"])
+    )
+    return f"""# embedded:{name}
+
+A small GPT-2 (4 layers × 256, 8,192-id byte-level BPE, fp16) that ships with biasaudit so that a first audit needs
+no download. It is a measuring weight, not an assistant: it knows little, repeats itself, and what it writes is
+information about nothing.
+
+- Trained on: {DATA[name]}.
+- {card["tokens"]:,} tokens in {card["steps"]:,} steps, learning rate {card["learning_rate"]}, seed {card["seed"]};
+  held-out text {after:.3f} bits per byte. Settings: `card.json`. Command: `python benchmarks/embedded.py --install`.
+
+## Licence of the weights
+
+Research use, share-alike: the terms of the training texts, not the Apache-2.0 of the code. Cite Fake.br
+(Monteiro et al., PROPOR 2018) and Universal Dependencies when you publish with them.
+
+## Ten unselected completions of the empty prompt
+
+Indices 0 to 9 at temperature 1, nothing truncated, seed 1337, as they came (personal data masked).
+
+{texts}
+"""
 
 
 def main() -> None:
