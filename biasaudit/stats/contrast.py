@@ -202,14 +202,16 @@ def _fixed(
 def _fixed_p(cells: Sequence[Cell], design: Design, weights: Floats, rng: np.random.Generator) -> tuple[float, str]:
     """p-value of the sharp null, and the name of its test.
 
-    Exact tests of binary outcomes take the total as their statistic, whatever the weights of topics: under the sharp
-    null every statistic is valid, and the total is the one whose distribution is a plain convolution.
+    The statistic is always the headline difference. Where every completion weighs the same, that is the total of a
+    binary outcome, whose distribution is a plain convolution. Where topics differ in prompts, or prompts in
+    completions, the total answers another question and may even have the other sign.
     """
-    if design.binary and design.coupled:
+    plain = design.binary and _equal_weights(cells, design, weights)
+    if plain and design.coupled:
         moves = [discordant(cell) for cell in cells]
         p = permutation.paired_exact(sum(up for up, _ in moves), sum(down for _, down in moves))
         return p, "arms swapped within pairs, exact"
-    if design.binary:
+    if plain:
         counts = [
             (int(cell.tuned.sum()), cell.tuned.size, int(cell.reference.sum()), cell.reference.size) for cell in cells
         ]
@@ -220,6 +222,13 @@ def _fixed_p(cells: Sequence[Cell], design: Design, weights: Floats, rng: np.ran
         return permutation.sign_flip(np.concatenate(units), rng=rng), "arms swapped within pairs"
     p = permutation.within_prompts([cell.tuned for cell in cells], [cell.reference for cell in cells], weights, rng=rng)
     return p, "permutation within prompts, Monte Carlo"
+
+
+def _equal_weights(cells: Sequence[Cell], design: Design, weights: Floats) -> bool:
+    """Whether moving any one completion moves the headline difference by the same amount."""
+    sizes = [1 / cell.tuned.size + (0.0 if design.coupled else 1 / cell.reference.size) for cell in cells]
+    moves = weights * np.array(sizes)
+    return bool(np.ptp(moves) <= permutation.TIE * moves.max())
 
 
 def _topic_errors(topics: Topics, errors: Sequence[float | None]) -> list[float | None]:
