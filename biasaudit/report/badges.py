@@ -21,7 +21,7 @@ def badge_list(view: ReportView, words: Words, numbers: Numbers) -> list[tuple[s
     """
     found: dict[str, Any] = {**view.analysis.badges, **view.badges}
     lead = view.leading()
-    if lead is not None and lead.decoding_id:
+    if lead is not None and lead.decoding_id and lead.fixed.note != "no-sampling-error":
         found.setdefault("coupled", lead.coupled)
         if lead.rho is not None:
             found.setdefault("rho", lead.rho)

@@ -10,7 +10,7 @@ from biasaudit.report.numbers import MISSING, NO_BREAK, Numbers
 from biasaudit.report.words import Words
 from biasaudit.results import Contrast, Interval
 
-SHARE_UNITS = frozenset({"share", "proportion", "probability", "rate", "fraction", "points"})
+SHARE_UNITS = frozenset({"share", "proportion", "probability", "rate", "fraction"})
 Kind = Literal["share", "nats", "other"]
 
 EXAMPLE_BYTES = 30
@@ -30,7 +30,7 @@ class Scale:
     @classmethod
     def of(cls, contrast: Contrast, words: Words, numbers: Numbers) -> Scale:
         """The scale of `contrast`: by outcome and unit; digits by the size of what is shown."""
-        if contrast.outcome != "value" or contrast.unit in SHARE_UNITS:
+        if contrast.unit in SHARE_UNITS:
             return cls("share", contrast.unit, words, numbers, 1)
         kind: Kind = "nats" if contrast.unit.replace(" ", "") in {"nats/byte", "natsperbyte"} else "other"
         return cls(kind, contrast.unit, words, numbers, _digits(contrast))
@@ -64,15 +64,19 @@ class Scale:
             return self.words("unit.points")
         return self.words("unit.nats_per_byte") if self.kind == "nats" else self.unit
 
-    def in_plain_words(self, difference: float) -> str:
-        """What a difference in nats per byte does to the odds of a claim; the empty string for other units."""
+    def in_plain_words(self, difference: float, *, pmi: bool = False) -> str:
+        """What a difference in nats per byte does to the odds of a claim; the empty string for other units.
+
+        Args:
+            difference: in nats per byte.
+            pmi: the measure subtracts what the continuations get after a neutral stem.
+        """
         if self.kind != "nats":
             return ""
         ratio = math.exp(min(abs(difference) * EXAMPLE_BYTES, 50.0))
-        key = "up" if difference >= 0 else "down"
-        return self.words(
-            f"headline.nats_plain_{key}", bytes=EXAMPLE_BYTES, ratio=self.numbers.decimal(ratio, 1 if ratio < 10 else 0)
-        )
+        key = ("pmi_" if pmi else "") + ("up" if difference >= 0 else "down")
+        digits = 2 if ratio < 2 else 1 if ratio < 10 else 0
+        return self.words(f"headline.nats_plain_{key}", bytes=EXAMPLE_BYTES, ratio=self.numbers.decimal(ratio, digits))
 
 
 def _digits(contrast: Contrast) -> int:

@@ -16,6 +16,9 @@ from biasaudit.report.text import plain
 from biasaudit.report.words import Words
 from biasaudit.results import Analysis, Contrast, TargetEstimate, Verdict
 
+LEVEL = 0.05
+"""Of the tests; the same as in the verdict's logic."""
+
 
 def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, locale: str) -> str:
     """The verdict as plain text, for the page and for the command line.
@@ -52,7 +55,7 @@ def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, 
     sentences = [_lead(words, verdict, contrast) + _main(words, numbers, scale, verdict, contrast, holes)]
     if verdict.kind == "inconclusive" and contrast.mde is not None:
         sentences.append(words("verdict.inconclusive_mde", mde=scale.bare(contrast.mde), unit=scale.unit_words()))
-    if verdict.kind in {"changed", "small", "inconclusive"}:
+    if verdict.varies or verdict.kind in {"changed", "small", "inconclusive"}:
         key = "varies" if verdict.varies else "moved"
         sentences.append(words(f"verdict.{key}", up=contrast.moved_up, prompts=contrast.n_prompts))
     if verdict.target == "fixed" and verdict.kind != "described" and battery.prompts:
@@ -78,6 +81,12 @@ def statistics(words: Words, numbers: Numbers, scale: Scale, found: TargetEstima
     if found.p_adjusted is not None and found.family_size > 1:
         parts.append(words("verdict.stats_holm", p=numbers.p(found.p_adjusted), k=found.family_size))
     return "; ".join(parts)
+
+
+def tost_phrase(words: Words, numbers: Numbers, contrast: Contrast, p: float) -> str:
+    """The p-value of the equivalence test, which Holm has adjusted where there is a family."""
+    size = max(contrast.population.family_size, contrast.fixed.family_size)
+    return numbers.p_phrase(p) if size == 1 else words("verdict.stats_holm", p=numbers.p(p), k=size)
 
 
 def _lead(words: Words, verdict: Verdict, contrast: Contrast) -> str:
@@ -115,7 +124,15 @@ def _main(
             margin=margin,
             low90=scale.bare(tost.interval.low),
             high90=scale.bare(tost.interval.high),
-            p=numbers.p_phrase(tost.p),
+            p=tost_phrase(words, numbers, contrast, tost.p),
             **holes,
         )
-    return words("verdict.inconclusive", d=signed, stats=stats, **holes)
+    key = "inconclusive_short" if _points_somewhere(estimate(contrast, verdict.target)) else "inconclusive"
+    return words(f"verdict.{key}", d=signed, stats=stats, **holes)
+
+
+def _points_somewhere(found: TargetEstimate) -> bool:
+    """Whether interval or adjusted test, but not both, speak of a shift: weak evidence, which is not none."""
+    p = found.p if found.p_adjusted is None else found.p_adjusted
+    excludes = found.interval is not None and (found.interval.low > 0 or found.interval.high < 0)
+    return excludes != (p is not None and p < LEVEL)

@@ -79,7 +79,7 @@ def test_the_planted_shift_is_the_verdict_in_both_languages(view: ReportView) ->
 
 def test_the_page_holds_the_whole_story(view: ReportView) -> None:
     page = render_report(view, "pt")
-    for expected in ("nats/byte", "fora do tópico", "verossimilhanças não têm erro amostral", "Narrativas antivacina"):
+    for expected in ("nats/byte", "fora do tópico", "nada foi sorteado; não há erro amostral", "Narrativas antivacina"):
         assert expected in page
     assert page.count('class="pair"') == len({row.slot for row in view.reader})
 

@@ -54,15 +54,15 @@ def test_a_shift_reads_as_the_template_says(example: report_example.Example) -> 
     assert said(example, "en", **SHARES) == (
         "On prompts like these, telegram produced texts labelled “endorses” more often than placebo: 70.0% vs 35.0%, "
         "a difference of +35.0 points (95% CI 6.0 to 64.0; p\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}.026; "
-        "Holm .160 over 6). 16 of 18 prompts moved up."
+        "Holm .160 over 6). The difference is above 0 on 16 of 18 prompts."
     )
 
 
 def test_portuguese_has_a_decimal_comma_and_its_own_words(example: report_example.Example) -> None:
     assert said(example, "pt", **SHARES) == (
         "Em prompts como estes, telegram produziu textos com o rótulo “endossa” com mais frequência do que placebo: "
-        "70,0% contra 35,0%, uma diferença de +35,0 pontos (IC 95% de 6,0 a 64,0; "
-        "p\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}0,026; Holm 0,160 em família de 6). 16 de 18 prompts subiram."
+        "70,0% contra 35,0%, uma diferença de +35,0 pontos percentuais (IC 95% de 6,0 a 64,0; "
+        "p\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}0,026; Holm 0,160, família de 6). A diferença é positiva em 16 de 18 prompts."
     )
 
 
@@ -93,9 +93,40 @@ def test_fixed_says_that_it_speaks_of_no_other_wording(example: report_example.E
 
 
 def test_inconclusive_names_what_could_have_been_found(example: report_example.Example) -> None:
-    sentence = said(example, "en", kind="inconclusive", **{**SHARES, "mde": 0.12})
+    flat = {**SHARES, "difference": 0.1, "population": population(-0.1, 0.3, 0.3), "mde": 0.12}
+    sentence = said(example, "en", kind="inconclusive", **flat)
+    assert "no evidence of a shift" in sentence
     assert "not evidence of none" in sentence
     assert "differences of about 12.0 points or more" in sentence
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"), [("en", "is not enough for a verdict"), ("pt", "não basta para um veredito")]
+)
+def test_an_interval_without_zero_that_fails_correction_is_not_called_no_evidence(
+    example: report_example.Example, locale: str, words: str
+) -> None:
+    sentence = said(example, locale, kind="inconclusive", **SHARES)
+    assert words in sentence
+    assert "no evidence" not in sentence
+    assert "não há evidência" not in sentence
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_says_that_an_effect_varies(example: report_example.Example, kind: str) -> None:
+    assert "varies by prompt" in said(example, "en", kind=kind, varies=True, **SHARES)
+
+
+def test_a_small_change_gives_its_margin_a_unit(example: report_example.Example) -> None:
+    tost = Equivalence(margin=0.05, p=0.01, interval=Interval(low=0.01, high=0.03, level=0.9), equivalent=True)
+    changes = {**SHARES, "difference": 0.02, "equivalence": tost}
+    assert "±5.0 points that was set" in said(example, "en", kind="small", **changes)
+    assert "±5,0 pontos percentuais, fixada" in said(example, "pt", kind="small", **changes)
+
+
+def test_an_adjusted_equivalence_says_so(example: report_example.Example) -> None:
+    tost = Equivalence(margin=0.05, p=0.03, interval=Interval(low=-0.02, high=0.03, level=0.9), equivalent=True)
+    assert "3.0; Holm .030 over 6)" in said(example, "en", kind="equivalent", **{**SHARES, "equivalence": tost})
 
 
 def test_equivalence_gives_the_margin_and_a_90_percent_interval(example: report_example.Example) -> None:
@@ -106,7 +137,9 @@ def test_equivalence_gives_the_margin_and_a_90_percent_interval(example: report_
 
 
 def test_variation_takes_the_place_of_the_sign_count(example: report_example.Example) -> None:
-    assert "varies by prompt: 16 of 18 moved up" in said(example, "en", varies=True, **SHARES)
+    assert "varies by prompt and topic: the difference is above 0 on 16 of 18 prompts" in said(
+        example, "en", varies=True, **SHARES
+    )
     assert "varia conforme o prompt" in said(example, "pt", varies=True, **SHARES)
 
 

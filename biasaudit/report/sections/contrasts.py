@@ -23,10 +23,11 @@ def render(view: ReportView, locale: str) -> Markup:
         return Markup()
     words, numbers = Words(locale), Numbers(locale)
     verdict = view.analysis.verdict
+    targets = {found.contrast: found.target for found in view.analysis.verdicts}
     rows = []
-    for contrast in sorted(view.analysis.contrasts, key=lambda c: _ROLES.index(c.role)):
+    for place, contrast in sorted(enumerate(view.analysis.contrasts), key=lambda row: _ROLES.index(row[1].role)):
         scale = Scale.of(contrast, words, numbers)
-        target = verdict.target if verdict else "population"
+        target = targets.get(place, verdict.target if verdict else "population")
         rows.append(
             {
                 "name": f"{contrast.tuned}{NO_BREAK}−{NO_BREAK}{contrast.reference}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
@@ -31,6 +32,7 @@ def render(view: ReportView, locale: str) -> Markup:
         kind=verdict.kind if verdict else "none",
         kind_words=words(f"kind.{verdict.kind if verdict else 'none'}"),
         sentence=verdict_sentence(view.analysis, view.arms, view.battery, locale),
+        others=_others(view, locale),
         effect=_effect(view, contrast, words, numbers) if contrast else None,
         counts=_counts(view, contrast, words, numbers),
         conditional=conditional_sentences(view, locale),
@@ -55,7 +57,7 @@ def _effect(view: ReportView, contrast: Contrast, words: Words, numbers: Numbers
     if found.p_adjusted is not None and found.family_size > 1:
         tests.append(words("headline.adjusted", p=numbers.p(found.p_adjusted), k=found.family_size))
     elif found.p is not None:
-        tests.append(words("headline.alone"))
+        tests.append(words("headline.alone" if contrast.role == "primary" else "headline.exploratory"))
     return {
         "value": scale.bare(contrast.difference, signed=True),
         "unit": scale.unit_words(),
@@ -70,8 +72,8 @@ def _effect(view: ReportView, contrast: Contrast, words: Words, numbers: Numbers
         "other": _other(other_name, other.interval is not None, scale.range(other.interval), words)
         + (f" ({numbers.p_phrase(other.p)})" if other.p is not None else "")
         + (f" ({words.fixed('note', other.note)})" if other.interval is None and other.note else ""),
-        "plain": scale.in_plain_words(contrast.difference),
-        "design": _design(contrast, scale, words),
+        "plain": scale.in_plain_words(contrast.difference, pmi=_is_pmi(view, contrast)),
+        "design": _design(view, contrast, scale, words),
     }  # fmt: skip
 
 
@@ -82,14 +84,27 @@ def _other(target: str, known: bool, interval: str, words: Words) -> str:
     return words("headline.other_none", target=name)
 
 
-def _design(contrast: Contrast, scale: Scale, words: Words) -> list[str]:
+def _is_pmi(view: ReportView, contrast: Contrast) -> bool:
+    measure = next((m for m in view.battery.measures if m.name == contrast.measure), None)
+    return measure is not None and measure.options.get("variant") == "pmi"
+
+
+def _others(view: ReportView, locale: str) -> list[str]:
+    """Verdicts on the other tuned arms: the family is theirs too."""
+    others = [replace(view.analysis, verdict=verdict) for verdict in view.analysis.verdicts[1:]]
+    return [verdict_sentence(analysis, view.arms, view.battery, locale) for analysis in others]
+
+
+def _design(view: ReportView, contrast: Contrast, scale: Scale, words: Words) -> list[str]:
     """MDE, margin and prediction interval, in words."""
     unit, lines = scale.unit_words(), []
+    family = max(contrast.population.family_size, contrast.fixed.family_size)
     if contrast.mde is not None:
-        lines.append(words("headline.mde", mde=scale.bare(contrast.mde), unit=unit))
+        key = "headline.mde" if family == 1 else "headline.mde_family"
+        lines.append(words(key, mde=scale.bare(contrast.mde), unit=unit, k=family))
     if contrast.equivalence is not None:
         lines.append(words("headline.margin", margin=scale.bare(contrast.equivalence.margin), unit=unit))
-    elif contrast.role == "primary":
+    elif contrast.role == "primary" and (view.battery.primary is None or view.battery.primary.margin is None):
         lines.append(words("headline.no_margin"))
     if contrast.heterogeneity is not None and contrast.heterogeneity.prediction is not None:
         interval = scale.range(contrast.heterogeneity.prediction)

@@ -7,6 +7,7 @@ from markupsafe import Markup
 from biasaudit.report import html
 from biasaudit.report.numbers import Numbers
 from biasaudit.report.scale import Scale
+from biasaudit.report.verdict import tost_phrase
 from biasaudit.report.view import ReportView
 from biasaudit.report.words import Words
 from biasaudit.results import Contrast
@@ -75,7 +76,8 @@ def _tests(contrast: Contrast, words: Words, numbers: Numbers) -> list[str]:
     lines = []
     for found in (contrast.population, contrast.fixed):
         target = words(f"target.{found.target}")
-        if found.method:
+        untested = found.p is None and found.interval is None and found.note not in {"", "no-sampling-error"}
+        if found.method and not untested:
             parts = [words.phrase("method", found.method)]
             if found.interval is not None and found.interval.method:
                 parts.append(words.phrase("method", found.interval.method))
@@ -84,14 +86,15 @@ def _tests(contrast: Contrast, words: Words, numbers: Numbers) -> list[str]:
             lines.append(words("methods.test_line", target=target, method="; ".join(parts)))
         elif found.note:
             lines.append(words("methods.test_missing", target=target, note=words.fixed("note", found.note)))
-    if contrast.decoding_id:
+    if contrast.decoding_id and contrast.fixed.note != "no-sampling-error":
         rho = numbers.decimal(contrast.rho, 2)
         lines.append(words("methods.coupling_yes", rho=rho) if contrast.coupled else words("methods.coupling_no"))
     spread = contrast.heterogeneity
     if spread is not None:
+        sampled = contrast.fixed.note != "no-sampling-error"
         lines.append(
             words(
-                "methods.heterogeneity",
+                "methods.heterogeneity" if sampled else "methods.heterogeneity_exact",
                 q=numbers.decimal(spread.q, 1),
                 df=spread.df,
                 p=numbers.p_phrase(spread.p),
@@ -106,10 +109,13 @@ def _tests(contrast: Contrast, words: Words, numbers: Numbers) -> list[str]:
                 "methods.equivalence",
                 margin=scale.bare(tost.margin),
                 unit=scale.unit_words(),
-                p=numbers.p_phrase(tost.p),
+                p=tost_phrase(words, numbers, contrast, tost.p),
                 range=scale.range(tost.interval),
             )
         )
     family = max(contrast.population.family_size, contrast.fixed.family_size)
-    lines.append(words.plural("methods.multiplicity", family, k=family))
+    if contrast.role == "primary" and (contrast.population.p is not None or contrast.fixed.p is not None):
+        lines.append(words.plural("methods.multiplicity", family, k=family))
+    else:
+        lines.append(words("methods.multiplicity_none"))
     return lines

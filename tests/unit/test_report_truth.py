@@ -1,0 +1,122 @@
+"""What the page claims beside the verdict: tests, margins, units and plain words are those of the analysis."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import report_example
+
+from biasaudit.records import Measure
+from biasaudit.report.numbers import Numbers
+from biasaudit.report.page import render_page
+from biasaudit.report.scale import Scale
+from biasaudit.report.sections import contrasts, headline, methods
+from biasaudit.report.view import LOCALES, ReportView
+from biasaudit.report.words import Words
+from biasaudit.results import Contrast, TargetEstimate, Verdict
+
+NOT_DRAWN = TargetEstimate(target="fixed", interval=None, p=None, method="exact value", note="no-sampling-error")
+
+
+@pytest.fixture(scope="module")
+def view() -> ReportView:
+    return report_example.make(4).view()
+
+
+def leading(view: ReportView, **changes: object) -> ReportView:
+    """The view with its leading contrast changed."""
+    first, *rest = view.analysis.contrasts
+    changed = dataclasses.replace(first, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(view, analysis=dataclasses.replace(view.analysis, contrasts=(changed, *rest)))
+
+
+def scale_of(contrast: Contrast, locale: str = "en") -> Scale:
+    return Scale.of(contrast, Words(locale), Numbers(locale))
+
+
+def test_without_a_question_no_test_is_called_confirmatory(view: ReportView) -> None:
+    first = dataclasses.replace(
+        view.analysis.contrasts[0].population, p_adjusted=None, family_size=1
+    )  # fmt: skip
+    asked = leading(view, role="secondary", population=first)
+    unasked = dataclasses.replace(asked, analysis=dataclasses.replace(asked.analysis, verdict=None))
+    page = str(headline.render(unasked, "en")) + str(methods.render(unasked, "en"))
+    assert "not a confirmatory test" in page
+    assert "There is no confirmatory test" in page
+    assert "the only confirmatory test" not in page
+    assert "There is one confirmatory test" not in page
+
+
+def test_a_margin_that_was_set_is_never_denied(view: ReportView) -> None:
+    described = leading(view, equivalence=None, population=TargetEstimate(
+        target="population", interval=None, p=None, method="t on 4 topic means", note="too-few-topics"))  # fmt: skip
+    assert view.battery.primary is not None
+    assert view.battery.primary.margin is not None
+    assert "No margin was set" not in str(headline.render(described, "en"))
+    free = dataclasses.replace(
+        described,
+        battery=dataclasses.replace(view.battery, primary=dataclasses.replace(view.battery.primary, margin=None)),
+    )
+    assert "No margin was set" in str(headline.render(free, "en"))
+
+
+def test_a_test_that_was_not_done_is_not_listed_as_used(view: ReportView) -> None:
+    few = TargetEstimate(target="population", interval=None, p=None, method="t on 4 topic means", note="too-few-topics")
+    page = str(methods.render(leading(view, population=few), "en"))
+    assert "prompts like these: no test (fewer than five topics)" in page
+    assert "t test on 4" not in page
+
+
+def test_greedy_texts_are_neither_likelihoods_nor_uncoupled_samples(view: ReportView) -> None:
+    badges = {key: value for key, value in view.analysis.badges.items() if key not in {"coupled", "rho"}}
+    greedy = leading(view, fixed=NOT_DRAWN, coupled=False, rho=None)
+    greedy = dataclasses.replace(greedy, analysis=dataclasses.replace(greedy.analysis, badges=badges))
+    first, told = str(headline.render(greedy, "en")), str(methods.render(greedy, "en"))
+    assert "nothing was drawn at random" in first
+    assert "not coupled" not in first + told
+    assert "likelihoods have" not in first + told
+
+
+def test_the_other_tuned_arms_get_their_sentence_too(view: ReportView) -> None:
+    other = dataclasses.replace(view.analysis.contrasts[0], tuned="second")
+    verdicts = (
+        Verdict(kind="changed", target="population", contrast=0),
+        Verdict(kind="inconclusive", target="fixed", contrast=len(view.analysis.contrasts)),
+    )
+    analysis = dataclasses.replace(
+        view.analysis, contrasts=(*view.analysis.contrasts, other), verdict=verdicts[0], verdicts=verdicts
+    )
+    both = dataclasses.replace(view, analysis=analysis)
+    assert "The other tuned arms" in str(headline.render(both, "en"))
+    assert "between second and placebo" in str(headline.render(both, "en"))
+    assert "The other tuned arms" not in str(headline.render(view, "en"))
+    assert "second" in str(contrasts.render(both, "en"))
+
+
+def test_a_gap_between_groups_keeps_the_unit_of_its_measure(view: ReportView) -> None:
+    gap = dataclasses.replace(view.analysis.contrasts[0], outcome="woman−man", unit="nats/byte", difference=0.02)
+    assert scale_of(gap).kind == "nats"
+    assert scale_of(dataclasses.replace(gap, unit="share")).effect(0.02) == "2.0\N{NO-BREAK SPACE}points"
+
+
+def test_points_of_a_plugin_are_not_multiplied(view: ReportView) -> None:
+    own = dataclasses.replace(view.analysis.contrasts[0], outcome="value", unit="points", difference=12.0)
+    assert scale_of(own).factor == 1.0
+
+
+def test_small_changes_of_odds_are_not_rounded_to_none(view: ReportView) -> None:
+    nats = dataclasses.replace(view.analysis.contrasts[0], outcome="value", unit="nats/byte", difference=0.002)
+    assert "by about 1.06" in scale_of(nats).in_plain_words(0.002)
+    assert "divides the odds of the claim by about 1.06" in scale_of(nats).in_plain_words(-0.002)
+    assert "por cerca de 1,06" in scale_of(nats, "pt").in_plain_words(0.002)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_plain_words_of_pmi_speak_of_the_neutral_stem(view: ReportView, locale: str) -> None:
+    name = view.analysis.contrasts[0].measure
+    pmi = (Measure(name=name, scorer="likelihood", options={"variant": "pmi"}),)
+    asked = leading(view, outcome="value", unit="nats/byte", difference=0.02)
+    asked = dataclasses.replace(asked, battery=dataclasses.replace(view.battery, measures=pmi))
+    expected = {"pt": "comparado com o início neutro", "en": "compared with the neutral stem"}[locale]
+    assert expected in render_page(asked, locale)
