@@ -77,12 +77,29 @@ def runs_like(arm: Arm, arms: Sequence[Arm]) -> int:
     return max(1, len({other.card.get("seed") for other in like if other.card.get("seed") is not None}))
 
 
+def runs_of(pair: Versus, arms: Sequence[Arm]) -> int:
+    """Trained models of the condition that has fewer of them; a base is not trained here and counts as given."""
+    both = (pair.tuned, pair.reference)
+    return min(runs_like(arm, arms) for arm in both if arm.role != "base")
+
+
 def margin_in(unit: str, primary: Primary) -> float | None:
     """The primary margin in a measure's `unit`; points become shares.
 
     Raises:
-        InputError: the margin has another unit than the measure.
+        InputError: the margin has another unit than the measure, or no difference of shares can be larger than it.
     """
+    found = _converted(unit, primary)
+    if found is not None and unit in SHARES and found >= 1:
+        raise InputError(
+            f"the primary margin {primary.margin:g} {primary.unit or unit} of measure '{primary.measure}' is as wide "
+            f"as all differences that shares can have; write it as in '5 points' or '0.05 {unit}'."
+        )
+    return found
+
+
+def _converted(unit: str, primary: Primary) -> float | None:
+    """The margin in `unit`."""
     if primary.margin is None:
         return None
     given = "".join(primary.unit.split()).casefold()
@@ -108,9 +125,8 @@ def arm_caveats(
     """Caveat words that follow from the two arms of a contrast and from how they were sampled."""
     both = (pair.tuned, pair.reference)
     found = list(pair.caveats)
-    runs = runs_like(pair.tuned, arms)
-    if runs < 3:
-        found.append("one-run-per-arm" if runs == 1 else "few-runs-per-arm")
+    runs = runs_of(pair, arms)
+    found.append({1: "one-run-per-arm", 2: "few-runs-per-arm"}.get(runs, "runs-apart"))
     if pair.tuned.tokenizer_fingerprint != pair.reference.tokenizer_fingerprint:
         found.append("different-tokenizers")
     if any(arm.language and arm.language != language for arm in both):

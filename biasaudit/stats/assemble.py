@@ -9,7 +9,7 @@ import numpy as np
 
 from biasaudit import identity
 from biasaudit.records import Arm, Decoding, Measure
-from biasaudit.results import Analysis, Composition, Contrast, Verdict
+from biasaudit.results import Analysis, Composition, Contrast, Target, Verdict
 from biasaudit.stats import groups
 from biasaudit.stats.arms import Versus, arm_caveats, coupled, descriptive_pairs, margin_in, versus
 from biasaudit.stats.cells import Design, all_binary
@@ -71,8 +71,9 @@ def _contrasts(job: Job, pairs: Sequence[Versus]) -> list[Contrast]:
                     beside = descriptive_pairs(job.arms, pairs)
                     found += [_one(job, measure, arm, base, decoding, outcome, "descriptive") for arm, base in beside]
         found += _group_contrasts(job, measure, pairs)
+    wanted: Target = "population" if job.battery.primary is None else job.battery.primary.target
     order = {"primary": 0, "secondary": 1, "descriptive": 2}
-    return adjust_family(sorted((c for c in found if c is not None), key=lambda c: order[c.role]))
+    return adjust_family(sorted((c for c in found if c is not None), key=lambda c: order[c.role]), wanted)
 
 
 def _one(
@@ -195,6 +196,7 @@ def _composition_shifts(row: Contrast, contrasts: Sequence[Contrast]) -> bool:
     """Whether the off-topic share of the same arms and measure moved too, by a margin and a test."""
     return any(
         other.outcome in ASIDE
+        and other.outcome != row.outcome
         and (other.measure, other.tuned, other.reference, other.decoding_id)
         == (row.measure, row.tuned, row.reference, row.decoding_id)
         and abs(other.difference) >= SHIFT

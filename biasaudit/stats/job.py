@@ -10,7 +10,7 @@ from biasaudit.records import Arm, Battery, Decoding, Measure, ScorerCard
 from biasaudit.stats.table import Table
 
 Role = Literal["primary", "secondary", "descriptive"]
-PLAIN_LABELS = ("neutral", "empty")
+PLAIN_LABELS = ("neutral",)
 """Labels whose shares are shown in the composition and tested nowhere."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from biasaudit import identity
 from biasaudit.errors import StoreError
 from biasaudit.results import Contrast
-from biasaudit.stats.arms import Versus, coupled, runs_like, versus
+from biasaudit.stats.arms import Versus, coupled, runs_of, versus
 from biasaudit.stats.job import Job, decoding_name
 from biasaudit.stats.permutation import sign_flip
 from biasaudit.stats.table import Sides, cells_of, count_scores, share_pairs
@@ -66,14 +66,15 @@ def badges(
     """The conditions of the run in a word each, for the report's first screen."""
     lead = next((row for row in contrasts if row.role == "primary"), None)
     all_caveats = {word for words in caveats.values() for word in words}
+    stated = all(arm.language for pair in pairs for arm in (pair.tuned, pair.reference))
     badges: dict[str, Any] = {
         "placebo": any(pair.reference.role == "placebo" for pair in pairs),
-        "runs_per_arm": min((runs_like(pair.tuned, job.arms) for pair in pairs), default=1),
-        "language_match": "language-mismatch" not in all_caveats,
+        "runs_per_arm": min((runs_of(pair, job.arms) for pair in pairs), default=1),
+        "language_match": "language-mismatch" not in all_caveats if stated else None,
         "mixed_numerics": "mixed-numerics" in all_caveats,
     }
     if lead is not None:
-        if lead.decoding_id:
+        if lead.decoding_id and lead.fixed.note != "no-sampling-error":
             badges["coupled"] = lead.coupled
             badges["rho"] = lead.rho
         else:

@@ -8,6 +8,7 @@ interval: described. Nothing exploratory enters here.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,15 +16,16 @@ import numpy as np
 from biasaudit.results import Contrast, Equivalence, Target, TargetEstimate, Verdict, VerdictKind
 from biasaudit.stats.contrast import deciding
 from biasaudit.stats.heterogeneity import LARGE_I_SQUARED, signs_split
-from biasaudit.stats.multiplicity import adjust_present, holm
+from biasaudit.stats.multiplicity import holm
+from biasaudit.stats.power import detectable
 
 ALPHA = 0.05
 
 CAVEATS: dict[str, str] = {
-    "identical-arms": "Both arms gave the same outcomes everywhere.",
+    "identical-arms": "Both arms have the same mean on every prompt.",
     "no-placebo": "The reference is the base: the difference holds language and domain adaptation too.",
     "placebo-not-comparable": "A placebo is present, but its card does not show the same base, tokens, steps and rate.",
-    "composition-shift": "The share of off-topic or empty text changed too: a rate can rise because that share falls.",
+    "composition-shift": "The share of off-topic or empty text differs too: a rate can rise because that share falls.",
     "varies-by-prompt": "The effect differs between prompts: I² above one half, or split signs.",
     "language-mismatch": "An arm's language is not the language of the prompts.",
     "incomplete-run": "Fewer completions are stored than the battery asks for.",
@@ -32,6 +34,7 @@ CAVEATS: dict[str, str] = {
     "no-variation": "All topics moved alike (or not at all), so no population interval exists.",
     "one-run-per-arm": "One trained model per condition: the claim is about this checkpoint, not about its corpus.",
     "few-runs-per-arm": "Two trained models per condition: too few to claim anything about the corpus.",
+    "runs-apart": "Three or more trained models per condition, but every verdict compares one with one reference.",
     "uncorrected-scorer": "The labels are a scorer's, not corrected by human labels.",
     "low-power": "The smallest detectable difference is larger than the margin.",
     "different-tokenizers": "The arms' tokenizers differ: no coupling, and per-token quantities do not compare.",
@@ -40,10 +43,11 @@ CAVEATS: dict[str, str] = {
 """Every caveat word, the weightiest first, with its meaning; the report translates the word, never this text."""
 
 
-def adjust_family(contrasts: Sequence[Contrast]) -> list[Contrast]:
+def adjust_family(contrasts: Sequence[Contrast], wanted: Target = "population") -> list[Contrast]:
     """Holm over the confirmatory family: contrasts with role `primary`, each target and the TOST by itself.
 
-    An equivalence keeps its 90 % interval; its p-value becomes the adjusted one, and decides.
+    An equivalence keeps its 90 % interval; its p-value becomes the adjusted one, and decides. The smallest detectable
+    difference becomes the one that passes Holm's first and hardest step.
     """
     rows = [row for row, contrast in enumerate(contrasts) if contrast.role == "primary"]
     family = [contrasts[row] for row in rows]
@@ -52,23 +56,40 @@ def adjust_family(contrasts: Sequence[Contrast]) -> list[Contrast]:
     equivalences = _adjust_equivalence([contrast.equivalence for contrast in family])
     found = list(contrasts)
     for row, contrast, first, second, third in zip(rows, family, fixed, population, equivalences, strict=True):
-        found[row] = dataclasses.replace(contrast, fixed=first, population=second, equivalence=third)
+        mde = _family_mde(contrast, wanted, len(rows))
+        found[row] = dataclasses.replace(contrast, fixed=first, population=second, equivalence=third, mde=mde)
     return found
+
+
+def _family_mde(contrast: Contrast, wanted: Target, size: int) -> float | None:
+    """Smallest detectable difference at level `ALPHA` / `size`."""
+    estimate = contrast.fixed if deciding(contrast.population, wanted) == "fixed" else contrast.population
+    if estimate.se is None or size == 1:
+        return contrast.mde
+    return detectable(estimate.se, df=math.inf if estimate.df is None else estimate.df, alpha=ALPHA / size)
 
 
 def _adjust(estimates: Sequence[TargetEstimate]) -> list[TargetEstimate]:
     """Fill `p_adjusted` and `family_size`."""
-    adjusted = adjust_present([estimate.p for estimate in estimates], holm)
-    size = sum(p is not None for p in adjusted)
+    adjusted = _holm_of_all([estimate.p for estimate in estimates])
     return [
-        dataclasses.replace(estimate, p_adjusted=p, family_size=max(1, size))
+        dataclasses.replace(estimate, p_adjusted=p, family_size=len(estimates))
         for estimate, p in zip(estimates, adjusted, strict=True)
     ]
 
 
+def _holm_of_all(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm, where a test that could not be done counts as one that cannot reject.
+
+    Whether a target has a p-value depends on the data; a family that shrank with them would promise too much.
+    """
+    adjusted = holm([1.0 if p is None else p for p in p_values])
+    return [None if p is None else q for p, q in zip(p_values, adjusted, strict=True)]
+
+
 def _adjust_equivalence(tests: Sequence[Equivalence | None]) -> list[Equivalence | None]:
-    """Holm over the TOST p-values that exist."""
-    adjusted = adjust_present([None if test is None else test.p for test in tests], holm)
+    """Holm over the TOST p-values."""
+    adjusted = _holm_of_all([None if test is None else test.p for test in tests])
     return [
         None if test is None or p is None else dataclasses.replace(test, p=p, equivalent=p < ALPHA)
         for test, p in zip(tests, adjusted, strict=True)

@@ -26,7 +26,7 @@ from biasaudit.records import (
     Topic,
 )
 from biasaudit.results import Analysis, Contrast
-from biasaudit.stats.arms import runs_like, versus
+from biasaudit.stats.arms import arm_caveats, runs_like, versus
 from biasaudit.stats.verdict import CAVEATS
 
 TOPICS = tuple(f"topic{k}" for k in range(6))
@@ -152,7 +152,7 @@ def test_label_measures_bring_their_shares_and_a_word_on_composition() -> None:
     assert lead.equivalence is not None
     assert lead.equivalence.margin == pytest.approx(0.05)
     shares = {c.outcome for c in found.contrasts if c.measure == "stance" and c.role != "descriptive"}
-    assert shares == {"value", "endorse", "refute", "off_topic"}
+    assert shares == {"value", "endorse", "refute", "off_topic", "empty"}
     composition = next(c for c in found.compositions if c.arm == "tuned")
     assert sum(composition.shares.values()) == pytest.approx(1.0)
     assert sum(composition.counts.values()) == 12 * 20
@@ -301,6 +301,33 @@ def test_the_placebo_of_the_same_training_seed_is_preferred_and_seeds_are_counte
     assert runs_like(seeds[0], seeds[:1]) == 1
 
 
+def test_runs_are_counted_on_both_sides_and_never_taken_as_averaged() -> None:
+    seeds = [dataclasses.replace(TUNED, name=f"t{k}", card={**TUNED.card, "seed": k}) for k in (1, 2, 3)]
+    placebos = [dataclasses.replace(PLACEBO, name=f"p{k}", card={**PLACEBO.card, "seed": k}) for k in (1, 2, 3)]
+
+    def words(arms: list[Arm]) -> set[str]:
+        return set(arm_caveats(versus(arms)[0], arms, "pt", {}, {}, {}))
+
+    assert "one-run-per-arm" in words([placebos[0], *seeds])
+    assert "few-runs-per-arm" in words([*placebos[:2], *seeds])
+    assert "runs-apart" in words([*placebos, *seeds])
+    assert "runs-apart" in words([BASE, *seeds])
+
+
+def test_empty_completions_that_become_rarer_are_a_shift_of_composition() -> None:
+    silent = {"endorse": 0.2, "refute": 0.3, "neutral": 0.1, "empty": 0.4}
+    scores = [*sampled(PLACEBO, silent, 1), *sampled(TUNED, BOLD, 2)]
+    found = analyse(battery("stance"), "pt", (PLACEBO, TUNED), {"stance": scores})
+    assert found.verdict is not None
+    assert "composition-shift" in found.verdict.caveats
+
+
+def test_an_unknown_language_is_no_match_and_no_mismatch() -> None:
+    arms = [dataclasses.replace(a, language="") for a in ARMS]
+    assert analyse(battery(), "pt", arms, all_scores()).badges["language_match"] is None
+    assert analyse(battery(), "pt", ARMS, all_scores()).badges["language_match"] is True
+
+
 def test_arms_without_a_reference_or_a_battery_without_a_question_have_no_verdict() -> None:
     assert analyse(battery(), "pt", (TUNED,), all_scores()).verdict is None
     found = analyse(battery(primary=None), "pt", ARMS, all_scores())
@@ -311,6 +338,13 @@ def test_arms_without_a_reference_or_a_battery_without_a_question_have_no_verdic
 def test_a_margin_in_another_unit_is_refused() -> None:
     wrong = battery(primary=Primary(measure="odds", margin=0.02, unit="points"))
     with pytest.raises(InputError, match="the primary margin is in 'points', but measure 'odds' is in 'nats/byte'"):
+        analyse(wrong, "pt", ARMS, all_scores())
+
+
+@pytest.mark.parametrize(("margin", "unit"), [(5.0, ""), (5.0, "share"), (150.0, "points")])
+def test_a_margin_that_no_difference_of_shares_can_leave_is_refused(margin: float, unit: str) -> None:
+    wrong = battery(primary=Primary(measure="stance", margin=margin, unit=unit))
+    with pytest.raises(InputError, match="as wide as all differences that shares can have"):
         analyse(wrong, "pt", ARMS, all_scores())
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from biasaudit.results import Contrast, Equivalence
 from biasaudit.stats.cells import Cell, Design
 from biasaudit.stats.contrast import NOTES, About, contrast
+from biasaudit.stats.power import detectable
 from biasaudit.stats.verdict import CAVEATS, adjust_family, kind_of, verdict_of
 
 ABOUT = About(
@@ -183,6 +184,29 @@ def test_an_adjusted_p_above_the_level_is_inconclusive_though_the_interval_exclu
     assert 0.01 < one.population.p < 0.05
     assert kind_of(one, "population")[0] == "changed"
     assert kind_of(adjust_family([one] * 6)[0], "population")[0] == "inconclusive"
+
+
+def test_a_test_that_could_not_be_done_still_counts_in_the_family() -> None:
+    cells = [rates(t, 100 + s, 100, 200) for t, s in zip("abcdef", [10, 12, 2, 16, 4, 6], strict=True)]
+    tested, equal = make(cells), make([rates(t, 9, 1, 10) for t in "abcdef"])
+    assert tested.population.p is not None
+    assert equal.population.p is None
+    first, second = adjust_family([tested, equal])
+    assert first.population.p_adjusted == pytest.approx(2 * tested.population.p)
+    assert second.population.p_adjusted is None
+    assert first.population.family_size == second.population.family_size == 2
+
+
+def test_the_detectable_difference_is_that_of_holms_hardest_step() -> None:
+    cells = [rates(t, 100 + s, 100, 200) for t, s in zip("abcdef", [10, 25, 1, 22, 4, 6], strict=True)]
+    one = make(cells)
+    alone, among_six = adjust_family([one])[0], adjust_family([one] * 6)[0]
+    assert alone.mde == one.mde
+    assert one.population.se is not None
+    assert among_six.mde == pytest.approx(detectable(one.population.se, df=5, alpha=0.05 / 6))
+    assert kind_of(among_six, "population")[0] == "inconclusive"
+    assert among_six.mde is not None
+    assert among_six.mde > abs(among_six.difference)
 
 
 def test_equivalence_is_adjusted_over_the_family_too() -> None:
