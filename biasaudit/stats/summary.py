@@ -65,10 +65,11 @@ def badges(
 ) -> dict[str, Any]:
     """The conditions of the run in a word each, for the report's first screen."""
     lead = next((row for row in contrasts if row.role == "primary"), None)
+    led = [pair for pair in pairs if lead is not None and pair.tuned.name == lead.tuned] or list(pairs)
     all_caveats = {word for words in caveats.values() for word in words}
     stated = all(arm.language for pair in pairs for arm in (pair.tuned, pair.reference))
     badges: dict[str, Any] = {
-        "placebo": any(pair.reference.role == "placebo" for pair in pairs),
+        "placebo": any(pair.reference.role == "placebo" and not pair.caveats for pair in led),
         "runs_per_arm": min((runs_of(pair, job.arms) for pair in pairs), default=1),
         "language_match": "language-mismatch" not in all_caveats if stated else None,
         "mixed_numerics": "mixed-numerics" in all_caveats,

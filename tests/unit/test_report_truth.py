@@ -78,6 +78,14 @@ def test_greedy_texts_are_neither_likelihoods_nor_uncoupled_samples(view: Report
     assert "likelihoods have" not in first + told
 
 
+def test_answers_without_a_pair_are_counted_on_the_first_screen(view: ReportView) -> None:
+    measure = view.analysis.contrasts[0].measure
+    counts = {**view.analysis.counts, "unpaired": {measure: {view.analysis.contrasts[0].tuned: 31}}}
+    lost = dataclasses.replace(view, analysis=dataclasses.replace(view.analysis, counts=counts))
+    assert "left out: no pair in the other arm</dt><dd>31" in str(headline.render(lost, "en"))
+    assert "no pair" not in str(headline.render(view, "en"))
+
+
 def test_the_other_tuned_arms_get_their_sentence_too(view: ReportView) -> None:
     other = dataclasses.replace(view.analysis.contrasts[0], tuned="second")
     verdicts = (

@@ -322,6 +322,17 @@ def test_empty_completions_that_become_rarer_are_a_shift_of_composition() -> Non
     assert "composition-shift" in found.verdict.caveats
 
 
+def test_the_placebo_badge_speaks_of_the_headline_contrast() -> None:
+    first = dataclasses.replace(TUNED, name="first", fingerprint="F-first", card={**TUNED.card, "steps": 4})
+    scores = {"odds": [s for k, a in enumerate((*ARMS, first)) for s in likelihoods(a, 0.0, k)]}
+    found = analyse(battery(), "pt", (BASE, PLACEBO, first, TUNED), scores)
+    assert (found.contrasts[0].tuned, found.contrasts[0].reference) == ("first", "base")
+    assert found.badges["placebo"] is False
+    lone = analyse(battery(), "pt", (PLACEBO, first), scores)
+    assert lone.contrasts[0].reference == "placebo"
+    assert lone.badges["placebo"] is False
+
+
 def test_an_unknown_language_is_no_match_and_no_mismatch() -> None:
     arms = [dataclasses.replace(a, language="") for a in ARMS]
     assert analyse(battery(), "pt", arms, all_scores()).badges["language_match"] is None

@@ -123,6 +123,9 @@ def _counts(view: ReportView, contrast: Contrast | None, words: Words, numbers: 
             (numbers.integer(contrast.n_reference), words(f"headline.{asked}", arm=contrast.reference)),
             (numbers.integer(contrast.unscored_tuned + contrast.unscored_reference), words("headline.n_unscored")),
         ]
+        unpaired = view.analysis.counts.get("unpaired", {}).get(contrast.measure, {}).get(contrast.tuned, 0)
+        if contrast.coupled and unpaired:
+            rows.append((numbers.integer(unpaired), words("headline.n_unpaired")))
     rows.append((numbers.integer(len(view.decodings)), words("headline.n_decodings")))
     labelled = view.analysis.counts.get("human_labelled", 0)
     if isinstance(labelled, int):

@@ -37,6 +37,9 @@ Pharmacokinetics and Biopharmaceutics 15(6), 657–680.
 Higgins, J. P. T.; Thompson, S. G. (2002). Quantifying Heterogeneity in a Meta-Analysis. Statistics in Medicine
 21(11), 1539–1558.
 
+Higgins, J. P. T.; Thompson, S. G.; Spiegelhalter, D. J. (2009). A Re-Evaluation of Random-Effects Meta-Analysis.
+Journal of the Royal Statistical Society A 172(1), 137–159.
+
 Benz, N. L. C. et al. (2025). Evaluation of Large Language Models via Coupled Token Generation.
 arXiv:2502.01754.
 
