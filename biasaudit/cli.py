@@ -6,6 +6,7 @@ stdout carries results, stderr progress and errors. Exit codes: 0 done; 1 failed
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,22 @@ from biasaudit.pipeline.signals import Terminated, signals_as_exceptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
+SEED = click.IntRange(0, 2**53)
+"""What a battery may say too: every JSON reader keeps such a number exactly."""
+
+
+class Finite(click.types.FloatParamType):
+    """A float that is a number: `nan` passes every comparison with a range, and JSON has no word for `inf`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or a usage error."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
+NUMBER = Finite()
 
 
 def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
@@ -42,12 +59,12 @@ ARMS = options(
     click.option("--threads", type=click.IntRange(1), default=None, help="Threads a process (default: all cores)."),
 )  # fmt: skip
 DECODING = options(
-    click.option("--temperature", multiple=True, type=float, help="0 is greedy. Repeat it for a sweep."),
+    click.option("--temperature", multiple=True, type=NUMBER, help="0 is greedy. Repeat it for a sweep."),
     click.option("--top-k", multiple=True, type=int, help="0 truncates nothing. Repeat it for a sweep."),
-    click.option("--top-p", multiple=True, type=float, help="1 truncates nothing. Repeat it for a sweep."),
+    click.option("--top-p", multiple=True, type=NUMBER, help="1 truncates nothing. Repeat it for a sweep."),
     click.option("--greedy", is_flag=True, help="The same as --temperature 0."),
     click.option("--max-new-tokens", type=click.IntRange(1), default=None, help="Longest completion, in tokens."),
-    click.option("--seed", type=int, default=None, help="Seed of the sampling noise."),
+    click.option("--seed", type=SEED, default=None, help="Seed of the sampling noise."),
 )
 QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress, only warnings.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Results as JSON on stdout.")
@@ -132,12 +149,12 @@ def ingest(**given: Any) -> None:
 @click.argument("corpus", type=PATH)
 @click.option("--out", type=PATH, required=True, help="Model folder to make.")
 @click.option("--base", default="embedded:base", show_default=True, help="What to tune; `scratch` trains a new model.")
-@click.option("--epochs", type=float, default=None, help="Passes over the training tokens.")
+@click.option("--epochs", type=NUMBER, default=None, help="Passes over the training tokens.")
 @click.option("--steps", type=click.IntRange(1), default=None, help="Optimiser steps (instead of --epochs).")
 @click.option("--batch-size", type=click.IntRange(1), default=None, help="Blocks a step.")
 @click.option("--block-size", type=click.IntRange(8), default=None, help="Tokens a block.")
-@click.option("--learning-rate", type=float, default=None)
-@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), default=None)
+@click.option("--learning-rate", type=NUMBER, default=None)
+@click.option("--dropout", type=NUMBER, default=None)
 @click.option("--seed", type=int, default=1337, show_default=True)
 @click.option("--n-layer", type=click.IntRange(1), default=None, help="Only with --base scratch.")
 @click.option("--n-embd", type=click.IntRange(8), default=None, help="Only with --base scratch.")
@@ -267,9 +284,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except Terminated as error:
-        _fail(f"{error}; what was committed is kept, the same command continues", error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
+        cause = error.__cause__  # click turns every KeyboardInterrupt, and a signal is one, into Abort
+        if isinstance(cause, Terminated):
+            _fail(f"{cause}; what was committed is kept, the same command continues", cause.exit_code)
         _fail("interrupted; what was committed is kept, the same command continues", 130)
     except BiasAuditError as error:
         _fail(str(error), error.exit_code)

@@ -117,6 +117,7 @@ def plan(config: FinetuneConfig, corpus: Path) -> Training:
         ModelError: the base cannot be used, or has another tokenizer than the corpus.
         UsageError: options that contradict one another.
     """
+    _check_rates(config)
     card = _corpus_card(corpus)
     tokenizer = load_tokenizer(corpus / "tokenizer")
     kind = str(card.get("dtype") or ("uint16" if tokenizer.vocab_size <= 65_536 else "uint32"))
@@ -140,7 +141,7 @@ def plan(config: FinetuneConfig, corpus: Path) -> Training:
     settled = replace(
         config,
         block_size=block,
-        learning_rate=config.learning_rate or (1e-3 if scratch else 1e-4),
+        learning_rate=(1e-3 if scratch else 1e-4) if config.learning_rate is None else config.learning_rate,
         warmup=config.warmup if config.warmup is not None else max(1, round(0.02 * steps)),
         dropout=config.dropout if config.dropout is not None or not scratch else 0.0,
         save_steps=config.save_steps or max(1, min(500, math.ceil(steps / 20))),
@@ -195,6 +196,14 @@ def _base_limits(config: FinetuneConfig, corpus: Path, tokenizer: TextTokenizer)
         info.parameters * TRAINING_BYTES, devices.pick_device(config.device), f"training {config.base}"
     )
     return info.context_length, info.fingerprint
+
+
+def _check_rates(config: FinetuneConfig) -> None:
+    """Refuse what the optimizer or dropout would refuse later, after the model is loaded; NaN fits no range."""
+    if config.learning_rate is not None and not 0 < config.learning_rate < math.inf:
+        raise UsageError(f"learning rate {config.learning_rate:g}: give a number above 0, for instance 0.0001.")
+    if config.dropout is not None and not 0 <= config.dropout < 1:
+        raise UsageError(f"dropout {config.dropout:g}: give a share from 0 to below 1, for instance 0.1.")
 
 
 def _steps(config: FinetuneConfig, block: int, available: int) -> int:

@@ -114,7 +114,9 @@ def ingest_command(
 
 def _corpus_summary(card: dict[str, Any]) -> str:
     records = card.get("records", {})
-    kept = ", ".join(f"{key.replace('_', ' ')} {value:,}" for key, value in records.items() if isinstance(value, int))
+    order = ("in", "kept", "duplicates", "near_duplicates_among_them", "filtered", "empty_after_cleaning")
+    named = [*(key for key in order if key in records), *(key for key in sorted(records) if key not in order)]
+    kept = ", ".join(f"{k.replace('_', ' ')} {records[k]:,}" for k in named if isinstance(records[k], int))
     tokens = f"{card.get('train_tokens', 0):,} training tokens, {card.get('val_tokens', 0):,} held out"
     return f"records: {kept}\n{tokens}" if kept else tokens
 
@@ -124,6 +126,10 @@ def finetune_command(*, corpus: Path, out: Path, quiet: bool, **settings: Any) -
     from biasaudit.pipeline.finetune import finetune
 
     given = {key: value for key, value in settings.items() if value is not None}
+    shape = [key for key in ("n_layer", "n_embd", "n_head") if key in given]
+    if shape and given["base"] != "scratch":
+        option = "--" + shape[0].replace("_", "-")
+        raise UsageError(f"{option} goes with --base scratch only: {given['base']} has a shape of its own")
     given["precision"] = PRECISIONS[given.pop("dtype")]
     if not any(key in given for key in ("steps", "epochs", "tokens")):
         given["epochs"] = 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,12 +56,12 @@ def parse_pairs(words: Sequence[str], option: str) -> dict[str, str]:
     """`NAME=VALUE` words to a dict, in order; a repeated or broken one is a UsageError."""
     found: dict[str, str] = {}
     for word in words:
-        name, sign, value = word.partition("=")
-        if not sign or not name.strip() or (not value and option != "--salt"):
+        name, sign, value = (part.strip() for part in word.partition("="))
+        if not sign or not name or (not value and option != "--salt"):
             raise UsageError(f"{option} {word}: expected NAME=VALUE, for instance {option} base=gpt2")
         if name in found:
-            raise UsageError(f"{option} {word}: the name '{name}' was given twice; give every arm a name of its own")
-        found[name.strip()] = value.strip()
+            raise UsageError(f"{option} {word}: the name '{name}' was given twice; every name has one value")
+        found[name] = value
     return found
 
 
@@ -148,7 +149,7 @@ def choose_decodings(
     if greedy and temperature:
         raise UsageError("--greedy is --temperature 0: give one of them")
     temperatures = [0.0] if greedy else list(temperature)
-    _in_range("--temperature", temperatures, lambda v: v >= 0, "0 or more")
+    _in_range("--temperature", temperatures, lambda v: 0 <= v < math.inf, "0 or more, and finite")
     _in_range("--top-k", top_k, lambda v: v >= 0, "0 (no truncation) or more")
     _in_range("--top-p", top_p, lambda v: 0 < v <= 1, "above 0 and at most 1")
     bases = list(battery.decodings) if not (temperatures or top_k or top_p) else list(battery.decodings[:1])

@@ -87,13 +87,27 @@ def find_folder(plan: RunPlan, reports: Path, out: Path | None, *, fresh: bool) 
             if fresh:
                 raise UsageError(f"--fresh with --out {out}: that run exists; delete it or give another folder")
             return found
+        _refuse_foreign(out)
         return RunFolder.create(out, identity_of(plan))
+    _refuse_files(reports, "--reports")
     parent = reports / plan.battery.name
     going_on = None if fresh else next((run for run in runs(parent) if fits(run.manifest, plan)), None)
     if going_on is not None:
         return going_on
     name = new_run_name(datetime.now(UTC), identity.content_hash(identity_of(plan)))
     return RunFolder.create(parent / name, identity_of(plan))
+
+
+def _refuse_foreign(out: Path) -> None:
+    """A run's manifest vouches for every file in its folder, so it never starts among somebody else's."""
+    _refuse_files(out, "--out")
+    if out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
+        raise UsageError(f"--out {out}: holds something that is no run; give an empty or a new folder")
+
+
+def _refuse_files(folder: Path, option: str) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{option} {folder}: is a file; give a folder")
 
 
 def identity_of(plan: RunPlan) -> dict[str, Any]:

@@ -72,7 +72,10 @@ def test_a_language_that_the_battery_does_not_speak_is_refused(
     refused(biasaudit("run", battery, "--arm", f"base={arms['base']}", "--language", "de"), "pt", "en")
 
 
-@pytest.mark.parametrize("words", [("--temperature", -1), ("--top-p", 0), ("--top-p", 1.5), ("--top-k", -3)])
+@pytest.mark.parametrize("words", [
+    ("--temperature", -1), ("--temperature", "inf"), ("--temperature", "nan"), ("--top-p", 0), ("--top-p", 1.5),
+    ("--top-p", "nan"), ("--top-k", -3), ("--seed", -1), ("--seed", 10**30),
+])  # fmt: skip
 def test_a_decoding_out_of_range_is_refused(
     biasaudit: Call, battery: Path, arms: dict[str, Path], words: tuple[object, ...]
 ) -> None:
@@ -89,6 +92,39 @@ def test_a_run_folder_of_other_arms_is_not_continued(
 ) -> None:
     assert biasaudit("run", battery, "--arm", f"base={arms['base']}", "--out", tmp_path / "r", "-n", 1, "-q")[0] == 0
     refused(biasaudit("run", battery, "--arm", f"base={arms['other']}", "--out", tmp_path / "r"), "another folder")
+
+
+def test_a_run_never_starts_among_other_peoples_files(
+    biasaudit: Call, battery: Path, arms: dict[str, Path], tmp_path: Path
+) -> None:
+    foreign = tmp_path / "photos"
+    foreign.mkdir()
+    (foreign / "a.jpg").write_bytes(b"x")
+    words = ("run", battery, "--arm", f"base={arms['base']}", "--out")
+    refused(biasaudit(*words, foreign), "photos", "no run")
+    refused(biasaudit(*words, foreign / "a.jpg"), "a.jpg", "is a file")
+    refused(biasaudit(*words[:-1], "--reports", foreign / "a.jpg"), "a.jpg", "is a file")
+    assert [p.name for p in foreign.iterdir()] == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--learning-rate", "nan"), ("--learning-rate", -1), ("--learning-rate", 0), ("--epochs", "nan"),
+        ("--dropout", "nan"), ("--dropout", 1), ("--n-layer", 3),
+    ],
+)  # fmt: skip
+def test_an_impossible_training_option_is_named(
+    biasaudit: Call, arms: dict[str, Path], tmp_path: Path, words: tuple[object, ...]
+) -> None:
+    (tmp_path / "d.csv").write_text("text\n" + "".join(f"mensagem {n}\n" for n in range(40)), encoding="utf-8")
+    corpus = tmp_path / "c"
+    assert biasaudit("ingest", tmp_path / "d.csv", "--out", corpus, "--tokenizer", arms["base"], "-q")[0] == 0
+    out = tmp_path / "m"
+    # The option, or (from the wing, which knows no options) its words.
+    first = str(words[0]).removeprefix("--").split("-")[0]
+    refused(biasaudit("finetune", corpus, "--base", arms["base"], "--out", out, *words), first)
+    assert not out.exists()
 
 
 def test_verbs_on_a_folder_that_is_no_run_say_so(biasaudit: Call, tmp_path: Path) -> None:

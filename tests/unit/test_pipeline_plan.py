@@ -56,6 +56,13 @@ def test_pairs_are_read_in_order_and_twice_the_same_name_is_refused() -> None:
     assert list(parse_pairs(["a=b=c", "x=y"], "--arm").items()) == [("a", "b=c"), ("x", "y")]
     with pytest.raises(UsageError, match="twice"):
         parse_pairs(["a=b", "a=c"], "--arm")
+    with pytest.raises(UsageError, match="twice"):
+        parse_pairs(["a=b", "a =c"], "--arm")
+
+
+def test_an_endless_temperature_is_refused() -> None:
+    with pytest.raises(UsageError, match="finite"):
+        choose_decodings(BATTERY, temperature=[float("inf")])
 
 
 def test_a_dialogue_alternates_its_speakers_and_leaves_the_next_turn_open() -> None:
