@@ -117,7 +117,6 @@ def _sample(plan: RunPlan, folder: RunFolder, units: Sequence[WorkUnit], backend
         folder.commit_part(COMPLETIONS, unit.unit_id, completions_table(completions))
         done += unit.count
         task.update(max(done, task.done))
-    task.update(done)
 
 
 def note_numerics(folder: RunFolder, completions: Sequence[Completion], spelled: Mapping[str, Any]) -> None:

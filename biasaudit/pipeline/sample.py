@@ -107,9 +107,9 @@ def sample_command(
         backend = open_backend(
             arm, machine, seed=DEFAULT_SEED if seed is None else seed, memory=memory[arm.name], console=console
         )
-        done = sorted(_complete(backend, asked, decodings, completions), key=lambda c: (c.decoding_id, c.index))
-        by_id = {d.decoding_id: d for d in decodings}
-        rows += [_row(arm, by_id[c.decoding_id], c) for c in done]
+        place = {d.decoding_id: n for n, d in enumerate(decodings)}
+        done = sorted(_complete(backend, asked, decodings, completions), key=lambda c: (place[c.decoding_id], c.index))
+        rows += [_row(arm, decodings[place[c.decoding_id]], c) for c in done]
     return Outcome(text="\n".join(_show(text, rows)), data={"prompt": text, "completions": rows})
 
 
