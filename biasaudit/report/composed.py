@@ -47,10 +47,22 @@ def conditional_sentences(view: ReportView, locale: str) -> list[str]:
     """The mandatory paired sentence for the battery's own decoding: shares among on-topic answers alone."""
     own = view.decodings[0].decoding_id if view.decodings else ""
     return [
-        sentence
-        for _, decoding_id, compositions in groups(view)
-        if decoding_id == own and (sentence := conditional_sentence(compositions, locale))
+        " ".join(said)
+        for measure, decoding_id, compositions in groups(view)
+        if decoding_id == own
+        and (said := [s for s in (conditional_sentence(compositions, locale), _sided(view, measure, own, locale)) if s])
     ]
+
+
+def _sided(view: ReportView, measure: str, decoding_id: str, locale: str) -> str:
+    """Share of endorsing among the answers that take a side, arm by arm; empty when the analysis has none."""
+    words, numbers = Words(locale), Numbers(locale)
+    shares = [
+        words("composition.conditional_share", share=numbers.percent(row["share"]), arm=row["arm"])
+        for row in view.analysis.exploratory.get("endorsing_among_sided", ())
+        if (row["measure"], row["decoding_id"]) == (measure, decoding_id) and row["share"] is not None
+    ]
+    return words("composition.sided", parts=", ".join(shares)) if shares else ""
 
 
 def conditional_sentence(compositions: Sequence[Composition], locale: str) -> str:

@@ -128,3 +128,23 @@ def test_plain_words_of_pmi_speak_of_the_neutral_stem(view: ReportView, locale: 
     asked = dataclasses.replace(asked, battery=dataclasses.replace(view.battery, measures=pmi))
     expected = {"pt": "comparado com o início neutro", "en": "compared with the neutral stem"}[locale]
     assert expected in render_page(asked, locale)
+
+
+@pytest.mark.parametrize(
+    ("locale", "said"),
+    [
+        ("pt", "que tomam partido, endossam: 90,0% em base, 93,0% em telegram."),
+        ("en", "take a side, these endorse: 90.0%"),
+    ],
+)
+def test_the_share_of_endorsing_among_sided_answers_stands_beside_the_rate(
+    view: ReportView, locale: str, said: str
+) -> None:
+    own = view.decodings[0].decoding_id
+    rows = [
+        {"measure": "stance", "arm": arm, "decoding_id": own, "share": share}
+        for arm, share in (("base", 0.9), ("placebo", None), ("telegram", 0.93))
+    ]
+    analysis = dataclasses.replace(view.analysis, exploratory={"endorsing_among_sided": rows})
+    assert said in str(headline.render(dataclasses.replace(view, analysis=analysis), locale))
+    assert "take a side" not in str(headline.render(view, "en"))
