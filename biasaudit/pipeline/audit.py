@@ -67,13 +67,21 @@ def wanted_completions(folder: RunFolder, plan: RunPlan) -> Iterator[Completion]
 
 def score(folder: RunFolder, plan: RunPlan, console: Console) -> None:
     """Score every wanted completion, gather the likelihood scores, and write one table a measure."""
-    from biasaudit.pipeline.complete import LIKELIHOODS, likelihood_measures, likelihood_unit
     from biasaudit.pipeline.score import score_completions
-    from biasaudit.store.tables import scores_from_table, scores_table
+    from biasaudit.store.tables import scores_table
 
     found = score_completions(plan.battery, plan.language, wanted_completions(folder, plan))
-    for name, scores in found.items():
+    gathered = likelihood_scores(folder, plan)
+    for name, scores in {**found, **gathered}.items():
         folder.write_table(f"scores/{identity.safe_name(name)}.parquet", scores_table(scores))
+    console.say(f"scored: {', '.join(f'{n} {len(s):,}' for n, s in {**gathered, **found}.items())}")
+
+
+def likelihood_scores(folder: RunFolder, plan: RunPlan) -> dict[str, list[Score]]:
+    """Every likelihood measure's scores, gathered from the parts of all arms."""
+    from biasaudit.pipeline.complete import LIKELIHOODS, likelihood_measures, likelihood_unit
+    from biasaudit.store.tables import scores_from_table
+
     units = {
         likelihood_unit(plan, arm, measure): measure.name for measure in likelihood_measures(plan) for arm in plan.arms
     }
@@ -82,9 +90,7 @@ def score(folder: RunFolder, plan: RunPlan, console: Console) -> None:
         unit = path.name.split("-")[1]
         if unit in units:
             gathered[units[unit]].extend(scores_from_table(table))
-    for name, scores in gathered.items():
-        folder.write_table(f"scores/{identity.safe_name(name)}.parquet", scores_table(scores))
-    console.say(f"scored: {', '.join(f'{n} {len(s):,}' for n, s in {**gathered, **found}.items())}")
+    return gathered
 
 
 def stored_scores(folder: RunFolder, plan: RunPlan) -> dict[str, list[Score]]:
@@ -168,7 +174,8 @@ def report(folder: RunFolder, plan: RunPlan, locale: str) -> Outcome:
     from biasaudit.pipeline.render import build_view, render_report, verdict_sentence
 
     analysis = read_analysis(folder)
-    folder.update_manifest({"status": "done"})
+    if complete(folder, plan, analysis):
+        folder.update_manifest({"status": "done"})
     view = build_view(
         plan.battery,
         plan.language,
@@ -190,6 +197,14 @@ def report(folder: RunFolder, plan: RunPlan, locale: str) -> Outcome:
     )
 
 
+def complete(folder: RunFolder, plan: RunPlan, analysis: Analysis) -> bool:
+    """Whether everything that the plan asks of its arms is stored; `score` also works on a run that was cut short."""
+    from biasaudit.pipeline.complete import LIKELIHOODS, likelihood_measures, likelihood_unit
+
+    owed = {likelihood_unit(plan, arm, measure) for measure in likelihood_measures(plan) for arm in plan.arms}
+    return bool(analysis.counts["stored"] == analysis.counts["wanted"]) and owed <= folder.units_done(LIKELIHOODS)
+
+
 def read_analysis(folder: RunFolder) -> Analysis:
     """`analysis.json` back as values."""
     from biasaudit.results import analysis_from_json
@@ -202,6 +217,7 @@ def again(stage: str, path: Path, *, report_language: str | None, quiet: bool) -
     folder = open_run(path)
     console = Console(quiet=quiet)
     with folder.lock():
+        refuse_too_early(folder, stage)
         plan = stored_plan(folder)
         if FROM[stage] <= FROM["score"]:
             score(folder, plan, console)
@@ -220,11 +236,28 @@ def open_run(path: Path) -> RunFolder:
     return RunFolder.open(path)
 
 
+def refuse_too_early(folder: RunFolder, stage: str) -> None:
+    """Say which command comes first, where a run was cut short before what `stage` reads was made.
+
+    Raises:
+        UsageError: it was.
+    """
+    if "decodings" not in folder.manifest or not folder.has("battery.yaml"):
+        raise UsageError(f"{folder.path}: this run was cut short at its start; repeat its `biasaudit run` command")
+    made = {"score": "battery.yaml", "analyse": "scores", "report": "analysis.json"}[stage]
+    if not (folder.path / made).exists():
+        raise UsageError(
+            f"{folder.path}: this run was cut short, so there is no {made} yet; repeat its `biasaudit run` command, "
+            f"or `biasaudit score {folder.path}` for what is stored"
+        )
+
+
 def verify(path: Path) -> Outcome:
     """Check every file against its hash, and the stored analysis against one made anew from completions and scores."""
     folder = open_run(path)
     faults = list(folder.verify())
     if not faults:
+        refuse_too_early(folder, "report")
         plan = stored_plan(folder)
         if identity.canonical_json(compute(folder, plan)) != identity.canonical_json(folder.read_json("analysis.json")):
             faults.append(f"{folder.path / 'analysis.json'}: a new analysis of the stored scores gives other numbers")
@@ -234,14 +267,15 @@ def verify(path: Path) -> Outcome:
 
 
 def rescored(folder: RunFolder, plan: RunPlan) -> list[str]:
-    """Measures whose stored scores differ from a new scoring of the stored completions."""
+    """Measures whose stored scores differ from a new scoring of the stored completions and likelihoods."""
     from biasaudit.pipeline.score import score_completions
     from biasaudit.store.tables import scores_from_table, scores_table
 
     found = score_completions(plan.battery, plan.language, wanted_completions(folder, plan))
+    found |= likelihood_scores(folder, plan)
     stored = stored_scores(folder, plan)
     return [
-        f"scores of '{name}': a new scoring of the stored completions differs"
+        f"scores of '{name}': a new scoring of what is stored differs"
         for name, scores in found.items()
         if list(scores_from_table(scores_table(scores))) != stored[name]
     ]

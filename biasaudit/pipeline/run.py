@@ -148,6 +148,7 @@ def execute(
 
     with folder.lock():
         console.say(announce(plan, folder))
+        warn_of_less(plan, folder, console)
         folder.write_bytes("battery.yaml", battery_text)
         folder.write_table("prompts.parquet", prompts_table(plan.prompts))
         folder.update_manifest({**identity_of(plan), **describe(plan), "status": "running"})
@@ -155,6 +156,19 @@ def execute(
         audit.score(folder, plan, console)
         audit.analyse(folder, plan, console)
         return audit.report(folder, plan, locale or plan.language)
+
+
+def warn_of_less(plan: RunPlan, folder: RunFolder, console: Console) -> None:
+    """Say when a run holds more than is asked for now: the report then speaks of the smaller part only."""
+    before = folder.manifest
+    left = {entry["decoding_id"] for entry in before.get("decodings", [])} - {d.decoding_id for d in plan.decodings}
+    fewer = before.get("completions", 0) > plan.completions
+    if left or fewer:
+        what = f"{before['completions']} completions a prompt" if fewer else f"{len(left)} other decoding(s)"
+        console.warn(
+            f"{folder.path} holds {what}, which this command does not ask for: they stay stored, and the new report "
+            "leaves them out (--fresh or --out starts a run of its own)"
+        )
 
 
 def announce(plan: RunPlan, folder: RunFolder) -> str:

@@ -193,6 +193,52 @@ def test_score_analyse_and_report_again_change_nothing(biasaudit: Call, done: Pa
     assert '<html lang="en"' in (done / "report.html").read_text(encoding="utf-8")
 
 
+def test_a_smaller_question_says_that_the_report_leaves_something_out(
+    biasaudit: Call, words: list[object], done: Path
+) -> None:
+    _, _, silent = biasaudit(*words, "--out", done)
+    assert "leaves them out" not in silent
+    code, _, err = biasaudit(*words, "-n", 2, "--out", done)
+    assert code == 0
+    assert "6 completions a prompt" in err
+    _, _, other = biasaudit(*words, "-n", 2, "--temperature", 0.5, "--out", done)
+    assert "1 other decoding" in other
+    assert len(completions(done)) == 2 * 6 * (6 + 2)
+
+
+def test_a_run_that_was_cut_short_says_what_to_do_and_is_not_called_done(biasaudit: Call, done: Path) -> None:
+    from biasaudit.store.run import RunFolder
+
+    part = next((done / "completions").glob("part-*.parquet"))
+    part.unlink()
+    for name in ("analysis.json", "report.html"):
+        (done / name).unlink()
+    with RunFolder.open(done).lock():
+        manifest = json.loads((done / "manifest.json").read_text())
+        kept = {k: v for k, v in manifest.items() if k not in {"files", "sealed", "manifest_sha256"}}
+        (done / "manifest.json").unlink()
+    RunFolder.create(done, {**kept, "status": "running"})
+    code, _, err = biasaudit("report", done)
+    assert (code, "biasaudit run" in err) == (2, True), err
+    code, _, err = biasaudit("score", done, "-q")
+    assert code == 0, err
+    assert json.loads((done / "manifest.json").read_text())["status"] == "running"
+
+
+def test_verify_gathers_the_likelihoods_anew(biasaudit: Call, done: Path) -> None:
+    from biasaudit.store.run import RunFolder
+    from biasaudit.store.tables import scores_from_table, scores_table
+
+    run = RunFolder.open(done)
+    name = next(p.relative_to(done).as_posix() for p in (done / "scores").glob("claim*"))
+    with run.lock():
+        run.write_table(name, scores_table(list(scores_from_table(run.read_table(name)))[1:]))
+        run.seal()
+    code, out, _ = biasaudit("verify", done)
+    assert code == 1
+    assert "claim_odds" in out
+
+
 def test_verify_names_a_flipped_bit(biasaudit: Call, done: Path) -> None:
     part = next((done / "completions").glob("part-*.parquet"))
     data = bytearray(part.read_bytes())
