@@ -65,7 +65,7 @@ def describe(spec: str, *, cache: Path | None = None, tokenizer: str | None = No
     Args:
         spec: a folder in Hugging Face's layout, a hub name, `embedded:NAME`, or a nanoGPT `ckpt.pt`.
         cache: where an imported nanoGPT checkpoint is kept; beside the checkpoint by default.
-        tokenizer: tokenizer of a nanoGPT checkpoint (a folder, or `gpt2`, the default).
+        tokenizer: tokenizer of a nanoGPT checkpoint (a folder, or `gpt2`); by default what lies beside it, else `gpt2`.
 
     Returns:
         Sizes, precision, fingerprints and the card.

@@ -31,7 +31,8 @@ def import_checkpoint(path: Path, *, cache: Path | None = None, tokenizer: str |
     Args:
         path: the `ckpt.pt`.
         cache: where imports are kept; `biasaudit/imported` in the user's cache folder by default.
-        tokenizer: a tokenizer folder or `gpt2` (the default): what the checkpoint was trained with.
+        tokenizer: a tokenizer folder or `gpt2`: what the checkpoint was trained with. By default the one that lies
+            beside the checkpoint, else `gpt2`.
 
     Returns:
         The folder.
@@ -40,7 +41,7 @@ def import_checkpoint(path: Path, *, cache: Path | None = None, tokenizer: str |
         ModelError: not a nanoGPT checkpoint, refused as unsafe, or its tokenizer is not here or too large for it.
     """
     check_zip(path)
-    text_tokenizer = load_tokenizer(tokenizer or "gpt2")
+    text_tokenizer = load_tokenizer(tokenizer or _beside(path))
     key = identity.content_hash([identity.file_hash(path), text_tokenizer.fingerprint])[:16]
     home = cache if cache is not None else _user_cache()
     folder = home / f"nanogpt-{key}"
@@ -126,13 +127,19 @@ def _run_child(path: Path, target: Path) -> dict[str, Any]:
     return said
 
 
+def _beside(path: Path) -> str:
+    """The tokenizer of a checkpoint that nobody named: `ingest` leaves one with every corpus, to be put beside it."""
+    names = ("tokenizer.json", "vocab.json")
+    return str(path.parent) if any((path.parent / name).is_file() for name in names) else "gpt2"
+
+
 def _write_folder(path: Path, staged: Path, said: dict[str, Any], tokenizer: TextTokenizer) -> None:
     """config.json, tokenizer and card beside the converted weights."""
     args = said["model_args"]
     if tokenizer.vocab_size > args["vocab_size"]:
         raise ModelError(
             f"{path}: the model has {args['vocab_size']} tokens and the tokenizer {tokenizer.vocab_size}. "
-            "Name the tokenizer that it was trained with."
+            "Put the tokenizer.json that it was trained with beside it."
         )
     config = {
         "model_type": "gpt2",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from biasaudit import identity
+from biasaudit import __version__, identity
 from biasaudit.errors import UsageError
 from biasaudit.pipeline.outcome import Outcome
 from biasaudit.pipeline.plan import RunPlan
@@ -260,7 +260,11 @@ def verify(path: Path) -> Outcome:
         refuse_too_early(folder, "report")
         plan = stored_plan(folder)
         if identity.canonical_json(compute(folder, plan)) != identity.canonical_json(folder.read_json("analysis.json")):
-            faults.append(f"{folder.path / 'analysis.json'}: a new analysis of the stored scores gives other numbers")
+            before = folder.manifest["versions"]["biasaudit"]
+            faults.append(
+                f"{folder.path / 'analysis.json'}: a new analysis of the stored scores gives other numbers (biasaudit "
+                f"{before} made the run, this is {__version__}; `biasaudit analyse {folder.path}` makes it anew)"
+            )
         faults += rescored(folder, plan)
     text = "\n".join(faults) if faults else f"{path}: every file matches its hash and every number was recomputed"
     return Outcome(text=text, data={"faults": faults}, exit_code=1 if faults else 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from biasaudit.errors import ModelError
 from biasaudit.lm.load import describe, load
 from biasaudit.lm.nanogpt import check_zip, import_checkpoint
 from biasaudit.lm.nanogpt_child import Refused, convert
-from biasaudit.lm.tokenizer import train_tokenizer
+from biasaudit.lm.tokenizer import load_tokenizer, train_tokenizer
 from tests.lm_example import nanogpt_checkpoint, sentences
 
 
@@ -62,6 +63,13 @@ def test_an_import_computes_what_nanogpt_computed(
         ours = loaded.model(input_ids=ids[None]).logits[0]
     torch.testing.assert_close(ours, nanogpt_logits(state, ids), atol=1e-5, rtol=1e-4)
     assert (loaded.info.kind, loaded.info.vocab_size, loaded.tokenizer.vocab_size) == ("nanogpt", 304, 280)
+
+
+def test_a_tokenizer_beside_the_checkpoint_is_its_own(tokenizer_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(tokenizer_folder, tmp_path / "out")
+    torch.save(nanogpt_checkpoint(vocab_size=304), tmp_path / "out" / "ckpt.pt")
+    info = describe(str(tmp_path / "out" / "ckpt.pt"), cache=tmp_path / "c")
+    assert info.tokenizer_fingerprint == load_tokenizer(tokenizer_folder).fingerprint
 
 
 class Payload:
