@@ -43,6 +43,7 @@ def stored_plan(folder: RunFolder) -> RunPlan:
         completions=manifest["completions"],
         seed=manifest["seed"],
         memory={},
+        precision=manifest["precision"],
     )
 
 

@@ -34,7 +34,7 @@ def likelihood_unit(plan: RunPlan, arm: Arm, measure: Measure) -> str:
     """Id of one arm's likelihoods for one measure: hash of everything that they depend on."""
     pairs = [p for p in plan.battery.pairs if p.stem.language == plan.language]
     neutral = plan.battery.neutral_stems.get(plan.language)
-    parts = ["likelihoods", arm.fingerprint, measure, plan.language, pairs, neutral, plan.prompts]
+    parts = ["likelihoods", plan.precision, arm.fingerprint, measure, plan.language, pairs, neutral, plan.prompts]
     return identity.content_hash(parts)[: identity.ID_HEX]
 
 

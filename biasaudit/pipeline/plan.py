@@ -41,6 +41,8 @@ class RunPlan:
     seed: int
     memory: Mapping[str, int]
     """Arm name -> bytes that its weights will need."""
+    precision: str = ""
+    """Precision and kind of device of the likelihoods: those of two arms are compared only under one."""
 
     def completions_of(self, decoding: Decoding) -> int:
         """Completions a prompt under `decoding`: one when it is greedy, since all would be equal."""
@@ -182,12 +184,14 @@ def make_plan(
 ) -> RunPlan:
     """Read the battery, describe the arms, settle language, decodings and counts."""
     from biasaudit.battery.read import read_battery
+    from biasaudit.lm.device import pick_device, pick_dtype
     from biasaudit.pipeline.score import check_measures
 
     battery = read_battery(battery_path)
     found, memory = resolve_arms(arms, salts, console, dtype=machine.dtype, device=machine.device)
     spoken = choose_language(language, battery, found, console)
     check_measures(battery, spoken, found)
+    kind = pick_device(machine.device)
     prompts = tuple(p for p in battery.prompts if p.language == spoken)
     if not prompts and not any(p.stem.language == spoken for p in battery.pairs):
         raise UsageError(
@@ -202,4 +206,5 @@ def make_plan(
         completions=completions or battery.completions,
         seed=battery.seed if seed is None else seed,
         memory=memory,
+        precision=f"{pick_dtype(machine.dtype, kind)} on {kind.type}",
     )

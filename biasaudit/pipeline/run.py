@@ -198,6 +198,7 @@ def describe(plan: RunPlan) -> dict[str, Any]:
             "path": plan.battery.path,
         },
         "completions": plan.completions,
+        "precision": plan.precision,
         "decodings": [{**identity.plain(d), "decoding_id": d.decoding_id} for d in plan.decodings],
         "versions": {
             "biasaudit": __version__,

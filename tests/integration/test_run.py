@@ -193,6 +193,18 @@ def test_score_analyse_and_report_again_change_nothing(biasaudit: Call, done: Pa
     assert '<html lang="en"' in (done / "report.html").read_text(encoding="utf-8")
 
 
+def test_likelihoods_of_two_arms_are_never_of_two_precisions(
+    biasaudit: Call, words: list[object], done: Path, tmp_path: Path
+) -> None:
+    other = ["bf16" if word == "fp32" else word for word in words]
+    at = other.index("--arm")
+    assert biasaudit(*other[: at + 2], *other[at + 4 :], "--out", tmp_path / "mixed")[0] == 0
+    assert biasaudit(*words, "--out", tmp_path / "mixed")[0] == 0
+    name = next((done / "scores").glob("claim*")).name
+    assert pq.read_table(tmp_path / "mixed" / "scores" / name).equals(pq.read_table(done / "scores" / name))
+    assert biasaudit("verify", tmp_path / "mixed")[0] == 0
+
+
 def test_a_smaller_question_says_that_the_report_leaves_something_out(
     biasaudit: Call, words: list[object], done: Path
 ) -> None:
