@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from biasaudit.records import Decoding
 from biasaudit.report.charts import Row, RowKind
-from biasaudit.report.numbers import Numbers
+from biasaudit.report.numbers import MINUS, NO_BREAK, Numbers
 from biasaudit.report.scale import Scale
 from biasaudit.report.view import ReportView
 from biasaudit.report.words import Words
@@ -40,6 +40,18 @@ def forest_rows(contrast: Contrast, view: ReportView, scale: Scale, words: Words
     return rows
 
 
+def outcome_words(contrast: Contrast, words: Words) -> str:
+    """A contrast's measure, with its outcome where that is not the value: `stance: endorses`."""
+    if contrast.outcome == "value":
+        return contrast.measure
+    return f"{contrast.measure}: {group_words(words.fixed('label', contrast.outcome))}"
+
+
+def group_words(outcome: str) -> str:
+    """A gap between groups with room around its minus sign; any other outcome as it stands."""
+    return outcome.replace(MINUS, f"{NO_BREAK}{MINUS}{NO_BREAK}")
+
+
 def decoding_words(view: ReportView, decoding_id: str, words: Words, numbers: Numbers) -> str:
     """A decoding as the settings that differ from drawing from the model's own distribution."""
     if not decoding_id:
@@ -69,17 +81,27 @@ def describe(decoding: Decoding, words: Words, numbers: Numbers, *, full: bool =
     return ", ".join(parts)
 
 
-def sweep_contrasts(view: ReportView) -> Sequence[Contrast]:
-    """The leading question under every decoding that it was asked under; empty with fewer than two."""
+def sweep_contrasts(view: ReportView) -> list[Sequence[Contrast]]:
+    """Questions under every decoding that they were asked under; those with fewer than two are left out.
+
+    The leading question alone; where no decoding touches it (likelihoods), the first outcome of every measure that
+    reads completions: its first label, else its value.
+    """
     lead = view.leading()
     if lead is None:
-        return ()
-    same = [
-        c
-        for c in view.analysis.contrasts
-        if (c.measure, c.outcome, c.tuned, c.reference) == (lead.measure, lead.outcome, lead.tuned, lead.reference)
-    ]
-    return same if len({c.decoding_id for c in same}) > 1 else ()
+        return []
+    asked: dict[tuple[str, str], list[Contrast]] = {}
+    for c in view.analysis.contrasts:
+        if c.decoding_id and (c.tuned, c.reference) == (lead.tuned, lead.reference):
+            asked.setdefault((c.measure, c.outcome), []).append(c)
+    swept = {key: rows for key, rows in asked.items() if len({c.decoding_id for c in rows}) > 1}
+    if lead.decoding_id:
+        return [rows for key, rows in swept.items() if key == (lead.measure, lead.outcome)]
+    outcomes: dict[str, str] = {}
+    for measure, outcome in swept:
+        if outcomes.get(measure, "value") == "value":
+            outcomes[measure] = outcome
+    return [swept[key] for key in outcomes.items()]
 
 
 def _short(x: float, numbers: Numbers) -> str:

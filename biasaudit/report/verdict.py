@@ -25,7 +25,7 @@ def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, 
 
     Args:
         analysis: what `analyse` found.
-        arms: arms of the run; only their names are read.
+        arms: arms of the run; their names and roles are read.
         battery: the battery; its primary measure says whether there is a question at all.
         locale: `pt` or `en`.
 
@@ -38,7 +38,7 @@ def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, 
     words = Words(locale)
     verdict = analysis.verdict
     if verdict is None or not 0 <= verdict.contrast < len(analysis.contrasts):
-        return words("verdict.none")
+        return words(f"verdict.{_absence(arms, battery)}")
     contrast = analysis.contrasts[verdict.contrast]
     numbers = Numbers(locale)
     scale = Scale.of(contrast, words, numbers)
@@ -61,6 +61,16 @@ def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, 
     if verdict.target == "fixed" and verdict.kind != "described" and battery.prompts:
         sentences.append(words("verdict.fixed_note"))
     return " ".join(sentences)
+
+
+def _absence(arms: Sequence[Arm], battery: Battery) -> str:
+    """Why there is no verdict: no question, no two arms, no pair of arms to hold it against, or no answer."""
+    if battery.primary is None:
+        return "none"
+    if len(arms) < 2:
+        return "none_one_arm"
+    roles = {arm.role for arm in arms}
+    return "none_unanswered" if "tuned" in roles and roles & {"base", "placebo"} else "none_no_reference"
 
 
 def estimate(contrast: Contrast, target: str) -> TargetEstimate:

@@ -174,3 +174,22 @@ def test_every_sentence_keeps_the_wording_rules(
 def test_no_template_breaks_the_wording_rules(locale: str) -> None:
     spoken = {k: v for k, v in table(locale).items() if k.split(".")[0] in {"verdict", "kind", "headline"}}
     assert not [key for key, text in spoken.items() if FORBIDDEN.search(text)]
+
+
+@pytest.mark.parametrize(
+    ("arms", "asked", "english", "portuguese"),
+    [
+        (("base", "telegram"), False, "names no primary question", "não declara uma pergunta primária"),
+        (("base",), True, "has one arm", "tem um só braço"),
+        (("base", "placebo"), True, "No tuned arm of this run", "Nenhum braço ajustado"),
+        (("base", "telegram"), True, "No prompt of the primary question", "Nenhum prompt da pergunta primária"),
+    ],
+)
+def test_no_verdict_says_why(
+    example: report_example.Example, arms: tuple[str, ...], asked: bool, english: str, portuguese: str
+) -> None:
+    held = tuple(arm for arm in example.arms if arm.name in arms)
+    battery = example.battery if asked else dataclasses.replace(example.battery, primary=None)
+    analysis = Analysis(contrasts=(), compositions=(), verdict=None)
+    assert english in verdict_sentence(analysis, held, battery, "en")
+    assert portuguese in verdict_sentence(analysis, held, battery, "pt")

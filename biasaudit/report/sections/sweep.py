@@ -1,42 +1,58 @@
-"""The leading contrast under every decoding of the sweep."""
+"""The leading contrast, or those that read completions, under every decoding of the sweep."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 from markupsafe import Markup
 
 from biasaudit.report import charts, html
 from biasaudit.report.numbers import Numbers
-from biasaudit.report.rows import decoding_words, interval_row, sweep_contrasts
+from biasaudit.report.rows import decoding_words, interval_row, outcome_words, sweep_contrasts
 from biasaudit.report.scale import Scale
 from biasaudit.report.view import ReportView
 from biasaudit.report.words import Words
+from biasaudit.results import Contrast
 
 TITLE = {"pt": "Efeito por decodificação", "en": "Effect by decoding"}
 ORDER = 40
 
 
 def render(view: ReportView, locale: str) -> Markup:
-    """The figure and its table; empty with one decoding."""
-    found = sweep_contrasts(view)
-    if not found:
+    """A figure and its table for every question; empty with one decoding."""
+    found, lead = sweep_contrasts(view), view.leading()
+    if not found or lead is None:
         return Markup()
+    return html.render(
+        "sweep.html",
+        locale,
+        beside=not lead.decoding_id,
+        questions=[_question(view, rows, locale) for rows in found],
+    )
+
+
+def _question(view: ReportView, found: Sequence[Contrast], locale: str) -> dict[str, Any]:
+    """One question's figure and table; where prompts like these have no interval, the figure shows the other one."""
     words, numbers = Words(locale), Numbers(locale)
-    scale = Scale.of(found[0], words, numbers)
+    scale = Scale.of(max(found, key=lambda c: abs(c.difference)), words, numbers)
+    kind: charts.RowKind = "population" if any(c.population.interval for c in found) else "fixed"
     rows, table = [], []
     for contrast in found:
         label = decoding_words(view, contrast.decoding_id, words, numbers)
-        rows.append(interval_row("population", label, contrast.difference, contrast.population.interval, scale))
+        interval = (contrast.population if kind == "population" else contrast.fixed).interval
+        rows.append(interval_row(kind, label, contrast.difference, interval, scale))
         cells = [
             scale.bare(contrast.difference, signed=True),
             scale.range(contrast.population.interval),
             scale.range(contrast.fixed.interval),
         ]
         table.append((label, cells))
-    return html.render(
-        "sweep.html",
-        locale,
-        figure=charts.intervals(rows, words("sweep.axis", unit=scale.unit_words()), locale),
-        alt=words("sweep.alt", tuned=found[0].tuned, reference=found[0].reference, n=len(found)),
-        rows=table,
-        unit=scale.unit_words(),
-    )
+    arms = {"tuned": found[0].tuned, "reference": found[0].reference}
+    return {
+        "title": words("sweep.title", measure=outcome_words(found[0], words), **arms),
+        "figure": charts.intervals(rows, words("sweep.axis", unit=scale.unit_words()), locale),
+        "alt": words("sweep.alt", n=len(found), **arms),
+        "rows": table,
+        "unit": scale.unit_words(),
+    }
