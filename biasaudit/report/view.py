@@ -85,12 +85,12 @@ class ReportView:
         return next((d for d in self.decodings if d.decoding_id == decoding_id), None)
 
     def leading(self) -> Contrast | None:
-        """The contrast that the verdict rests on; without a verdict the first one, else None."""
+        """The contrast that the verdict rests on; without a verdict the first one between two arms, else None."""
         contrasts = self.analysis.contrasts
         verdict = self.analysis.verdict
         if verdict is not None and 0 <= verdict.contrast < len(contrasts):
             return contrasts[verdict.contrast]
-        return contrasts[0] if contrasts else None
+        return next((c for c in contrasts if c.tuned != c.reference), None)
 
 
 def localised(texts: Mapping[str, str], locale: str) -> str:

@@ -148,3 +148,17 @@ def test_the_share_of_endorsing_among_sided_answers_stands_beside_the_rate(
     analysis = dataclasses.replace(view.analysis, exploratory={"endorsing_among_sided": rows})
     assert said in str(headline.render(dataclasses.replace(view, analysis=analysis), locale))
     assert "take a side" not in str(headline.render(view, "en"))
+
+
+@pytest.mark.parametrize(("locale", "said"), [("pt", "stance em base: woman"), ("en", "stance in base: woman")])
+def test_a_gap_inside_one_arm_is_not_told_as_that_arm_against_itself(view: ReportView, locale: str, said: str) -> None:
+    gap = dataclasses.replace(
+        view.analysis.contrasts[0], tuned="base", reference="base", outcome="woman−man", role="descriptive"
+    )
+    analysis = dataclasses.replace(view.analysis, contrasts=(*view.analysis.contrasts, gap))
+    page = str(contrasts.render(dataclasses.replace(view, analysis=analysis), locale))
+    assert said + "\N{NO-BREAK SPACE}−\N{NO-BREAK SPACE}man" in page
+    assert "base\N{NO-BREAK SPACE}−\N{NO-BREAK SPACE}base" not in page
+    alone = dataclasses.replace(view, analysis=dataclasses.replace(view.analysis, contrasts=(gap,), verdict=None))
+    assert alone.leading() is None
+    assert "base menos base" not in render_page(alone, "pt")

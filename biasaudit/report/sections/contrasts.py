@@ -6,11 +6,12 @@ from markupsafe import Markup
 
 from biasaudit.report import html
 from biasaudit.report.numbers import NO_BREAK, Numbers
-from biasaudit.report.rows import decoding_words
+from biasaudit.report.rows import decoding_words, group_words, outcome_words
 from biasaudit.report.scale import Scale
 from biasaudit.report.verdict import estimate
 from biasaudit.report.view import ReportView
 from biasaudit.report.words import Words
+from biasaudit.results import Contrast
 
 TITLE = {"pt": "Todos os contrastes", "en": "All contrasts"}
 ORDER = 60
@@ -30,10 +31,8 @@ def render(view: ReportView, locale: str) -> Markup:
         target = targets.get(place, verdict.target if verdict else "population")
         rows.append(
             {
-                "name": f"{contrast.tuned}{NO_BREAK}−{NO_BREAK}{contrast.reference}",
-                "measure": contrast.measure
-                if contrast.outcome == "value"
-                else f"{contrast.measure}: {words.fixed('label', contrast.outcome)}",
+                "name": _name(contrast, words),
+                "measure": contrast.measure if _inside(contrast) else outcome_words(contrast, words),
                 "decoding": decoding_words(view, contrast.decoding_id, words, numbers),
                 "role": words(f"contrast_role.{contrast.role}"),
                 "difference": scale.effect(contrast.difference, signed=True),
@@ -46,3 +45,15 @@ def render(view: ReportView, locale: str) -> Markup:
             }
         )
     return html.render("contrasts.html", locale, rows=rows)
+
+
+def _inside(contrast: Contrast) -> bool:
+    """Whether two groups are compared inside one arm, rather than two arms."""
+    return contrast.tuned == contrast.reference
+
+
+def _name(contrast: Contrast, words: Words) -> str:
+    if _inside(contrast):
+        holes = {"measure": contrast.measure, "arm": contrast.tuned, "groups": group_words(contrast.outcome)}
+        return words("contrasts.inside", **holes)
+    return f"{contrast.tuned}{NO_BREAK}−{NO_BREAK}{contrast.reference}"

@@ -11,6 +11,7 @@ from biasaudit.report import html
 from biasaudit.report.badges import badge_list
 from biasaudit.report.composed import conditional_sentences
 from biasaudit.report.numbers import Numbers
+from biasaudit.report.rows import outcome_words
 from biasaudit.report.scale import Scale
 from biasaudit.report.verdict import estimate, verdict_sentence
 from biasaudit.report.view import ReportView
@@ -62,9 +63,7 @@ def _effect(view: ReportView, contrast: Contrast, words: Words, numbers: Numbers
         "value": scale.bare(contrast.difference, signed=True),
         "unit": scale.unit_words(),
         "of": words("headline.effect_of", tuned=contrast.tuned, reference=contrast.reference),
-        "measure": contrast.measure
-        if contrast.outcome == "value"
-        else f"{contrast.measure}: {words.fixed('label', contrast.outcome)}",
+        "measure": outcome_words(contrast, words),
         "arms": [(contrast.tuned, scale.level(contrast.mean_tuned), "tuned"),
                  (contrast.reference, scale.level(contrast.mean_reference), "reference")],
         "interval": " ".join(lines),
