@@ -1,6 +1,7 @@
 """Numbers as a reader of Portuguese or English expects them: decimal comma, thousands, p with a floor.
 
-Rules (METHODS §4): a difference of shares is in points, never in %; percentages have one decimal; p is never 0.
+Rules (METHODS §4): a difference of shares is in points, never in %; percentages have one decimal,
+or more where one would hide an effect; p is never 0.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ from biasaudit.results import Contrast, Interval
 SHARE_UNITS = frozenset({"share", "proportion", "probability", "rate", "fraction"})
 Kind = Literal["share", "nats", "other"]
 
+NOISE = 1e-8
+"""Below this, in shown units, a number is rounding and gets no digits of its own."""
 EXAMPLE_BYTES = 30
 """Length of the continuation that the plain words about nats per byte speak of."""
 
@@ -31,9 +33,9 @@ class Scale:
     def of(cls, contrast: Contrast, words: Words, numbers: Numbers) -> Scale:
         """The scale of `contrast`: by outcome and unit; digits by the size of what is shown."""
         if contrast.unit in SHARE_UNITS:
-            return cls("share", contrast.unit, words, numbers, 1)
+            return cls("share", contrast.unit, words, numbers, max(1, _digits(contrast, 100.0, 1, 2)))
         kind: Kind = "nats" if contrast.unit.replace(" ", "") in {"nats/byte", "natsperbyte"} else "other"
-        return cls(kind, contrast.unit, words, numbers, _digits(contrast))
+        return cls(kind, contrast.unit, words, numbers, _digits(contrast, 1.0, 4, 3))
 
     @property
     def factor(self) -> float:
@@ -42,7 +44,7 @@ class Scale:
 
     def level(self, x: float | None) -> str:
         """An arm's mean: a percentage, or a number without its unit."""
-        return self.numbers.percent(x) if self.kind == "share" else self.bare(x)
+        return self.numbers.percent(x, self.digits) if self.kind == "share" else self.bare(x)
 
     def bare(self, x: float | None, *, signed: bool = False) -> str:
         """A difference or a limit without its unit (points, not %)."""
@@ -79,9 +81,25 @@ class Scale:
         return self.words(f"headline.nats_plain_{key}", bytes=EXAMPLE_BYTES, ratio=self.numbers.decimal(ratio, digits))
 
 
-def _digits(contrast: Contrast) -> int:
-    """Three significant digits of the largest number on the line, at most four decimals."""
-    interval = contrast.population.interval or contrast.fixed.interval
-    sizes = [abs(contrast.difference)] + ([abs(interval.low), abs(interval.high)] if interval else [])
-    largest = max(sizes)
-    return 3 if largest == 0 else max(0, min(4, 2 - math.floor(math.log10(largest))))
+def _digits(contrast: Contrast, factor: float, least: int, significant: int) -> int:
+    """Decimals that show the difference and never write an interval without zero as one that touches it.
+
+    Args:
+        contrast: whose difference and limits are shown.
+        factor: from stored to shown values.
+        least: decimals of numbers that are large enough; numbers below a tenth of their last place get more.
+        significant: digits of the largest number, as far as `least` decimals hold them.
+    """
+    shown = contrast.population.interval or contrast.fixed.interval
+    ends = [] if shown is None else [shown.low, shown.high]
+    largest = factor * max(abs(x) for x in (contrast.difference, *ends))
+    if largest < NOISE:
+        return min(least, 3)
+    first = -math.floor(math.log10(largest))
+    digits = max(0, min(first + significant - 1, max(least, first + 1)))
+    for interval in (contrast.population.interval, contrast.fixed.interval):
+        if interval is not None and interval.low * interval.high > 0:
+            end = factor * min(abs(interval.low), abs(interval.high))
+            if NOISE <= end < 0.5 * 10.0**-digits:
+                digits = -math.floor(math.log10(end))
+    return digits

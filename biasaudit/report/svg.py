@@ -24,6 +24,7 @@ SERIES_INK = tuple(f"#0a0d{i:02x}" for i in range(1, 9))
 
 _NOISE = re.compile(r' (?:role|aria-[a-z]+|pointer-events|xmlns:xlink|version)="[^"]*"')
 _HIDDEN = re.compile(r'<path class="(?:fore|back)ground"[^>]*/>')
+_TAG = re.compile(r"<[^>]*>")
 _DECIMALS = re.compile(r"(\d+\.\d\d)\d+")
 
 
@@ -42,7 +43,7 @@ def draw(chart: Any, locale: str, css_class: str) -> Markup:
         chart.to_dict(), allowed_base_urls=[], format_locale="pt-BR" if locale == "pt" else "en-US"
     )
     source = _HIDDEN.sub("", _NOISE.sub("", source))
-    source = _DECIMALS.sub(r"\1", source)
+    source = _TAG.sub(lambda tag: _DECIMALS.sub(r"\1", tag[0]), source)
     for colour, variable in _VARIABLES.items():
         source = source.replace(f'"{colour}"', f'"var({variable})"')
     for i, (fill, ink) in enumerate(zip(SERIES, SERIES_INK, strict=True), start=1):

@@ -8,13 +8,14 @@ import pytest
 import report_example
 
 from biasaudit.records import Measure
+from biasaudit.report import charts
 from biasaudit.report.numbers import Numbers
 from biasaudit.report.page import render_page
 from biasaudit.report.scale import Scale
 from biasaudit.report.sections import contrasts, headline, methods
 from biasaudit.report.view import LOCALES, ReportView
 from biasaudit.report.words import Words
-from biasaudit.results import Contrast, TargetEstimate, Verdict
+from biasaudit.results import Contrast, Interval, TargetEstimate, Verdict
 
 NOT_DRAWN = TargetEstimate(target="fixed", interval=None, p=None, method="exact value", note="no-sampling-error")
 
@@ -162,3 +163,36 @@ def test_a_gap_inside_one_arm_is_not_told_as_that_arm_against_itself(view: Repor
     alone = dataclasses.replace(view, analysis=dataclasses.replace(view.analysis, contrasts=(gap,), verdict=None))
     assert alone.leading() is None
     assert "base menos base" not in render_page(alone, "pt")
+
+
+def shown(view: ReportView, difference: float, low: float, high: float, unit: str = "probability") -> list[str]:
+    """Difference, interval and the tuned arm's mean as the page writes them."""
+    held = TargetEstimate(target="population", interval=Interval(low=low, high=high), p=0.049)
+    scale = scale_of(dataclasses.replace(
+        view.analysis.contrasts[0], outcome="value", unit=unit, difference=difference, population=held,
+        fixed=dataclasses.replace(held, target="fixed"), mean_tuned=abs(difference) * 2,
+    ))  # fmt: skip
+    return [scale.bare(difference, signed=True), scale.range(held.interval), scale.level(abs(difference) * 2)]
+
+
+def test_shares_that_one_decimal_would_hide_get_more(view: ReportView) -> None:
+    assert shown(view, 0.00003, 0.000001, 0.00006) == ["+0.0030", "0.0001 to 0.0060", "0.0060%"]
+    assert shown(view, 0.003, -0.001, 0.007) == ["+0.30", "−0.10 to 0.70", "0.60%"]
+    assert shown(view, 0.035, -0.02, 0.09) == ["+3.5", "−2.0 to 9.0", "7.0%"]
+    assert shown(view, 0.0, 0.0, 0.0) == ["0.0", "0.0 to 0.0", "0.0%"]
+    assert shown(view, 1e-17, 0.0, 1e-17) == ["0.0", "0.0 to 0.0", "0.0%"]
+
+
+def test_an_interval_without_zero_never_reads_as_if_it_touched_it(view: ReportView) -> None:
+    assert shown(view, 0.02, 0.0002, 0.04) == ["+2.00", "0.02 to 4.00", "4.00%"]
+    assert shown(view, 0.02, 0.00001, 0.04, "nats/byte")[1] == "0.00001 to 0.04000"
+
+
+def test_small_numbers_of_other_units_keep_two_digits(view: ReportView) -> None:
+    assert shown(view, 0.00002, -0.00001, 0.00004, "nats/byte")[:2] == ["+0.000020", "−0.000010 to 0.000040"]
+    assert shown(view, 0.0416, 0.02, 0.06, "nats/byte")[:2] == ["+0.0416", "0.0200 to 0.0600"]
+
+
+def test_ticks_of_a_figure_are_not_cut(view: ReportView) -> None:
+    figure = charts.intervals([charts.Row("topic", "t", 0.005, 0.0, 0.01)], "x", "en")
+    assert ">0.002<" in figure or ">0.005<" in figure
