@@ -22,13 +22,11 @@ from biasaudit.stats import interval as intervals
 from biasaudit.stats import permutation
 from biasaudit.stats.cells import Cell, Design, correlation, discordant, prompt_table, variance
 from biasaudit.stats.equivalence import tost
-from biasaudit.stats.heterogeneity import heterogeneity
+from biasaudit.stats.heterogeneity import MIN_TOPICS, heterogeneity
 from biasaudit.stats.power import detectable
 
 Floats = npt.NDArray[np.float64]
 
-MIN_TOPICS = 5
-"""Below this the POPULATION target is not tested."""
 NOTES = (
     "no-sampling-error",
     "no-variation-between-topics",

@@ -16,6 +16,8 @@ from scipy import special
 from biasaudit.results import Heterogeneity, Interval
 from biasaudit.stats.interval import t_value
 
+MIN_TOPICS = 5
+"""Below this nothing is inferred about topics that were not asked: no POPULATION test, no prediction interval."""
 SPLIT_SHARE = 0.25
 """Signs are split when more than this share of the prompts that moved went against the headline."""
 LARGE_I_SQUARED = 0.5
@@ -55,9 +57,9 @@ def heterogeneity(
 
 
 def _prediction(effects: npt.NDArray[np.float64], tau_squared: float, level: float) -> Interval | None:
-    """Where the effect of one more topic like these would lie."""
+    """Where the effect of one more topic like these would lie; None for fewer than `MIN_TOPICS`."""
     topics = effects.size
-    if topics < 3:
+    if topics < MIN_TOPICS:
         return None
     centre = float(effects.mean())
     se_squared = float(effects.var(ddof=1)) / topics

@@ -196,3 +196,16 @@ def test_small_numbers_of_other_units_keep_two_digits(view: ReportView) -> None:
 def test_ticks_of_a_figure_are_not_cut(view: ReportView) -> None:
     figure = charts.intervals([charts.Row("topic", "t", 0.005, 0.0, 0.01)], "x", "en")
     assert ">0.002<" in figure or ">0.005<" in figure
+
+
+def test_a_prediction_interval_that_is_withheld_is_not_described(view: ReportView) -> None:
+    spread = view.analysis.contrasts[0].heterogeneity
+    assert spread is not None
+    few = leading(view, heterogeneity=dataclasses.replace(spread, prediction=None))
+    assert "prediction interval" in str(methods.render(view, "en"))
+    assert "prediction interval" not in str(methods.render(few, "en"))
+
+
+def test_the_methods_say_that_the_wider_question_can_get_the_narrower_interval(view: ReportView) -> None:
+    assert "it can be narrower" in str(methods.render(view, "en"))
+    assert "mais estreito" in str(methods.render(view, "pt"))

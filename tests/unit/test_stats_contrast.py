@@ -151,6 +151,13 @@ def test_heterogeneity_sees_topics_that_differ_and_none_where_they_agree() -> No
     assert alike.heterogeneity.prediction is not None
 
 
+def test_below_five_topics_nothing_is_predicted_of_a_new_one() -> None:
+    few = make([rates(t, x, 20, 40) for t, x in zip("abcd", [40, 0, 38, 2], strict=True)])
+    assert few.heterogeneity is not None
+    assert few.population.interval is None
+    assert few.heterogeneity.prediction is None
+
+
 def test_the_verdict_follows_interval_and_margin() -> None:
     def kind(shifts: list[int], margin: float | None) -> str:
         cells = [rates(t, 100 + s, 100, 200) for t, s in zip("abcdefgh", shifts, strict=True)]

@@ -105,6 +105,8 @@ def _tests(contrast: Contrast, words: Words, numbers: Numbers) -> list[str]:
                 tau=scale.effect(spread.tau_squared**0.5),
             )
         )
+        if spread.prediction is not None:
+            lines[-1] += " " + words("methods.prediction")
     if contrast.equivalence is not None:
         tost = contrast.equivalence
         lines.append(
