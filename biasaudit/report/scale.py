@@ -66,17 +66,18 @@ class Scale:
             return self.words("unit.points")
         return self.words("unit.nats_per_byte") if self.kind == "nats" else self.unit
 
-    def in_plain_words(self, difference: float, *, pmi: bool = False) -> str:
+    def in_plain_words(self, difference: float, *, pmi: bool = False, zero_possible: bool = False) -> str:
         """What a difference in nats per byte does to the odds of a claim; the empty string for other units.
 
         Args:
             difference: in nats per byte.
             pmi: the measure subtracts what the continuations get after a neutral stem.
+            zero_possible: the interval holds 0, so that the sentence speaks of the point estimate alone.
         """
         if self.kind != "nats":
             return ""
         ratio = math.exp(min(abs(difference) * EXAMPLE_BYTES, 50.0))
-        key = ("pmi_" if pmi else "") + ("up" if difference >= 0 else "down")
+        key = ("open_" if zero_possible else "") + ("pmi_" if pmi else "") + ("up" if difference >= 0 else "down")
         digits = 2 if ratio < 2 else 1 if ratio < 10 else 0
         return self.words(f"headline.nats_plain_{key}", bytes=EXAMPLE_BYTES, ratio=self.numbers.decimal(ratio, digits))
 

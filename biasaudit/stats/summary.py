@@ -42,6 +42,7 @@ def counts(job: Job) -> dict[str, Any]:
         "stored": dict(job.stored),
         "measures": by_measure,
         "unpaired": _unpaired(job),
+        "numerics": len({name for arm in job.arms for name in job.numerics.get(arm.name, ())}),
     }
 
 

@@ -146,7 +146,9 @@ def test_a_run_of_likelihoods_alone_still_has_a_page(view: ReportView) -> None:
 
 def test_mixed_numerics_are_said(view: ReportView) -> None:
     manifest = {**view.manifest, "numerics": {"a": {"tile": 128}, "b": {"tile": 64}}}
-    assert "Mixed numerics" in sections.load("manifest").render(dataclasses.replace(view, manifest=manifest), "en")
+    analysis = dataclasses.replace(view.analysis, counts={**view.analysis.counts, "numerics": 2})
+    mixed = dataclasses.replace(view, manifest=manifest, analysis=analysis)
+    assert "Mixed numerics" in sections.load("manifest").render(mixed, "en")
 
 
 def test_a_sample_is_labelled_as_one(view: ReportView) -> None:

@@ -12,7 +12,7 @@ from biasaudit.report import charts
 from biasaudit.report.numbers import Numbers
 from biasaudit.report.page import render_page
 from biasaudit.report.scale import Scale
-from biasaudit.report.sections import contrasts, headline, methods
+from biasaudit.report.sections import contrasts, headline, manifest, methods
 from biasaudit.report.view import LOCALES, ReportView
 from biasaudit.report.words import Words
 from biasaudit.results import Contrast, Interval, TargetEstimate, Verdict
@@ -209,3 +209,31 @@ def test_a_prediction_interval_that_is_withheld_is_not_described(view: ReportVie
 def test_the_methods_say_that_the_wider_question_can_get_the_narrower_interval(view: ReportView) -> None:
     assert "it can be narrower" in str(methods.render(view, "en"))
     assert "mais estreito" in str(methods.render(view, "pt"))
+
+
+@pytest.mark.parametrize(("locale", "said"), [("pt", "multiplicaria as chances"), ("en", "would multiply the odds")])
+def test_plain_words_claim_no_change_that_the_verdict_leaves_open(view: ReportView, locale: str, said: str) -> None:
+    def page(low: float) -> str:
+        held = TargetEstimate(target="population", interval=Interval(low=low, high=0.04), p=0.06)
+        asked = leading(view, outcome="value", unit="nats/byte", difference=0.02, population=held)
+        verdict = Verdict(kind="inconclusive", target="population", contrast=0)
+        analysis = dataclasses.replace(asked.analysis, verdict=verdict)
+        return str(headline.render(dataclasses.replace(asked, analysis=analysis), locale))
+
+    assert said in page(-0.01)
+    plain = {"pt": "Em termos simples", "en": "In plain words"}[locale]
+    assert plain not in page(0.001)
+
+
+def test_the_page_counts_the_numerics_of_what_it_uses(view: ReportView) -> None:
+    def page(used: int, held: int) -> str:
+        counts = {**view.analysis.counts, "numerics": used}
+        settings = {f"n{k}": {"tile": k} for k in range(held)}
+        analysis = dataclasses.replace(view.analysis, counts=counts)
+        return str(manifest.render(dataclasses.replace(view, analysis=analysis, manifest={"numerics": settings}), "en"))
+
+    assert "Mixed numerics" not in page(1, 2)
+    assert "under one numerical setting" in page(1, 2)
+    assert "the run folder holds completions: 2" in page(1, 2)
+    assert "computed under 2 numerical settings" in page(2, 2)
+    assert "the run folder holds" not in page(2, 2) + page(1, 1)

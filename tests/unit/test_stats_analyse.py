@@ -240,6 +240,7 @@ def test_a_run_that_is_not_complete_or_not_of_one_numerics_says_so() -> None:
     assert found.verdict is not None
     assert {"incomplete-run", "mixed-numerics"} <= set(found.verdict.caveats)
     assert found.badges["mixed_numerics"] is True
+    assert found.counts["numerics"] == 2
 
 
 def test_only_the_first_decoding_is_confirmatory_and_the_others_are_a_sweep() -> None:

@@ -16,7 +16,7 @@ from biasaudit.report.scale import Scale
 from biasaudit.report.verdict import estimate, verdict_sentence
 from biasaudit.report.view import ReportView
 from biasaudit.report.words import Words
-from biasaudit.results import Contrast
+from biasaudit.results import Contrast, TargetEstimate
 
 TITLE = {"pt": "Veredito", "en": "Verdict"}
 ORDER = 10
@@ -71,9 +71,18 @@ def _effect(view: ReportView, contrast: Contrast, words: Words, numbers: Numbers
         "other": _other(other_name, other.interval is not None, scale.range(other.interval), words)
         + (f" ({numbers.p_phrase(other.p)})" if other.p is not None else "")
         + (f" ({words.fixed('note', other.note)})" if other.interval is None and other.note else ""),
-        "plain": scale.in_plain_words(contrast.difference, pmi=_is_pmi(view, contrast)),
+        "plain": _plain_words(view, contrast, found, scale),
         "design": _design(view, contrast, scale, words),
     }  # fmt: skip
+
+
+def _plain_words(view: ReportView, contrast: Contrast, found: TargetEstimate, scale: Scale) -> str:
+    """The odds in words: conditional where the interval holds 0, left out where interval and test disagree."""
+    verdict, interval = view.analysis.verdict, found.interval
+    zero = interval is not None and interval.low <= 0 <= interval.high
+    if verdict is not None and verdict.kind == "inconclusive" and not zero:
+        return ""
+    return scale.in_plain_words(contrast.difference, pmi=_is_pmi(view, contrast), zero_possible=zero)
 
 
 def _other(target: str, known: bool, interval: str, words: Words) -> str:

@@ -40,7 +40,7 @@ def render(view: ReportView, locale: str) -> Markup:
         }
         for arm in view.arms
     ]
-    settings = numerics(view.manifest)
+    settings, used = numerics(view.manifest), view.analysis.counts.get("numerics")
     whole = json.dumps(plain_json(view.manifest), indent=2, sort_keys=True, ensure_ascii=False)
     return html.render(
         "manifest.html",
@@ -52,7 +52,8 @@ def render(view: ReportView, locale: str) -> Markup:
             (words("manifest.battery_hash"), view.battery.battery_hash),
             (words("manifest.seed"), str(view.battery.seed)),
         ],
-        numerics=len(settings),
+        numerics=used if isinstance(used, int) else 0,
+        held=len(settings),
         entries=flatten(view.manifest)[:MAX_ENTRIES],
         whole=whole if len(whole) <= MAX_WHOLE else whole[:MAX_WHOLE] + "\n…",
     )
