@@ -30,19 +30,33 @@ def comparable(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     return all(first.get(key) is not None and first.get(key) == second.get(key) for key in COMPARABLE)
 
 
+def same_corpora(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether two model cards name the same texts by fingerprint; cards that name none do not."""
+
+    def fingerprints(card: Mapping[str, Any]) -> set[str]:
+        listed = card.get("corpora") or ()
+        return {str(entry.get("fingerprint", "")) if isinstance(entry, Mapping) else str(entry) for entry in listed}
+
+    held = fingerprints(first)
+    return bool(held) and "" not in held and held == fingerprints(second)
+
+
 def versus(arms: Sequence[Arm]) -> tuple[Versus, ...]:
     """Each tuned arm with its reference: a comparable placebo, else the base, else any placebo; none without both.
 
-    Among comparable placebos the one with the same training seed is taken, else the first.
+    Among comparable placebos those of other texts go first, then the one with the same training seed, else the first.
     """
     found = []
     base = next((arm for arm in arms if arm.role == "base"), None)
     placebos = [arm for arm in arms if arm.role == "placebo"]
     for tuned in (arm for arm in arms if arm.role == "tuned"):
         fit = [arm for arm in placebos if comparable(arm.card, tuned.card)]
+        fit = [arm for arm in fit if not same_corpora(arm.card, tuned.card)] or fit
         same_seed = [arm for arm in fit if arm.card.get("seed") == tuned.card.get("seed")]
         if fit:
-            found.append(Versus(tuned=tuned, reference=(same_seed or fit)[0], caveats=()))
+            reference = (same_seed or fit)[0]
+            words = ("same-corpus",) if same_corpora(reference.card, tuned.card) else ()
+            found.append(Versus(tuned=tuned, reference=reference, caveats=words))
         elif base is not None:
             word = "placebo-not-comparable" if placebos else "no-placebo"
             found.append(Versus(tuned=tuned, reference=base, caveats=(word,)))

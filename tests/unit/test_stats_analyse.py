@@ -287,6 +287,22 @@ def test_a_placebo_must_show_the_same_training(change: dict[str, Any], reference
     assert pair.caveats == ((word,) if word else ())
 
 
+def test_a_placebo_tuned_on_the_same_texts_is_a_caveat_and_no_placebo() -> None:
+    def on(name: str, texts: str) -> Arm:
+        role: Role = "tuned" if name == "tuned" else "placebo"
+        return arm(name, role, **CARD, corpora=[{"name": f"corpora/{name}", "fingerprint": texts}])
+
+    scores = all_scores()
+    twin = dataclasses.replace(on("placebo", "t1"), fingerprint=PLACEBO.fingerprint)
+    tuned = dataclasses.replace(on("tuned", "t1"), fingerprint=TUNED.fingerprint)
+    found = analyse(battery(), "pt", (BASE, twin, tuned), {"odds": scores["odds"]})
+    assert found.verdict is not None
+    assert "same-corpus" in found.verdict.caveats
+    assert found.badges["placebo"] is False
+    (pair,) = versus((BASE, twin, on("placebo2", "t2"), tuned))
+    assert (pair.reference.name, pair.caveats) == ("placebo2", ())
+
+
 def test_without_a_placebo_the_base_stands_in_and_says_so() -> None:
     (pair,) = versus((BASE, TUNED))
     assert (pair.reference.name, pair.caveats) == ("base", ("no-placebo",))
