@@ -39,7 +39,7 @@ def examine() -> Outcome:
         "biasaudit": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: importlib.metadata.version(name) for name in CORE},
+        "packages": {name: version_of(name) for name in CORE},
         "cores": os.cpu_count(),
         "memory_gib": _memory_gib(),
         "disk_free_gib": round(shutil.disk_usage(Path.cwd()).free / 2**30, 1),
@@ -52,6 +52,14 @@ def examine() -> Outcome:
     return Outcome(text="\n".join(_lines(data)), data=data)
 
 
+def version_of(package: str) -> str | None:
+    """The installed version of a package; None when it is absent."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def _memory_gib() -> float | None:
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
@@ -60,8 +68,10 @@ def _memory_gib() -> float | None:
 
 
 def _device() -> dict[str, Any]:
-    import torch
-
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return {"kind": "unknown", "torch": f"cannot be imported: {str(error).partition(chr(10))[0]}"}
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
         return {
@@ -92,11 +102,14 @@ def _lines(data: dict[str, Any]) -> list[str]:
     detail = ", ".join(f"{k} {v}" for k, v in device.items() if k != "kind")
     lines = [
         f"biasaudit {data['biasaudit']}, Python {data['python']}, {data['platform']}",
-        "packages: " + ", ".join(f"{k} {v}" for k, v in data["packages"].items()),
+        "packages: " + ", ".join(f"{k} {v or 'missing'}" for k, v in data["packages"].items()),
         f"machine: {data['cores']} cores, {data['memory_gib']} GiB memory, {data['disk_free_gib']} GiB free on disk",
         f"device: {device['kind']} ({detail})",
         f"embedded arms: {', '.join(data['embedded_arms']) or 'none'}",
     ]
+    missing = [name for name, version in data["packages"].items() if version is None]
+    if missing:
+        lines.append(f"missing: {', '.join(missing)}; biasaudit does not work without: pip install {' '.join(missing)}")
     for name, present in data["extras"].items():
         purpose = EXTRAS[name][1]
         lines.append(
