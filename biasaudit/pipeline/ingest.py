@@ -237,6 +237,8 @@ def _build(
     rows = [dict(row) for row in hashed]
     staged = _stage(inputs, rows, settings, gatherer, staging, report)
     gatherer.tally.check()
+    if not gatherer.tally.records and gatherer.tally.rejects:
+        raise CorpusError(_nothing_read(rows, gatherer.tally.rejects, folder.keep_rejects(staging, out)))
     if _stamps(inputs) != stamps:
         raise CorpusError("A source was changed while it was read. Nothing was written; run again when it is at rest.")
     sides = held_out(
@@ -258,6 +260,22 @@ def _build(
     manifest = {"kind": "corpus", "key": key, "version": __version__, "run": _run(started)}
     folder.commit(staging, out, manifest)
     return result
+
+
+def _nothing_read(rows: Sequence[Mapping[str, Any]], reasons: Mapping[str, int], rejects: Path) -> str:
+    """What to say when no source gave a single record, and everything was rejected."""
+    names = ", ".join(str(row["name"]) for row in rows)
+    why = ", ".join(f"{reason} ({count:,})" for reason, count in reasons.items())
+    text = (
+        f"{names}: no record was recognised, so nothing was kept. Rejected: {why}; places and hashes are in {rejects}."
+    )
+    if any(row["dialect"].get("kind") == "message dump" for row in rows):
+        text += (
+            " The first line is that of a message dump, whose records start with two numbers and a date, as in "
+            "`12,-1001,2021-03-05 10:00:00+00:00,`. If yours do not, have the file read as a plain table with "
+            "--map COLUMN=text, which names the column that holds the text; if they use another separator, --delimiter."
+        )
+    return text
 
 
 def _run(started: float) -> dict[str, Any]:

@@ -94,6 +94,11 @@ def new_staging(out: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def keep_rejects(staging: Path, out: Path) -> Path:
+    """Put the rejects of a corpus that is not made beside where it would stand; they hold places, never texts."""
+    return (staging / "rejects.jsonl").replace(out.with_name(f"{out.name}.rejects.jsonl"))
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write readable JSON with sorted keys: equal values give equal bytes."""
     text = json.dumps(identity.plain(value), sort_keys=True, ensure_ascii=False, indent=1, allow_nan=False)

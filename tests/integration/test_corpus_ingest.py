@@ -218,6 +218,21 @@ def test_mistakes_are_found_before_anything_is_written(dump: Path, tmp_path: Pat
     assert not out.exists()
 
 
+def test_a_dump_whose_records_are_not_recognised_says_what_was_expected(tmp_path: Path) -> None:
+    path, out = tmp_path / "other.csv", tmp_path / "one"
+    lines = [f"{1000 + n};{text}" for n, text in enumerate(sentences(20))]
+    path.write_text("\n".join(["id,channel_id,date,message", *lines]) + "\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match="start with two numbers and a date") as refused:
+        ingest([path], out, train_vocab=300)
+    assert "--map COLUMN=text" in str(refused.value)
+    kept = tmp_path / "one.rejects.jsonl"
+    assert str(kept) in str(refused.value)
+    rows = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
+    assert rows
+    assert all(set(row) == {"source", "offset", "length", "reason", "sha256"} for row in rows)
+    assert not out.exists()
+
+
 CHILD = """
 import sys
 from pathlib import Path
