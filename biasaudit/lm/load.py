@@ -77,6 +77,16 @@ def describe(spec: str, *, cache: Path | None = None, tokenizer: str | None = No
     return _describe(spec, kind, folder)[0]
 
 
+def reading_room(spec: str) -> tuple[int, TextTokenizer]:
+    """Context length and tokenizer of what `spec` names, without reading its weights.
+
+    Raises:
+        ModelError: as in `describe`.
+    """
+    folder = _resolve(spec, None, None)[1]
+    return safety.context_length(folder, _configuration(folder)[0]), load_tokenizer(folder)
+
+
 def load(
     spec: str,
     *,

@@ -62,6 +62,7 @@ def ask_arms(plan: RunPlan, folder: RunFolder, machine: Machine, console: Consol
         if backend is not None:
             _score_likelihoods(plan, folder, arm, measures, backend, console)
         if mine:
+            warn_of_short_room(plan, arm, console)
             with console.task(f"sample {arm.name}", sum(u.count for u in mine), COMPLETIONS) as task:
                 if backend is not None and alone:
                     _sample(plan, folder, mine, backend, task)
@@ -70,6 +71,20 @@ def ask_arms(plan: RunPlan, folder: RunFolder, machine: Machine, console: Consol
 
                     backend = None  # the workers load their own
                     sample_in_processes(plan, folder, arm, mine, machine, task)
+
+
+def warn_of_short_room(plan: RunPlan, arm: Arm, console: Console) -> None:
+    """Say how many prompts leave less of the arm's context than the longest completion may need."""
+    from biasaudit.lm.load import reading_room
+
+    longest = max((decoding.max_new_tokens for decoding in plan.decodings), default=0)
+    context, tokenizer = reading_room(arm.spec)
+    short = sum(max(1, len(tokenizer.encode(prompt.text))) + longest > context for prompt in plan.prompts)
+    if short:
+        console.warn(
+            f"arm {arm.name}: after {short} of {len(plan.prompts)} prompts its context of {context} tokens has no room "
+            f"for max_new_tokens {longest}; completions that reach its end are cut there"
+        )
 
 
 def _score_likelihoods(

@@ -116,10 +116,11 @@ def sample_command(
 def _complete(
     backend: TorchBackend, asked: Prompt, decodings: Sequence[Decoding], completions: int
 ) -> Iterator[Completion]:
+    """Ask for `completions` under every decoding; for one under a greedy one, where all would be equal."""
     requests = (
         SampleRequest(prompt_id=asked.prompt_id, prompt=asked.text, decoding=decoding, index=index)
         for decoding in decodings
-        for index in range(completions)
+        for index in range(1 if decoding.temperature == 0 else completions)
     )
     return backend.complete(requests)
 

@@ -205,6 +205,22 @@ def test_likelihoods_of_two_arms_are_never_of_two_precisions(
     assert biasaudit("verify", tmp_path / "mixed")[0] == 0
 
 
+def test_a_context_without_room_is_said_once_an_arm_before_sampling(
+    biasaudit: Call, words: list[object], tmp_path: Path
+) -> None:
+    code, _, err = biasaudit(*words, "-n", 1, "--max-new-tokens", 60, "--out", tmp_path / "r")
+    assert code == 0, err
+    for name in ("base", "tuned"):
+        assert err.count(f"arm {name}: after 6 of 6 prompts its context of 64 tokens has no room") == 1
+    assert "no room" not in biasaudit(*words, "-n", 1, "--max-new-tokens", 60, "--out", tmp_path / "r")[2]
+
+
+def test_a_greedy_sample_is_one_completion(biasaudit: Call, arms: dict[str, Path]) -> None:
+    asked = ("sample", "Ouvi dizer", "--arm", f"base={arms['base']}", "-n", 2, "--max-new-tokens", 4, "-q")
+    assert biasaudit(*asked, "--greedy")[1].count("--- base #") == 1
+    assert biasaudit(*asked, "--temperature", 0, "--temperature", 1)[1].count("--- base #") == 3
+
+
 def test_a_smaller_question_says_that_the_report_leaves_something_out(
     biasaudit: Call, words: list[object], done: Path
 ) -> None:
