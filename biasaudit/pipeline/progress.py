@@ -37,7 +37,6 @@ class Task:
         self.done = 0.0
         self.note = ""
         self.started = time.monotonic()
-        self.first_done = 0.0
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
         """Count `amount` more."""
@@ -45,10 +44,12 @@ class Task:
 
     def update(self, done: float, total: float | None = None, note: str = "") -> None:
         """Set what is done so far, and the total when it has become known."""
+        said = self.total is not None and self.done >= self.total > 0
         self.done = done
         self.total = total if total is not None else self.total
         self.note = note or self.note
-        self.console.show(self)
+        if not (said and self.total is not None and done >= self.total):
+            self.console.show(self)
 
     def describe(self) -> str:
         """One line: name, count, rate, ETA, note."""
