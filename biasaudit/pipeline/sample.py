@@ -109,7 +109,7 @@ def sample_command(
         )
         place = {d.decoding_id: n for n, d in enumerate(decodings)}
         done = sorted(_complete(backend, asked, decodings, completions), key=lambda c: (place[c.decoding_id], c.index))
-        rows += [_row(arm, decodings[place[c.decoding_id]], c) for c in done]
+        rows += [shown(arm, decodings[place[c.decoding_id]], c) for c in done]
     return Outcome(text="\n".join(_show(text, rows)), data={"prompt": text, "completions": rows})
 
 
@@ -125,14 +125,17 @@ def _complete(
     return backend.complete(requests)
 
 
-def _row(arm: Arm, decoding: Decoding, completion: Completion) -> dict[str, Any]:
+def shown(arm: Arm, decoding: Decoding, completion: Completion) -> dict[str, Any]:
+    """A completion as a person may see it: personal data that the model repeats is masked (CONTRACT §4)."""
+    from biasaudit.corpus.privacy import mask
+
     return {
         "arm": arm.name,
         "temperature": decoding.temperature,
         "top_k": decoding.top_k,
         "top_p": decoding.top_p,
         "index": completion.index,
-        "text": completion.text,
+        "text": mask(completion.text).text,
         "tokens": len(completion.token_ids),
         "finish_reason": completion.finish_reason,
         "nats": sum(completion.logprobs),

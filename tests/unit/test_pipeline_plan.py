@@ -9,8 +9,8 @@ import pytest
 from biasaudit.errors import UsageError
 from biasaudit.pipeline.plan import RunPlan, choose_decodings, parse_pairs
 from biasaudit.pipeline.progress import Console, clock, visible
-from biasaudit.pipeline.sample import memory_size, transcript
-from biasaudit.records import Battery, Decoding, Prompt
+from biasaudit.pipeline.sample import memory_size, shown, transcript
+from biasaudit.records import Arm, Battery, Completion, Decoding, Prompt
 
 BATTERY = Battery(
     name="b", version=1, title={}, languages=("pt",), topics=(), prompts=(), pairs=(),
@@ -98,3 +98,15 @@ def test_sizes_and_clocks_are_read_at_a_glance() -> None:
     assert memory_size(5 * 2**20) == "5 MiB"
     assert memory_size(3 * 2**29) == "1.5 GiB"
     assert (clock(59.6), clock(3661)) == ("1:00", "1:01:01")
+
+
+def test_what_a_terminal_shows_of_a_completion_is_masked() -> None:
+    arm = Arm(name="a", spec="s", role="base", fingerprint="f", tokenizer_fingerprint="t")
+    completion = Completion(
+        arm_fingerprint="f", prompt_id="p", decoding_id="d", seed=1, salt="", index=0, token_ids=(1, 2),
+        logprobs=(-1.0, -2.0), finish_reason="length", numerics="n",
+        text=" meu CPF é 529.982.247-25 e o e-mail fulana@exemplo.com.br",
+    )  # fmt: skip
+    row = shown(arm, Decoding(), completion)
+    assert row["text"] == " meu CPF é [CPF] e o e-mail [EMAIL]"
+    assert row["nats"] == -3.0
