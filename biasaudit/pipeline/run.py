@@ -116,14 +116,8 @@ def identity_of(plan: RunPlan) -> dict[str, Any]:
         "battery": {"name": plan.battery.name},
         "language": plan.language,
         "seed": plan.seed,
-        "arms": [arm_entry(arm) for arm in plan.arms],
+        "arms": identity.plain(plan.arms),
     }
-
-
-def arm_entry(arm: Any) -> dict[str, Any]:
-    """An arm as the manifest holds it."""
-    entry = identity.plain(arm)
-    return dict(entry)
 
 
 def fits(manifest: Mapping[str, Any], plan: RunPlan) -> bool:
