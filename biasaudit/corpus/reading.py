@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from biasaudit.errors import BiasAuditError, CorpusError
 from biasaudit.records import Message, Reject
@@ -67,6 +68,29 @@ class Reading:
     """Bytes of the file."""
     notes: dict[str, object] = field(default_factory=dict)
     """The dialect, explained; complete when `items` is exhausted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What a first look at one source found: all that a worker process needs to read any stretch of it (picklable)."""
+
+    path: Path
+    """The file that is read: the source itself, or its unpacked copy."""
+    label: str
+    """How records name the source."""
+    kind: str
+    """Name of the module in `sources` that reads it."""
+    size: int
+    """Bytes of `path`, or rows of a source that counts rows; the spans of a source tile 0 to `size`."""
+    unit: Literal["bytes", "rows"] = "bytes"
+    options: SourceOptions
+    notes: Mapping[str, object] = field(default_factory=dict)
+    """The dialect, explained, for the data card; plain JSON values."""
+    detail: object = None
+    """What only the source's own module understands."""
+    cuts: tuple[int, ...] | None = ()
+    """Places besides 0 where a stretch may begin, rising; empty: one stretch takes all. None: anywhere, because the
+    source can find the next record from any place (and its reader says where it really began)."""
 
 
 FILTERED = "filtered"

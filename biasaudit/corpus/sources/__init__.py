@@ -1,15 +1,19 @@
 """One file a kind of dump; the file's name is the source's name.
 
-A source module has `read(path, options) -> Reading`, and `SUFFIXES`, the endings that it answers to.
+A source module has `SUFFIXES`, the endings that it answers to; `survey(path, options) -> Survey`, a first look that
+explains the dialect; and `stretch(survey, start, stop, synced) -> Iterator[Batch]`, the records that begin in a range.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from biasaudit.corpus.reading import Reading, SourceOptions, regular_size
+from biasaudit.corpus.batch import Batch, batched
+from biasaudit.corpus.reading import Reading, SourceOptions, Survey, regular_size
 from biasaudit.errors import CorpusError, UnknownNameError
 
 
@@ -62,12 +66,47 @@ def read(path: Path, options: SourceOptions, *, kind: str | None = None) -> Read
         CorpusError: the file cannot be read as that kind.
         UnknownNameError: no source is called `kind`.
     """
+    reading: Reading = _module(kind or kind_of(path)).read(path, options)
+    return reading
+
+
+def survey(path: Path, options: SourceOptions, *, kind: str | None = None) -> Survey:
+    """Take a first look at one file with the source `kind`, or with the one that its ending names.
+
+    Raises:
+        CorpusError: the file cannot be read as that kind.
+        UnknownNameError: no source is called `kind`.
+    """
     name = kind or kind_of(path)
+    module = _module(name)
+    if hasattr(module, "survey"):
+        found: Survey = module.survey(path, options)
+        return found
+    reading: Reading = module.read(path, options)
+    return Survey(path=path, label=options.label or path.name, kind=name, size=reading.size, options=options)
+
+
+def stretch(found: Survey, start: int, stop: int, *, synced: bool = True) -> Iterator[Batch]:
+    """Read the records that begin in [start, stop); the last one may end behind `stop`.
+
+    Args:
+        found: what `survey` said of the source.
+        start: a place where a span begins when `synced`, any place otherwise.
+        stop: where to stop, `found.size` for the end.
+        synced: False looks for the first record that seems to begin at `start` or after it; the first batch says where.
+            The caller checks that the stretch before ended there, and asks again from the right place otherwise.
+    """
+    module = _module(found.kind)
+    if hasattr(module, "stretch"):
+        yield from module.stretch(found, start, stop, synced)
+    else:
+        yield from batched(module.read(found.path, found.options).items, 0)
+
+
+def _module(name: str) -> Any:
     if name not in names():
         raise UnknownNameError("source", name, names())
-    module = importlib.import_module(f"{__name__}.{name}")
-    reading: Reading = module.read(path, options)
-    return reading
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 def _suffixes() -> dict[str, str]:
