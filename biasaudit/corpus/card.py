@@ -1,4 +1,4 @@
-"""The data card: what went in, what came out, and what was done in between, as plain JSON.
+"""The data card: what went in, what came out, and what was done in between, as plain JSON (docs/data-card.md).
 
 Nothing in it depends on the clock or on the machine, so that the same inputs and settings give the same bytes.
 """
@@ -7,48 +7,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from biasaudit import identity
+from biasaudit.corpus.card_census import EXACT_LENGTH, MAX_CHANNELS, Census, Written
+from biasaudit.corpus.card_dates import dates_of, per_month
+from biasaudit.corpus.card_warnings import warnings
 from biasaudit.corpus.gather import Tally
+from biasaudit.corpus.reading import FIELD_LIMIT, ROW_LIMIT
+from biasaudit.errors import BiasAuditError
 
+__all__ = ["VERSION", "Census", "Written", "card", "fingerprint", "quantiles"]
+
+VERSION = 2
 TOP_CHANNELS = 50
-
-
-@dataclass(slots=True)
-class Written:
-    """What was written to one side of the split."""
-
-    documents: int = 0
-    tokens: int = 0
-    """End-of-text included."""
-    bytes: int = 0
-    """UTF-8 bytes of the documents' texts."""
-
-
-@dataclass(slots=True)
-class Census:
-    """Counts over kept documents, one `add` a document."""
-
-    sides: dict[str, Written] = field(default_factory=lambda: {"train": Written(), "val": Written()})
-    channels: Counter[str] = field(default_factory=Counter)
-    months: Counter[str] = field(default_factory=Counter)
-    lengths: Counter[int] = field(default_factory=Counter)
-    copies: Counter[int] = field(default_factory=Counter)
-    sources: Counter[str] = field(default_factory=Counter)
-
-    def add(self, side: str, *, tokens: int, size: int, channel: str, date: str, source: str, copies: int) -> None:
-        """Count one document of `tokens` (without end-of-text) and `size` bytes."""
-        written = self.sides[side]
-        written.documents += 1
-        written.tokens += tokens + 1
-        written.bytes += size
-        self.channels[channel] += 1
-        if date:
-            self.months[date[:7]] += 1
-        self.lengths[tokens] += 1
-        self.copies[copies] += 1
-        self.sources[source] += 1
+MULTIPLICITIES = ((1, 1), (2, 2), (3, 5), (6, 10), (11, 100), (101, None))
+"""(from, to) of the rows that count documents by their copies."""
+NO_LANGUAGES = "not measured: the extra [score] is not installed"
 
 
 def card(
@@ -61,33 +36,54 @@ def card(
     census: Census,
     tokenizer: Mapping[str, Any],
     language: str,
+    command: str = "",
+    set_aside: Mapping[str, int] | None = None,
+    languages: Mapping[str, int] | str = NO_LANGUAGES,
+    ngrams: Mapping[str, Any] | None = None,
+    shards: Mapping[str, str] | None = None,
+    limits: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Put the card together; every number is an exact count."""
+    """Put the card together; every number is an exact count unless the card says that it is of a sample.
+
+    Args:
+        settings: of the ingest, all of them.
+        sources: a row each with `name`, `bytes`, `sha256` and `dialect`.
+        tally: what happened to bytes and records.
+        near_duplicates: those among the tally's duplicates that are not exact copies.
+        cleaning: cleaning rule -> texts changed.
+        census: of the documents that were written.
+        tokenizer: `fingerprint`, `vocab_size`, `eot_id`, `from`.
+        language: that the user says the corpus has.
+        command: the ingest command, from `card_command.command`.
+        set_aside: rule -> records set aside by rules that the tally does not know (`other_language`).
+        languages: language -> documents of a sample, or why they were not measured.
+        ngrams: from `card_ngrams.ngrams`.
+        shards: `train.bin` and `val.bin` -> SHA-256 of the file.
+        limits: what the stages limit themselves to; added to the card's own.
+
+    Raises:
+        BiasAuditError: records in are not records out.
+    """
     train, val = census.sides["train"], census.sides["val"]
-    tokens, size = train.tokens + val.tokens, train.bytes + val.bytes
-    documents = train.documents + val.documents
-    return {
+    size, documents = train.bytes + val.bytes, train.documents + val.documents
+    tokens = train.tokens + val.tokens - documents
+    records = _records(tally, near_duplicates, set_aside or {}, documents)
+    found = {
         "kind": "biasaudit corpus",
-        "version": 1,
+        "version": VERSION,
         "language": language,
+        "fingerprint": fingerprint(shards, tokenizer) if shards else None,
+        "shards": {name: {"sha256": digest} for name, digest in sorted((shards or {}).items())},
         "train_tokens": train.tokens,
         "val_tokens": val.tokens,
         "train_bytes": train.bytes,
         "val_bytes": val.bytes,
         "train_documents": train.documents,
         "val_documents": val.documents,
-        "tokens_per_byte": round((tokens - documents) / size, 6) if size else None,
+        "tokens_per_byte": round(tokens / size, 6) if size else None,
         "tokenizer": dict(tokenizer),
         "sources": [dict(source) for source in sources],
-        "records": {
-            "in": tally.records,
-            "kept": tally.kept,
-            "duplicates": tally.duplicates,
-            "near_duplicates_among_them": near_duplicates,
-            "filtered": tally.filtered,
-            "empty_after_cleaning": tally.empty,
-            "flags": dict(sorted(tally.flags.items())),
-        },
+        "records": records,
         "bytes": {
             "in": tally.bytes_in,
             "records": tally.bytes_records,
@@ -101,13 +97,103 @@ def card(
             "replaced": dict(sorted(tally.personal_data.items())),
             "limits": "Rules find typed identifiers. Names in running text are out of their reach.",
         },
-        "lengths_tokens": quantiles(census.lengths),
-        "copies": {"documents_with_copies": documents - census.copies[1], "most_copies": max(census.copies, default=0)},
-        "channels": {"count": len(census.channels), "most_frequent": dict(_top(census.channels))},
-        "documents_per_month": dict(sorted(census.months.items())),
-        "documents_per_source": dict(sorted(census.sources.items())),
+        **_shape(census, tokens, documents),
+        "copies": _copies(census.copies, tally.duplicates, near_duplicates),
+        "languages": _languages(languages),
+        "ngrams": dict(ngrams) if ngrams is not None else None,
         "settings": dict(settings),
+        "command": command,
+        "limits": {
+            "field_bytes": FIELD_LIMIT,
+            "record_bytes": ROW_LIMIT,
+            "channels_counted_by_name": MAX_CHANNELS,
+            "lengths_exact_to_tokens": EXACT_LENGTH,
+            **(limits or {}),
+        },
     }
+    return {**found, "warnings": warnings(found)}
+
+
+def fingerprint(shards: Mapping[str, str], tokenizer: Mapping[str, Any]) -> str:
+    """Hash of the shards and of the tokenizer that made them: what a trained model's card calls the corpus."""
+    hashes = [shards.get(name) for name in ("train.bin", "val.bin")]
+    return identity.content_hash(["corpus", *hashes, tokenizer["fingerprint"]])
+
+
+def _records(tally: Tally, near_duplicates: int, set_aside: Mapping[str, int], documents: int) -> dict[str, Any]:
+    """Records in, and where each of them went."""
+    aside = {"filtered": tally.filtered, "empty_after_cleaning": tally.empty, **dict(sorted(set_aside.items()))}
+    out = tally.kept + tally.duplicates + sum(aside.values())
+    if out != tally.records or documents > tally.kept:
+        raise BiasAuditError(
+            f"Conservation law: {tally.records} records in, {out} accounted for; {tally.kept} kept, {documents} "
+            "documents written. Nothing was written."
+        )
+    return {
+        "in": tally.records,
+        "kept": tally.kept,
+        "documents": documents,
+        "duplicates": tally.duplicates,
+        "near_duplicates_among_them": near_duplicates,
+        **aside,
+        "set_aside": dict(aside),
+        "flags": dict(sorted(tally.flags.items())),
+    }
+
+
+def _shape(census: Census, tokens: int, documents: int) -> dict[str, Any]:
+    """Lengths, channels, dates and sources of the documents."""
+    lengths = quantiles(census.lengths)
+    if documents:
+        lengths |= {"max": census.longest, "mean": round(tokens / documents, 3)}
+    census.settled()
+    return {
+        "lengths_tokens": lengths,
+        "lengths_histogram": _histogram(census.lengths),
+        "channels": {
+            "count": census.distinct_channels,
+            "count_is_estimate": census.more_channels,
+            "documents_without": documents - census.in_channels,
+            "most_frequent": dict(_top(census.channels)),
+        },
+        "dates": dates_of(census.days, undated=census.undated, implausible=census.implausible_dates),
+        "documents_per_month": per_month(census.days),
+        "documents_per_source": dict(sorted(census.sources.items())),
+    }
+
+
+def _copies(copies: Counter[int], duplicates: int, near: int) -> dict[str, Any]:
+    """How often the documents' texts occurred."""
+    rows = []
+    for low, high in MULTIPLICITIES:
+        count = sum(n for times, n in copies.items() if times >= low and (high is None or times <= high))
+        rows.append({"from": low, "to": high, "documents": count})
+    return {
+        "documents_with_copies": sum(copies.values()) - copies[1],
+        "most_copies": max(copies, default=0),
+        "exact": duplicates - near,
+        "near": near,
+        "multiplicity": rows,
+    }
+
+
+def _languages(languages: Mapping[str, int] | str) -> dict[str, Any]:
+    if isinstance(languages, str):
+        return {"sample": 0, "documents": None, "reason": languages}
+    ordered = sorted(languages.items(), key=lambda item: (-item[1], item[0]))
+    return {"sample": sum(languages.values()), "documents": dict(ordered), "reason": ""}
+
+
+def _histogram(lengths: Counter[int]) -> list[dict[str, int]]:
+    """Documents by length, in steps that double (0, 1, 2 to 3, 4 to 7, 8 to 15)."""
+    counts: Counter[int] = Counter()
+    for tokens, documents in lengths.items():
+        counts[tokens.bit_length()] += documents
+    bins = range(min(counts), max(counts) + 1) if counts else range(0)
+    return [
+        {"from": 2 ** (bits - 1) if bits else 0, "to": 2**bits - 1 if bits else 0, "documents": counts[bits]}
+        for bits in bins
+    ]
 
 
 def quantiles(counts: Counter[int]) -> dict[str, int | float | None]:

@@ -354,6 +354,9 @@ def _write(
     report: Progress,
 ) -> None:  # fmt: skip
     """Second pass: tokens to the two shards, documents with side and counts to `documents.parquet`."""
+    import numpy as np
+    import pyarrow as pa
+
     from biasaudit.corpus.shards import ShardWriter
 
     shards = {
@@ -363,17 +366,22 @@ def _write(
     number = 0
     with tables.Table(staging / "documents.parquet", tables.DOCUMENTS) as table:
         for batch in tables.batches(staged.path):
+            first, tokens, sizes = number, [], []
             for row, ids in zip(batch, words.encode_batch([row["text"] for row in batch]), strict=True):
                 side = "val" if sides[number] else "train"
-                times = copies[number]
-                size = len(row["text"].encode())
+                tokens.append(len(ids))
+                sizes.append(len(row["text"].encode()))
                 shards[side].add(ids)
-                table.add(**row, document=number, split=side, tokens=len(ids), bytes=size, copies=times)
-                census.add(
-                    side, tokens=len(ids), size=size, channel=staged.channels[number], date=staged.dates[number],
-                    source=row["source"], copies=times,
+                table.add(
+                    **row, document=number, split=side, tokens=len(ids), bytes=sizes[-1], copies=copies[number]
                 )  # fmt: skip
                 number += 1
+            census.add(
+                side=np.array(sides[first:number], bool), tokens=np.array(tokens), size=np.array(sizes),
+                copies=np.array(copies[first:number]), channel=pa.array(staged.channels[first:number], pa.string()),
+                date=pa.array(staged.dates[first:number], pa.string()),
+                source=pa.array([row["source"] for row in batch], pa.string()),
+            )  # fmt: skip
             report("tokenising", number, len(sides), "")
     for shard in shards.values():
         shard.close()

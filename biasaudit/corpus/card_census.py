@@ -1,0 +1,216 @@
+"""Counts over kept documents, fed by columns and merged: what the data card says of a corpus's shape.
+
+A census of parts, merged in any order, equals the census of the whole, however the corpus was cut. Memory is bounded:
+days between two fixed years, lengths as counts (binned above `EXACT_LENGTH`), at most `MAX_CHANNELS` channels by name.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from biasaudit.errors import BiasAuditError
+
+MAX_CHANNELS = 100_000
+"""Channels counted by name. Of more, those whose names have the smallest hashes: a sample that no cut changes."""
+EXACT_LENGTH = 4096
+"""Tokens up to which every length has its own count; above, lengths are rounded down to seven leading bits (1.6 %)."""
+FIRST_YEAR, LAST_YEAR = 1900, 2199
+"""Years whose days are counted; other dates are counted as implausible."""
+
+Int64s = npt.NDArray[np.int64]
+Text = pa.StringArray | pa.ChunkedArray
+
+
+@dataclass(slots=True)
+class Written:
+    """What was written to one side of the split."""
+
+    documents: int = 0
+    tokens: int = 0
+    """End-of-text included."""
+    bytes: int = 0
+    """UTF-8 bytes of the documents' texts."""
+
+
+@dataclass(slots=True)
+class Census:
+    """Counts over kept documents."""
+
+    sides: dict[str, Written] = field(default_factory=lambda: {"train": Written(), "val": Written()})
+    channels: Counter[str] = field(default_factory=Counter)
+    """Documents by channel; call `settled` before reading it."""
+    in_channels: int = 0
+    """Documents that have a channel, counted by name or not."""
+    more_channels: bool = False
+    """Whether there were more channels than are counted by name."""
+    days: Counter[str] = field(default_factory=Counter)
+    """ISO day -> documents."""
+    undated: int = 0
+    implausible_dates: int = 0
+    lengths: Counter[int] = field(default_factory=Counter)
+    """Tokens without end-of-text -> documents."""
+    longest: int = 0
+    """Tokens of the longest document, exact."""
+    copies: Counter[int] = field(default_factory=Counter)
+    """Times that a document's text occurred -> documents."""
+    sources: Counter[str] = field(default_factory=Counter)
+
+    def add(
+        self, *, side: npt.NDArray[np.bool_], tokens: Int64s, size: Int64s, copies: Int64s, channel: Text, date: Text,
+        source: Text | str,
+    ) -> None:  # fmt: skip
+        """Count documents; the n-th entry of every column, shape (documents,), belongs to the n-th.
+
+        Args:
+            side: whether it is held out.
+            tokens: without end-of-text.
+            size: UTF-8 bytes.
+            copies: times that its text occurred, at least 1.
+            channel: pseudonym, null when there is none.
+            date: ISO, null when there is none.
+            source: label of the source, one for all or one each.
+
+        Raises:
+            BiasAuditError: the columns disagree in length.
+        """
+        columns = [side, tokens, size, copies, channel, date, *([] if isinstance(source, str) else [source])]
+        if len({len(column) for column in columns}) != 1:
+            raise BiasAuditError("Census: the columns have different lengths. This is a bug in biasaudit.")
+        held = np.asarray(side, bool)
+        for name, mask in (("train", ~held), ("val", held)):
+            written, documents = self.sides[name], int(mask.sum())
+            written.documents += documents
+            written.tokens += int(tokens[mask].sum()) + documents
+            written.bytes += int(size[mask].sum())
+        if len(tokens):
+            self.longest = max(self.longest, int(tokens.max()))
+        _add(self.lengths, binned(tokens))
+        _add(self.copies, copies)
+        self.channels.update(_counted(channel))
+        self.in_channels += len(channel) - channel.null_count
+        self._dates(date)
+        self.sources.update({source: len(tokens)} if isinstance(source, str) and len(tokens) else {})
+        if not isinstance(source, str):
+            self.sources.update(_counted(source))
+        if len(self.channels) > 2 * MAX_CHANNELS:
+            self.settled()
+
+    def _dates(self, date: Text) -> None:
+        for day, documents in _counted(pc.utf8_slice_codeunits(pc.fill_null(date, ""), 0, 10)).items():
+            if not day:
+                self.undated += documents
+            elif _is_day(day):
+                self.days[day] += documents
+            else:
+                self.implausible_dates += documents
+
+    def merge(self, other: Census) -> None:
+        """Add what another part counted."""
+        for name, written in other.sides.items():
+            own = self.sides[name]
+            own.documents += written.documents
+            own.tokens += written.tokens
+            own.bytes += written.bytes
+        for name in ("channels", "days", "lengths", "copies", "sources"):
+            getattr(self, name).update(getattr(other, name))
+        self.in_channels += other.in_channels
+        self.more_channels |= other.more_channels
+        self.undated += other.undated
+        self.implausible_dates += other.implausible_dates
+        self.longest = max(self.longest, other.longest)
+        self.settled()
+
+    def settled(self) -> Census:
+        """Keep the channels that are counted by name, and return the census itself."""
+        if len(self.channels) > MAX_CHANNELS:
+            kept = sorted(self.channels, key=_rank)[:MAX_CHANNELS]
+            self.channels = Counter({name: self.channels[name] for name in kept})
+            self.more_channels = True
+        return self
+
+    @property
+    def distinct_channels(self) -> int:
+        """Channels seen; an estimate (to about 0.3 %) when there were more than are counted by name."""
+        self.settled()
+        if not self.more_channels:
+            return len(self.channels)
+        # The k-th smallest of n uniform numbers lies near k/(n + 1).
+        largest = max(_rank(name) for name in self.channels)
+        return round((len(self.channels) - 1) * 2**64 / max(1, largest))
+
+    def to_json(self) -> dict[str, Any]:
+        """The census as JSON values."""
+        self.settled()
+        return {
+            "sides": {n: [w.documents, w.tokens, w.bytes] for n, w in self.sides.items()},
+            "channels": dict(sorted(self.channels.items())),
+            "in_channels": self.in_channels,
+            "more_channels": self.more_channels,
+            "days": dict(sorted(self.days.items())),
+            "undated": self.undated,
+            "implausible_dates": self.implausible_dates,
+            "lengths": {str(k): n for k, n in sorted(self.lengths.items())},
+            "longest": self.longest,
+            "copies": {str(k): n for k, n in sorted(self.copies.items())},
+            "sources": dict(sorted(self.sources.items())),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Census:
+        """What `to_json` gave, as a census again."""
+        return cls(
+            sides={name: Written(*numbers) for name, numbers in value["sides"].items()},
+            channels=Counter(value["channels"]),
+            in_channels=value["in_channels"],
+            more_channels=value["more_channels"],
+            days=Counter(value["days"]),
+            undated=value["undated"],
+            implausible_dates=value["implausible_dates"],
+            lengths=Counter({int(k): n for k, n in value["lengths"].items()}),
+            longest=value["longest"],
+            copies=Counter({int(k): n for k, n in value["copies"].items()}),
+            sources=Counter(value["sources"]),
+        )
+
+
+def binned(lengths: Int64s) -> Int64s:
+    """Lengths rounded down to seven leading bits above `EXACT_LENGTH`, shape as given."""
+    found = np.array(lengths, np.int64)
+    large = found > EXACT_LENGTH
+    shift = np.floor(np.log2(found[large].astype(np.float64))).astype(np.int64) - 6
+    found[large] = found[large] >> shift << shift
+    return found
+
+
+def _add(counts: Counter[int], values: Int64s) -> None:
+    unique, times = np.unique(values, return_counts=True)
+    counts.update(dict(zip(unique.tolist(), times.tolist(), strict=True)))
+
+
+def _counted(texts: Text) -> dict[str, int]:
+    """Distinct texts and how often each occurs; nulls are left out."""
+    found = pc.value_counts(pc.drop_null(texts))
+    if isinstance(found, pa.ChunkedArray):
+        found = found.combine_chunks()
+    return dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return len(text) == 10 and FIRST_YEAR <= datetime.date.fromisoformat(text).year <= LAST_YEAR
+    except ValueError:
+        return False
+
+
+def _rank(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
