@@ -29,14 +29,8 @@ def dates_of(days: Mapping[str, int], *, undated: int = 0, implausible: int = 0)
         "first": None, "last": None, "dated": sum(days.values()), "undated": undated, "implausible": implausible,
     }  # fmt: skip
     if not days:
-        return {
-            **found,
-            "grain": None,
-            "documents": {},
-            "periods": 0,
-            "gaps": _gaps([], str),
-            "longest_silence_days": 0,
-        }
+        nothing = {"grain": None, "documents": {}, "periods": 0, "gaps": _gaps([], str), "longest_silence_days": 0}
+        return {**found, **nothing}
     ordinals = {datetime.date.fromisoformat(day).toordinal(): count for day, count in days.items()}
     first, last = min(ordinals), max(ordinals)
     grain = next((name for name, span in GRAINS if last - first < span), "year")
