@@ -11,7 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,8 @@ FIRST_YEAR, LAST_YEAR = 1900, 2199
 """Years whose days are counted; other dates are counted as implausible."""
 
 Int64s = npt.NDArray[np.int64]
-Text = pa.StringArray | pa.ChunkedArray
+Text: TypeAlias = Any
+"""`pa.StringArray`, or a `pa.ChunkedArray` of strings."""
 
 
 @dataclass(slots=True)

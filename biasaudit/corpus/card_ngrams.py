@@ -29,8 +29,7 @@ _NUMBER = rf"[0-9][0-9.,/-]{{{LONG_NUMBER - 2},}}[0-9]"
 _WIDEST = 64
 """Bytes of a word; a longer one is a wall of text, not a word."""
 
-STOP_WORDS = frozenset(
-    """
+_STOP = """
     a à ao aos as às até com como da das de dela dele deles do dos e é ela elas ele eles em entre era essa esse esta
     está estão este eu foi foram há isso isto já lá lhe mais mas me mesmo meu meus minha muito na nas nem no nos nós
     não o os ou para pela pelas pelo pelos por pra pro quando que quem se sem ser seu seus si só sua suas são também te
@@ -38,8 +37,8 @@ STOP_WORDS = frozenset(
     an and are at be been but by for from had has have he her his i if in is it its my not of on or our she so than
     that the their them they this to was we were which who will with you your
     al del el en la las los lo por su un y con
-    """.split()
-)
+"""
+STOP_WORDS = frozenset(_STOP.split())
 """Portuguese, English and the commonest of Spanish; an n-gram of nothing but these says nothing."""
 
 Int64s = npt.NDArray[np.int64]
