@@ -1,27 +1,104 @@
 """Exact and near duplicates: kept once, with how often they came.
 
-Memory: about 160 bytes for every distinct text (a 128-bit digest and Python's own cost); near duplicates take about
-1,500 bytes more for every text that is kept (128 MinHash values and their places in 16 bands).
+Decided at once for all texts, from files of digests and signatures (`sketch`). In memory: 8 bytes a text and a stated
+budget, whatever the number of texts. On disk while it runs: 24 bytes a text, and for near duplicates 16 × 21 more,
+beside the files themselves (16 and 512 bytes a text).
 """
 
 from __future__ import annotations
 
 import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from biasaudit.errors import UnknownNameError
+import numpy as np
+
+from biasaudit.corpus import dedup_near
+from biasaudit.corpus.dedup_near import NEAR
+from biasaudit.corpus.dedup_sort import Int64s, blocks, in_order, linked
+from biasaudit.corpus.sketch import PERMUTATIONS
+from biasaudit.errors import BiasAuditError, UnknownNameError
 
 MODES = ("exact", "near", "keep")
 """`exact` keeps one copy of equal texts, `near` also one of almost equal texts, `keep` keeps all."""
+DIGEST_BYTES = 16
+SIGNATURE_BYTES = 4 * PERMUTATIONS
 
-NEAR = 0.8
-"""Estimated Jaccard similarity of word triples from which two texts are copies."""
-
+_BLOCK = 1 << 20
 _PERMUTATIONS = 128
 _BANDS = 16
 _SEED = 1
 _SHORTEST = 8
-"""Words; shorter texts have too few triples to be almost equal by accident of none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keepers:
+    """Which text stands for which."""
+
+    keeper: Int64s
+    """For every text the number of the first of its copies; its own number when it is kept, shape (texts,)."""
+    near: int
+    """Texts dropped because they are almost, and not exactly, equal to one that is kept."""
+
+
+def keepers(
+    digests: Path, signatures: Path | None, *, mode: str = "exact", budget: int = 256 << 20, scratch: Path
+) -> Keepers:
+    """Decide which texts are kept. The result does not depend on the budget.
+
+    Args:
+        digests: raw little-endian `sketch.digests` of all texts, in their order.
+        signatures: raw little-endian `sketch.signatures` of the same texts; only read for `near`.
+        mode: one of `MODES`.
+        budget: bytes of memory besides the result.
+        scratch: folder for intermediate files; left as it was found.
+
+    Raises:
+        UnknownNameError: `mode` is not one of `MODES`.
+        BiasAuditError: the files do not belong to the same texts.
+    """
+    if mode not in MODES:
+        raise UnknownNameError("way with duplicates", mode, MODES)
+    size = digests.stat().st_size
+    count = size // DIGEST_BYTES
+    row = SIGNATURE_BYTES if mode == "near" else 0
+    if size % DIGEST_BYTES or (row and (signatures is None or signatures.stat().st_size != row * count)):
+        raise BiasAuditError(
+            f"{digests}: {size} bytes, which do not fit the signatures. Both must hold a row for each text. "
+            "Nothing was written; please report this as a bug."
+        )
+    keeper = np.arange(count)
+    near = 0
+    if mode == "keep" or not count:
+        return Keepers(keeper, near)
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        _drop_equal(keeper, digests, budget, Path(folder))
+        if mode == "near" and signatures is not None:
+            distinct = _kept(keeper)
+            dedup_near.group(keeper, signatures, budget, Path(folder))
+            near = distinct - _kept(keeper)
+    for start in range(0, count, _BLOCK):
+        dedup_near.shorten(keeper, np.arange(start, min(start + _BLOCK, count)))
+    return Keepers(keeper, near)
+
+
+def _drop_equal(keeper: Int64s, digests: Path, budget: int, folder: Path) -> None:
+    rows = folder / "digests"
+    rows.write_bytes(b"")
+    start = 0
+    for block in blocks(digests, 2, max(64, min(_BLOCK, budget // 64))):
+        with rows.open("ab") as file:
+            np.column_stack([block, np.arange(start, start + len(block), dtype=np.uint64)]).tofile(file)
+        start += len(block)
+    for found in linked(in_order(rows, 3, budget)):
+        keeper[found.number] = found.first
+
+
+def _kept(keeper: Int64s) -> int:
+    steps = range(0, len(keeper), _BLOCK)
+    return sum(int((keeper[at : at + _BLOCK] == np.arange(at, min(at + _BLOCK, len(keeper)))).sum()) for at in steps)
 
 
 class Duplicates:
