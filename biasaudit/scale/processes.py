@@ -20,12 +20,27 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 from biasaudit.errors import BiasAuditError, ResourceError
-from biasaudit.scale.units import WorkUnit
 
-Worker = Callable[[WorkUnit], Any]
+
+class Unit(Protocol):
+    """A piece of work (picklable when there are several processes)."""
+
+    @property
+    def unit_id(self) -> str:
+        """What tells it from the others."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """How much it is of what progress counts."""
+        ...
+
+
+U = TypeVar("U", bound=Unit)
+Worker = Callable[[Any], Any]
 """Does one unit; what it returns goes to `commit` (picklable when there are several processes)."""
 WorkerFactory = Callable[[], Worker]
 """Makes a worker with its state; picklable (a top-level function, or a partial of one) for several processes."""
@@ -60,55 +75,85 @@ class Progress:
 
 
 def run_units(
-    units: Sequence[WorkUnit],
+    units: Sequence[U],
     worker_factory: WorkerFactory,
-    commit: Callable[[WorkUnit, Any], object],
+    commit: Callable[[U, Any], object],
     *,
     processes: int = 1,
     threads_per_process: int | None = None,
     progress: Callable[[Progress], object] | None = None,
 ) -> None:
-    """Do every unit once and commit each result as it comes.
+    """Do every unit once and commit each result as it comes; see `Crew` and `Crew.run`."""
+    with Crew(worker_factory, min(processes, len(units)) if units else processes, threads_per_process) as crew:
+        crew.run(units, commit, progress=progress)
 
-    Args:
-        units: what is to be done.
-        worker_factory: called once a process, in that process.
-        commit: called by the driver alone, one at a time, in the order in which results come.
-        processes: 1 works here; more start that many workers afresh (spawn).
-        threads_per_process: set in the environment of worker processes before any library is imported; the factory
-            sets whatever its libraries want besides. Work in this process leaves the environment alone.
-        progress: called at the start and after every commit.
 
-    Raises:
-        ResourceError: a unit's worker was killed `ATTEMPTS` times; most likely memory ran out.
-        BiasAuditError: as the worker raised it, or a worker ended by itself again and again.
-        KeyboardInterrupt: Ctrl-C or (`signals.Terminated`) a signal; workers are ended first. What was committed stays.
-    """
-    if processes < 1:
-        raise ValueError(f"processes is {processes}, expected at least 1")
-    if not units:
-        return
-    meter = _Meter(units, progress)
-    if processes == 1:
-        worker = worker_factory()
+class Crew:
+    """Workers in this process or in several, kept from one list of units to the next."""
+
+    def __init__(
+        self, worker_factory: WorkerFactory, processes: int = 1, threads_per_process: int | None = None
+    ) -> None:
+        """Hire nobody yet.
+
+        Args:
+            worker_factory: called once a process, in that process.
+            processes: 1 works here; more start that many workers afresh (spawn).
+            threads_per_process: set in the environment of worker processes before any library is imported; the
+                factory sets whatever its libraries want besides. Work in this process leaves the environment alone.
+        """
+        if processes < 1:
+            raise ValueError(f"processes is {processes}, expected at least 1")
+        self._factory = worker_factory
+        self._worker: Worker | None = None
+        self._others = _Others(worker_factory, processes, threads_per_process) if processes > 1 else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._others is not None:
+            self._others.end()
+
+    def run(
+        self,
+        units: Sequence[U],
+        commit: Callable[[U, Any], object],
+        *,
+        progress: Callable[[Progress], object] | None = None,
+    ) -> None:
+        """Do every unit once.
+
+        Args:
+            units: what is to be done.
+            commit: called by the driver alone, one at a time, in the order in which results come.
+            progress: called at the start and after every commit.
+
+        Raises:
+            ResourceError: a unit's worker was killed `ATTEMPTS` times; most likely memory ran out.
+            BiasAuditError: as the worker raised it, or a worker ended by itself again and again.
+            KeyboardInterrupt: Ctrl-C or (`signals.Terminated`) a signal; what was committed stays.
+        """
+        if not units:
+            return
+        meter = _Meter(units, progress)
+        if self._others is not None:
+            for unit, result in self._others.results(units, meter.begin):
+                commit(unit, result)
+                meter.count(unit)
+            return
+        if self._worker is None:
+            self._worker = self._factory()
         meter.begin()
         for unit in units:
-            commit(unit, worker(unit))
+            commit(unit, self._worker(unit))
             meter.count(unit)
-        return
-    crew = _Crew(worker_factory, min(processes, len(units)), threads_per_process)
-    try:
-        for unit, result in crew.results(units, meter.begin):
-            commit(unit, result)
-            meter.count(unit)
-    finally:
-        crew.end()
 
 
 class _Meter:
     """Counts what is committed and tells the caller."""
 
-    def __init__(self, units: Sequence[WorkUnit], tell: Callable[[Progress], object] | None) -> None:
+    def __init__(self, units: Sequence[Any], tell: Callable[[Progress], object] | None) -> None:
         self._tell = tell
         self._units_total, self._total = len(units), sum(unit.count for unit in units)
         self._units = self._done = 0
@@ -120,7 +165,7 @@ class _Meter:
         if not self._done:
             self._start = time.monotonic()
 
-    def count(self, unit: WorkUnit) -> None:
+    def count(self, unit: Unit) -> None:
         self._units += 1
         self._done += unit.count
         self._report()
@@ -143,11 +188,11 @@ class _Member:
     """A worker process as the driver sees it."""
 
     process: BaseProcess
-    unit: WorkUnit | None = None
+    unit: Any = None
     ready: bool = False
 
 
-class _Crew:
+class _Others:
     """Worker processes and the pipes to them."""
 
     def __init__(self, factory: WorkerFactory, size: int, threads: int | None) -> None:
@@ -157,14 +202,20 @@ class _Crew:
         self._members: dict[Connection, _Member] = {}
         self._lost: Counter[str] = Counter()
 
-    def results(self, units: Sequence[WorkUnit], begin: Callable[[], None]) -> Iterator[tuple[WorkUnit, Any]]:
+    def results(self, units: Sequence[Any], begin: Callable[[], None]) -> Iterator[tuple[Any, Any]]:
         """Yield (unit, result) in the order in which they come; a unit whose worker died goes first again.
 
         `begin` is called whenever a worker has made its state.
         """
         waiting = deque(units)
         left = len(units)
+        if any(member.ready for member in self._members.values()):
+            begin()
         while left:
+            # Also in later rounds: the unit of a worker that died comes back when others have nothing left to do.
+            for idle, member in self._members.items():
+                if member.ready and member.unit is None:
+                    self._give(idle, member, waiting)
             while len(self._members) < min(self._size, left):
                 self._hire()
             for connection in list(wait(list(self._members))):
@@ -181,13 +232,18 @@ class _Crew:
                     self._lost[_START] = 0
                     begin()
                 done, member.unit, member.ready = member.unit, None, True
-                if waiting:
-                    member.unit = waiting.popleft()
-                    with contextlib.suppress(OSError):  # it died just now; its pipe says so in the next round
-                        connection.send(member.unit)
+                self._give(connection, member, waiting)
                 if done is not None:
                     left -= 1
                     yield done, value
+
+    @staticmethod
+    def _give(connection: Connection, member: _Member, waiting: deque[Any]) -> None:
+        """Hand the next unit, if there is one, to a worker that has none."""
+        if waiting:
+            member.unit = waiting.popleft()
+            with contextlib.suppress(OSError):  # it died just now; its pipe says so in the next round
+                connection.send(member.unit)
 
     def end(self) -> None:
         """End all workers now; idle ones lose nothing and busy ones only work that nobody waits for."""
@@ -205,7 +261,7 @@ class _Crew:
         theirs.close()  # the worker's copy is then the only one, so that its death closes the pipe
         self._members[ours] = _Member(process)
 
-    def _bury(self, connection: Connection, member: _Member, waiting: deque[WorkUnit]) -> None:
+    def _bury(self, connection: Connection, member: _Member, waiting: deque[Any]) -> None:
         """Forget a dead worker and put its unit in front of the queue.
 
         Raises:
