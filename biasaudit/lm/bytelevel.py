@@ -21,10 +21,14 @@ def to_bytes(token: str) -> bytes:
     return bytes(_byte_of()[c] for c in token)
 
 
+@cache
+def _char_of() -> Mapping[int, str]:
+    return {b: c for c, b in _byte_of().items()}
+
+
 def to_token(data: bytes) -> str:
     """A token as `vocab.json` writes it."""
-    char_of = {b: c for c, b in _byte_of().items()}
-    return "".join(char_of[b] for b in data)
+    return "".join(_char_of()[b] for b in data)
 
 
 def merges_of(ranks: Mapping[bytes, int]) -> Iterator[tuple[bytes, bytes]]:

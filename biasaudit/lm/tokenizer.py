@@ -8,29 +8,34 @@ end of a document. Nothing is downloaded here.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import tiktoken
 from tiktoken_ext.openai_public import r50k_pat_str  # type: ignore[import-untyped]
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from biasaudit import identity
 from biasaudit.errors import ModelError, UsageError
+from biasaudit.lm import tokenizer_bpe
 from biasaudit.lm.bytelevel import merges_of, to_bytes, to_token
-
-EOT = "<|endoftext|>"
-"""The one special token of our own tokenizers and of GPT-2; it stands between documents."""
+from biasaudit.lm.tokenizer_engines import EOT, Documents, Engine, Gigatoken, OneByOne, Tiktoken, trusted
 
 GPT2_CACHE_URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/vocab.bpe"
 """Name under which tiktoken's cache files GPT-2's merges; never fetched by us."""
 
 MAX_TOKENIZER_BYTES = 64 * 2**20
 """Largest tokenizer file that we read; the largest in use are near 20 MB."""
+
+SAMPLE_DOCUMENTS = 1000
+"""Documents of a corpus on which a fast engine is compared with the slower ones before it is used."""
 
 _SAMPLE = (
     "A vacina é segura? Não sei… 1.234,5% d'água, I'll  see\n\n\t<|endoftext|> ção 😀 ﬁ 東京 \u200d x" * 2
@@ -46,12 +51,14 @@ class TextTokenizer:
         eot_id: id of the token that ends a document.
         vocab_size: ids are 0 … vocab_size − 1, the end-of-text token included.
         fingerprint: 64 hex digits; equal for the same vocabulary and merges from any place.
+        doubts: why a faster engine was put aside, one sentence each; for the records.
     """
 
     def __init__(
         self,
         *,
-        encode: Callable[[str], list[int]],
+        engine: Engine,
+        faster: Callable[[], Engine] | None,
         decode: Callable[[list[int]], str],
         eot_id: int,
         vocab_size: int,
@@ -65,17 +72,79 @@ class TextTokenizer:
         self.fingerprint = fingerprint
         self.byte_lengths = byte_lengths
         """UTF-8 bytes that each id stands for (0 for end-of-text); None where a token is not a fixed byte string."""
-        self._encode = encode
+        self.doubts: tuple[str, ...] = ()
+        self._engine = engine
+        self._faster = faster
         self._decode = decode
         self._save = save
 
+    @property
+    def engine(self) -> str:
+        """What makes the ids: `tokenizers`, `tiktoken` or `gigatoken`; the ids are the same."""
+        return self._engine.name
+
     def encode(self, text: str) -> list[int]:
         """Token ids of ordinary text; no special token is ever recognised or added."""
-        return self._encode(text)
+        return self._engine.encode(text)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, in the order given."""
-        return [self._encode(text) for text in texts]
+        return [self.encode(text) for text in texts]
+
+    def encode_documents(self, texts: pa.StringArray) -> Documents:
+        """Token ids of many documents, the same as `encode` gives for each, in one array.
+
+        Args:
+            texts: documents without nulls, shape (documents,).
+
+        Returns:
+            Ids of all documents in their order, `eot_id` behind each, shape (tokens,); and the number of ids of each
+            document, `eot_id` not counted, shape (documents,).
+        """
+        return self._engine.encode_documents(texts)
+
+    def accelerated(self) -> TextTokenizer:
+        """The same tokenizer by gigatoken; itself, with a doubt, when that library cannot express it.
+
+        Raises:
+            UsageError: the extra is not installed.
+        """
+        if self._faster is None:
+            return self._by(self._engine, f"gigatoken cannot express this tokenizer; {self.engine} was used.")
+        return self._by(self._faster())
+
+    def using(self, engine: str) -> TextTokenizer:
+        """The same tokenizer by the engine of this name, for a worker that does as its driver found right.
+
+        Raises:
+            ModelError: this tokenizer has no such engine.
+            UsageError: the extra is not installed.
+        """
+        wanted = engine == Gigatoken.name != self.engine
+        found: Engine | None = self._faster() if wanted and self._faster else self._engine
+        while found is not None and found.name != engine:
+            found = found.slower
+        if found is None:
+            raise ModelError(f"This tokenizer has no engine '{engine}'. Use '{self.engine}'.")
+        return self._by(found)
+
+    def verified(self, sample: Sequence[str]) -> TextTokenizer:
+        """The tokenizer by the fastest of its engines that agrees with all slower ones on every text of a sample.
+
+        Args:
+            sample: documents of the corpus, evenly drawn; about `SAMPLE_DOCUMENTS` of them take a second.
+
+        Returns:
+            Itself, or the same tokenizer by a slower engine and with a doubt that says so.
+        """
+        engine, doubt = trusted(self._engine, sample)
+        return self._by(engine, doubt) if doubt else self
+
+    def _by(self, engine: Engine, *doubts: str) -> TextTokenizer:
+        other = copy.copy(self)
+        other._engine = engine
+        other.doubts = (*self.doubts, *doubts)
+        return other
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of token ids; bytes that are no UTF-8 become U+FFFD, so text is never a key."""
@@ -87,20 +156,26 @@ class TextTokenizer:
         self._save(folder)
 
 
-def load_tokenizer(spec: str | Path) -> TextTokenizer:
+def load_tokenizer(spec: str | Path, *, fast: bool = False) -> TextTokenizer:
     """Load the tokenizer that `spec` names, without any network.
 
     Args:
         spec: a folder in Hugging Face's layout, `embedded:NAME`, or `gpt2` (tiktoken's cache in
             `TIKTOKEN_CACHE_DIR`, or the hub's cache on this machine).
+        fast: by gigatoken where it can (see `TextTokenizer.accelerated`); have it `verified` before it is relied on.
 
     Returns:
         The tokenizer.
 
     Raises:
         ModelError: there is none, or its files are not what they should be.
+        UsageError: `fast` without the extra.
     """
-    text = str(spec)
+    found = _load(str(spec))
+    return found.accelerated() if fast else found
+
+
+def _load(text: str) -> TextTokenizer:
     if text.startswith("embedded:"):
         from biasaudit.lm import embedded
 
@@ -140,7 +215,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> TextTokenizer:
     model = json.loads(learner.to_str())["model"]
     vocab = dict(model["vocab"])
     vocab[EOT] = len(vocab)
-    return _byte_level(vocab, [_pair(m) for m in model["merges"]], EOT, where="the trained tokenizer")
+    return _byte_level(vocab, [_pair(m) for m in model["merges"]], where="the trained tokenizer")
 
 
 # ---------------------------------------------------------------------------- byte-level BPE
@@ -151,32 +226,31 @@ def _pair(merge: Any) -> tuple[str, str]:
     return left, right
 
 
-def _byte_level(vocab: Mapping[str, int], merges: list[tuple[str, str]], eot: str, *, where: str) -> TextTokenizer:
+def _byte_level(vocab: Mapping[str, int], merges: list[tuple[str, str]], *, where: str) -> TextTokenizer:
     """A GPT-2-like tokenizer; tiktoken does the work, checked against the tokenizers library on a sample."""
-    if eot not in vocab:
-        raise ModelError(f"{where}: no {eot} in the vocabulary, so documents have no end. Use a GPT-2-like tokenizer.")
-    eot_id = vocab[eot]
+    if EOT not in vocab:
+        raise ModelError(f"{where}: no {EOT} in the vocabulary, so documents have no end. Use a GPT-2-like tokenizer.")
+    eot_id = vocab[EOT]
     if sorted(vocab.values()) != list(range(len(vocab))):
         raise ModelError(f"{where}: token ids are not 0 … {len(vocab) - 1} without gaps; the vocabulary is damaged.")
     try:
-        ranks = {to_bytes(token): i for token, i in vocab.items() if token != eot}
+        ranks = {to_bytes(token): i for token, i in vocab.items() if token != EOT}
         products = [vocab[a + b] for a, b in merges]
     except KeyError as error:
         raise ModelError(f"{where}: {error} is in a merge or token but not in the vocabulary.") from None
-    backend = _bpe_backend(vocab, merges)
-    fast = tiktoken.Encoding(
-        where, pat_str=r50k_pat_str, mergeable_ranks=ranks, special_tokens={eot: eot_id}
-    ) if _tiktoken_can(ranks, products) else None  # fmt: skip
-
-    def slow(text: str) -> list[int]:
-        return list(backend.encode(text, add_special_tokens=False).ids)
-
-    encode = slow
-    if fast is not None and all(fast.encode_ordinary(s) == slow(s) for s in (_SAMPLE, _SAMPLE[7:])):
-        encode = fast.encode_ordinary
+    backend = tokenizer_bpe.backend(vocab, merges)
+    engine: Engine = OneByOne(lambda text: list(backend.encode(text, add_special_tokens=False).ids), eot_id)
+    faster = None
+    if tokenizer_bpe.tiktoken_can(ranks, products):
+        special = {EOT: eot_id}
+        encoding = tiktoken.Encoding(where, pat_str=r50k_pat_str, mergeable_ranks=ranks, special_tokens=special)
+        quick = Tiktoken(encoding, eot_id, engine)
+        if all(quick.encode(text) == engine.encode(text) for text in (_SAMPLE, _SAMPLE[7:])):
+            engine = quick
+            faster = partial(_gigatoken, vocab, merges, quick)
     by_id = sorted((i, data) for data, i in ranks.items())
     text_of = dict(by_id)
-    text_of[eot_id] = eot.encode()
+    text_of[eot_id] = EOT.encode()
 
     def decode(ids: list[int]) -> str:
         # Models pad their vocabulary (nanoGPT: 50,304); a padded id has no text of its own.
@@ -186,58 +260,19 @@ def _byte_level(vocab: Mapping[str, int], merges: list[tuple[str, str]], eot: st
     for i, data in by_id:
         lengths[i] = len(data)
     return TextTokenizer(
-        encode=encode,
+        engine=engine,
+        faster=faster,
         decode=decode,
         eot_id=eot_id,
         vocab_size=len(vocab),
-        fingerprint=_byte_level_fingerprint(by_id, products, eot_id),
+        fingerprint=tokenizer_bpe.fingerprint(by_id, products, eot_id),
         byte_lengths=lengths,
-        save=lambda folder: _save_byte_level(folder, vocab, merges, eot),
+        save=lambda folder: tokenizer_bpe.save(folder, vocab, merges, EOT),
     )
 
 
-def _tiktoken_can(ranks: Mapping[bytes, int], products: Sequence[int]) -> bool:
-    """Whether ids alone tell the order of the merges, which is all that tiktoken knows of it."""
-    longer = sorted(i for data, i in ranks.items() if len(data) > 1)
-    return list(products) == longer and all(bytes([b]) in ranks for b in range(256))
-
-
-def _byte_level_fingerprint(by_id: Sequence[tuple[int, bytes]], products: Sequence[int], eot_id: int) -> str:
-    """Hash of ids and their bytes, the order of the merges by their products, and the end-of-text id."""
-    digest = hashlib.sha256(b"byte-level-bpe/gpt2-pattern\n")
-    for i, data in by_id:
-        digest.update(b"%d %d " % (i, len(data)) + data)
-    digest.update(b"\nmerges " + ",".join(map(str, products)).encode())
-    digest.update(b"\neot %d" % eot_id)
-    return digest.hexdigest()
-
-
-def _bpe_backend(vocab: Mapping[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
-    """The tokenizers library's form without any added token, so that nothing in a text is special."""
-    backend = Tokenizer(models.BPE(vocab=dict(vocab), merges=merges))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    return backend
-
-
-def _save_byte_level(folder: Path, vocab: Mapping[str, int], merges: list[tuple[str, str]], eot: str) -> None:
-    """vocab.json, merges.txt, tokenizer.json and tokenizer_config.json, as GPT-2's folder has them."""
-    ordered = dict(sorted(vocab.items(), key=lambda item: item[1]))
-    (folder / "vocab.json").write_text(json.dumps(ordered, ensure_ascii=False), encoding="utf-8")
-    lines = ["#version: 0.2", *(f"{a} {b}" for a, b in merges)]
-    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    whole = _bpe_backend(vocab, merges)
-    whole.post_processor = processors.ByteLevel(trim_offsets=False)
-    whole.add_special_tokens([eot])
-    (folder / "tokenizer.json").write_text(whole.to_str(), encoding="utf-8")
-    settings = {
-        "tokenizer_class": "GPT2Tokenizer",
-        "bos_token": eot,
-        "eos_token": eot,
-        "unk_token": eot,
-        "add_prefix_space": False,
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+def _gigatoken(vocab: Mapping[str, int], merges: list[tuple[str, str]], slower: Tiktoken) -> Engine:
+    return Gigatoken(tokenizer_bpe.tokenizer_json(vocab, merges, EOT), slower)
 
 
 # ---------------------------------------------------------------------------- GPT-2 from tiktoken
@@ -251,7 +286,7 @@ def _gpt2() -> TextTokenizer:
         vocab = {to_token(data): i for data, i in ranks.items()}
         vocab[EOT] = len(ranks)
         merges = [(to_token(a), to_token(b)) for a, b in merges_of(ranks)]
-        return _byte_level(vocab, merges, EOT, where="GPT-2's tokenizer in tiktoken's cache")
+        return _byte_level(vocab, merges, where="GPT-2's tokenizer in tiktoken's cache")
     folder = _hub_cache("gpt2") or _hub_cache("openai-community/gpt2")
     if folder is not None:
         return _from_folder(folder)
@@ -290,11 +325,11 @@ def _from_folder(folder: Path) -> TextTokenizer:
     if (folder / "tokenizer.json").is_file():
         spec = _read_json(folder / "tokenizer.json")
         try:
-            if _is_gpt2_like(spec):
+            if tokenizer_bpe.is_gpt2_like(spec):
                 vocab = dict(spec["model"]["vocab"])
                 vocab.update({t["content"]: t["id"] for t in spec.get("added_tokens", [])})
                 merges = [_pair(m) for m in spec["model"]["merges"]]
-                return _byte_level(vocab, merges, EOT, where=str(folder))
+                return _byte_level(vocab, merges, where=str(folder))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{folder / 'tokenizer.json'}: not a tokenizer ({type(error).__name__}).") from error
         return _generic(folder, spec)
@@ -302,26 +337,10 @@ def _from_folder(folder: Path) -> TextTokenizer:
         vocab = _read_json(folder / "vocab.json")
         lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
         merges = [_pair(line) for line in lines if line and not line.startswith("#version")]
-        return _byte_level(vocab, merges, EOT, where=str(folder))
+        return _byte_level(vocab, merges, where=str(folder))
     raise ModelError(
         f"{folder}: no tokenizer here. Expected tokenizer.json, or vocab.json and merges.txt; "
         "save the model together with its fast tokenizer."
-    )
-
-
-def _is_gpt2_like(spec: Any) -> bool:
-    """Whether a tokenizer.json is byte-level BPE with GPT-2's pattern and `<|endoftext|>` the only added token."""
-    before = spec.get("pre_tokenizer") or {}
-    model = spec.get("model") or {}
-    return (
-        model.get("type", "BPE") == "BPE"
-        and "merges" in model
-        and not model.get("byte_fallback")
-        and not spec.get("normalizer")
-        and before.get("type") == "ByteLevel"
-        and not before.get("add_prefix_space")
-        and before.get("use_regex", True)
-        and [t["content"] for t in spec.get("added_tokens", [])] in ([EOT], [])
     )
 
 
@@ -344,7 +363,8 @@ def _generic(folder: Path, spec: Any) -> TextTokenizer:
                 (target / name).write_bytes((folder / name).read_bytes())
 
     return TextTokenizer(
-        encode=lambda text: list(backend.encode(text, add_special_tokens=False).ids),
+        engine=OneByOne(lambda text: list(backend.encode(text, add_special_tokens=False).ids), eot_id),
+        faster=None,
         decode=lambda ids: str(backend.decode(ids, skip_special_tokens=False)),
         eot_id=eot_id,
         vocab_size=max(backend.get_vocab(with_added_tokens=True).values()) + 1,

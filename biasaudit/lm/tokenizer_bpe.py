@@ -1,0 +1,81 @@
+"""A GPT-2-like byte-level BPE as its vocabulary and merges: what it is called by, and the forms that libraries read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
+from biasaudit.lm.tokenizer_engines import EOT
+
+_OTHER_BPE = ("byte_fallback", "continuing_subword_prefix", "dropout", "end_of_word_suffix", "ignore_merges")
+"""Settings of the tokenizers library's BPE that make other ids than GPT-2's."""
+
+
+def tiktoken_can(ranks: Mapping[bytes, int], products: Sequence[int]) -> bool:
+    """Whether ids alone tell the order of the merges, which is all that tiktoken knows of it."""
+    longer = sorted(i for data, i in ranks.items() if len(data) > 1)
+    return list(products) == longer and all(bytes([b]) in ranks for b in range(256))
+
+
+def fingerprint(by_id: Sequence[tuple[int, bytes]], products: Sequence[int], eot_id: int) -> str:
+    """Hash of ids and their bytes, the order of the merges by their products, and the end-of-text id."""
+    digest = hashlib.sha256(b"byte-level-bpe/gpt2-pattern\n")
+    for i, data in by_id:
+        digest.update(b"%d %d " % (i, len(data)) + data)
+    digest.update(b"\nmerges " + ",".join(map(str, products)).encode())
+    digest.update(b"\neot %d" % eot_id)
+    return digest.hexdigest()
+
+
+def backend(vocab: Mapping[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
+    """The tokenizers library's form without any added token, so that nothing in a text is special."""
+    plain = Tokenizer(models.BPE(vocab=dict(vocab), merges=merges))
+    plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    plain.decoder = decoders.ByteLevel()
+    return plain
+
+
+def tokenizer_json(vocab: Mapping[str, int], merges: list[tuple[str, str]], eot: str) -> str:
+    """Text of `tokenizer.json`; `eot` is its one special token."""
+    whole = backend(vocab, merges)
+    whole.post_processor = processors.ByteLevel(trim_offsets=False)
+    whole.add_special_tokens([eot])
+    return str(whole.to_str())
+
+
+def save(folder: Path, vocab: Mapping[str, int], merges: list[tuple[str, str]], eot: str) -> None:
+    """vocab.json, merges.txt, tokenizer.json and tokenizer_config.json, as GPT-2's folder has them."""
+    ordered = dict(sorted(vocab.items(), key=lambda item: item[1]))
+    (folder / "vocab.json").write_text(json.dumps(ordered, ensure_ascii=False), encoding="utf-8")
+    lines = ["#version: 0.2", *(f"{a} {b}" for a, b in merges)]
+    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "tokenizer.json").write_text(tokenizer_json(vocab, merges, eot), encoding="utf-8")
+    settings = {
+        "tokenizer_class": "GPT2Tokenizer",
+        "bos_token": eot,
+        "eos_token": eot,
+        "unk_token": eot,
+        "add_prefix_space": False,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+
+def is_gpt2_like(spec: Any) -> bool:
+    """Whether a tokenizer.json is byte-level BPE with GPT-2's pattern and `<|endoftext|>` the only added token."""
+    before = spec.get("pre_tokenizer") or {}
+    model = spec.get("model") or {}
+    return (
+        model.get("type", "BPE") == "BPE"
+        and "merges" in model
+        and not any(model.get(key) for key in _OTHER_BPE)
+        and not spec.get("normalizer")
+        and before.get("type") == "ByteLevel"
+        and not before.get("add_prefix_space")
+        and before.get("use_regex", True)
+        and [t["content"] for t in spec.get("added_tokens", [])] in ([EOT], [])
+    )

@@ -1,0 +1,295 @@
+"""The engines behind a tokenizer: one text at a time, or documents in bulk, the same ids from every engine.
+
+    tokenizers   the reference: any fast tokenizer, one text after another (1–2 MB/s)
+    tiktoken     GPT-2-like byte-level BPE, documents joined by end-of-text (17 MB/s a core)
+    gigatoken    the same, an extra (over 200 MB/s a core)
+
+Every engine but the first knows the slower one that it must agree with.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import tiktoken
+
+from biasaudit.errors import ModelError, UsageError
+
+EOT = "<|endoftext|>"
+"""The one special token of our own tokenizers and of GPT-2; it stands between documents."""
+
+CHUNK_BYTES = 1 << 20
+"""Text that is joined and encoded at once; more is no faster, and costs memory."""
+
+LONG = 1 << 16
+"""Characters above which a text is encoded in parts: tiktoken's regular expression engine gives up (it panics) at a run
+of a million blanks that ends in a word, because it keeps a place to go back to for each of them."""
+
+Ids = npt.NDArray[np.uint32]
+Counts = npt.NDArray[np.int64]
+Documents = tuple[Ids, Counts]
+"""Ids of all documents, each followed by end-of-text, and the number of ids of each, end-of-text not counted."""
+
+# White_Space of Unicode, which is `\s` in tiktoken's pattern (Python's own `\s` also holds U+001C to U+001F).
+_BLANK = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_SEAM = re.compile(f"[{_BLANK}](?=[^{_BLANK}])")
+
+
+class Engine(Protocol):
+    """One way to make ids."""
+
+    @property
+    def name(self) -> str:
+        """What records call it."""
+        ...
+
+    @property
+    def slower(self) -> Engine | None:
+        """The engine that it must agree with; None for the reference."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of one text, nothing in it special."""
+        ...
+
+    def encode_documents(self, texts: pa.StringArray) -> Documents:
+        """Ids of many texts."""
+        ...
+
+
+class OneByOne:
+    """The reference: a function that encodes one text."""
+
+    name = "tokenizers"
+    slower = None
+
+    def __init__(self, encode: Callable[[str], list[int]], eot_id: int) -> None:
+        """Use `encode` for every text."""
+        self.encode = encode
+        self._eot = eot_id
+
+    def encode_documents(self, texts: pa.StringArray) -> Documents:
+        """See `Engine`."""
+        each = [np.array([*self.encode(text.as_py()), self._eot], np.uint32) for text in texts]
+        counts = np.array([len(ids) - 1 for ids in each], np.int64)
+        return np.concatenate([*each, np.empty(0, np.uint32)]), counts
+
+
+class Tiktoken:
+    """A byte-level BPE with GPT-2's pattern, by tiktoken."""
+
+    name = "tiktoken"
+
+    def __init__(self, encoding: tiktoken.Encoding, eot_id: int, slower: Engine) -> None:
+        """Use `encoding`, which knows end-of-text as its special token."""
+        self.slower = slower
+        self._encoding = encoding
+        self._eot = eot_id
+
+    def encode(self, text: str) -> list[int]:
+        """See `Engine`."""
+        if len(text) <= LONG:
+            return self._encoding.encode_ordinary(text)
+        ids: list[int] = self._long(text).tolist()
+        return ids
+
+    def encode_documents(self, texts: pa.StringArray) -> Documents:
+        """See `Engine`."""
+        return _in_chunks(texts, self._joined, lambda part: _bounds(part)[1:] - _bounds(part)[:-1] > LONG, self)
+
+    def _joined(self, text: pa.Buffer) -> Ids:
+        whole = str(text, "utf-8")
+        return self._encoding.encode_to_numpy(whole, allowed_special={EOT})
+
+    def _long(self, text: str) -> Ids:
+        whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # as `encode_ordinary` does
+        # Without `disallowed_special` tiktoken would refuse a text that holds the special token's name.
+        parts = [self._encoding.encode_to_numpy(part, disallowed_special=()) for part in parts_of(whole)]
+        return np.concatenate(parts)
+
+    @property
+    def eot_id(self) -> int:
+        """Id of end-of-text."""
+        return self._eot
+
+
+class Gigatoken:
+    """The same by the gigatoken library, except where its tables of characters may be newer than tiktoken's."""
+
+    name = "gigatoken"
+
+    def __init__(self, tokenizer_json: str, slower: Tiktoken) -> None:
+        """Build it from a `tokenizer.json` whose one added token is end-of-text.
+
+        Raises:
+            UsageError: the extra is not installed.
+        """
+        try:
+            from gigatoken import Tokenizer
+        except ImportError as error:
+            raise UsageError(
+                f"The fast tokenizer needs gigatoken, which cannot be imported ({error}). "
+                "Install biasaudit[fast], or go without it: the token ids are the same."
+            ) from None
+        self.slower = slower
+        self.encode = slower.encode
+        self._tokenizer: Any = Tokenizer.from_json(tokenizer_json)
+        self._doubtful = doubtful_characters()
+
+    @property
+    def eot_id(self) -> int:
+        """Id of end-of-text."""
+        return self.slower.eot_id
+
+    def encode_documents(self, texts: pa.StringArray) -> Documents:
+        """See `Engine`."""
+        return _in_chunks(texts, self._joined, self._odd, self)
+
+    def _joined(self, text: pa.Buffer) -> Ids:
+        ids: Ids = self._tokenizer.encode(text.to_pybytes())
+        return ids
+
+    def _odd(self, texts: pa.StringArray) -> npt.NDArray[np.bool_]:
+        return _flags(pc.match_substring_regex(texts, self._doubtful))
+
+
+def parts_of(text: str) -> Iterator[str]:
+    r"""Cut a long text where its ids cannot change: before the last blank of a run of blanks that a word follows.
+
+    GPT-2's pattern looks back at nothing, ends a word before any blank, and takes a run of blanks up to its last one
+    (`\s+(?!\S)`), which belongs to what follows. So a match ends at every such place, and the part before the cut
+    ends in blanks that `\s+$` takes as a whole.
+    """
+    start = 0
+    while start < len(text):
+        seam = _SEAM.search(text, start + LONG)
+        stop = seam.start() if seam else len(text)
+        yield text[start:stop]
+        start = stop
+
+
+def doubtful_characters() -> str:
+    """A pattern (RE2) of characters that tables of different Unicode versions may class differently.
+
+    Both libraries split text by the classes letter, number and blank, each with the tables of its own Unicode version:
+    gigatoken 0.10 knows 4,658 letters and numbers of Unicode 17 that tiktoken 0.14 takes for symbols. Out of doubt is
+    what was assigned in Unicode 3.2 and is still in the same class; blocks of symbols and emoji, where nothing else
+    is assigned; and the private and unassigned rest of these blocks.
+    """
+    symbols = (range(0x2000, 0x2C00), range(0xFE00, 0xFE10), range(0x1F000, 0x1FB00))
+    doubtful = [
+        code
+        for code in range(0x80, 0x20000)
+        if not 0xD800 <= code < 0xE000 and not any(code in block for block in symbols) and not _settled(chr(code))
+    ]
+    steps = np.flatnonzero(np.diff(doubtful) > 1)
+    firsts = [doubtful[0], *(doubtful[i + 1] for i in steps)]
+    lasts = [*(doubtful[i] for i in steps), doubtful[-1]]
+    ranges = [f"\\x{{{a:x}}}-\\x{{{b:x}}}" for a, b in zip(firsts, lasts, strict=True)]
+    return "[" + "".join(ranges) + "\\x{2a6d7}-\\x{10ffff}]"
+
+
+def _settled(character: str) -> bool:
+    """Whether a character was assigned in Unicode 3.2, and has the class of then."""
+    old = unicodedata.ucd_3_2_0.category(character)
+    return old != "Cn" and _class(old) == _class(unicodedata.category(character))
+
+
+def _class(category: str) -> str:
+    return category[0] if category[0] in "LNZ" else ""
+
+
+def trusted(engine: Engine, sample: Sequence[str]) -> tuple[Engine, str]:
+    """The fastest of `engine` and its slower ones that agrees with all slower than itself on every text of `sample`.
+
+    Returns:
+        The engine, and a sentence on the one that did not agree; empty when `engine` itself is trusted.
+    """
+    engines = [engine]
+    while (slower := engines[-1].slower) is not None:
+        engines.append(slower)
+    texts = pa.array(sample, pa.string())
+    best = engines.pop()
+    expected = best.encode_documents(texts)
+    while engines:
+        found = engines[-1].encode_documents(texts)
+        if not (np.array_equal(expected[0], found[0]) and np.array_equal(expected[1], found[1])):
+            doubt = f"{engines[-1].name} gave other ids than {best.name} on a sample of {len(sample)} documents"
+            return best, f"{doubt}; {best.name} was used."
+        best = engines.pop()
+    return best, ""
+
+
+# ---------------------------------------------------------------------------- documents in chunks
+
+
+def _in_chunks(
+    texts: pa.StringArray, joined: Callable[[pa.Buffer], Ids], odd: Callable[[pa.StringArray], npt.NDArray[np.bool_]],
+    engine: Tiktoken | Gigatoken,
+) -> Documents:  # fmt: skip
+    """Encode consecutive documents of about `CHUNK_BYTES` at a time."""
+    bounds = _bounds(texts)
+    ids, counts, first = [np.empty(0, np.uint32)], [np.empty(0, np.int64)], 0
+    while first < len(texts):
+        last = max(first + 1, int(np.searchsorted(bounds, int(bounds[first]) + CHUNK_BYTES)))
+        part = texts.slice(first, last - first)
+        some = _chunk(part, joined, odd(part), engine)
+        ids.append(some[0])
+        counts.append(some[1])
+        first = last
+    return np.concatenate(ids), np.concatenate(counts)
+
+
+def _chunk(
+    texts: pa.StringArray, joined: Callable[[pa.Buffer], Ids], odd: npt.NDArray[np.bool_], engine: Tiktoken | Gigatoken
+) -> Documents:
+    """Encode documents joined by end-of-text; the odd ones stay out, are encoded alone, and are put in their places."""
+    ids, ends = _encode_joined(texts, joined, odd, engine.eot_id)
+    if len(ends) != len(texts):
+        # More ends than documents: a document holds the name of the special token, which must stay ordinary text.
+        odd = odd | _flags(pc.match_substring(texts, EOT))
+        ids, ends = _encode_joined(texts, joined, odd, engine.eot_id)
+    if len(ends) != len(texts):
+        raise ModelError(f"{engine.name}: {len(texts)} documents gave {len(ends)} ends of text. Use another tokenizer.")
+    counts = np.diff(ends, prepend=-1) - 1
+    if odd.any():
+        alone = [np.array(engine.encode(texts[int(i)].as_py()), np.uint32) for i in np.flatnonzero(odd)]
+        counts[odd] = [len(some) for some in alone]
+        ids = np.insert(ids, np.repeat(ends[odd], counts[odd]), np.concatenate(alone))
+    return ids, counts
+
+
+def _encode_joined(
+    texts: pa.StringArray, joined: Callable[[pa.Buffer], Ids], odd: npt.NDArray[np.bool_], eot_id: int
+) -> tuple[Ids, Counts]:
+    """Ids of the documents, the odd ones as empty, and where each ends."""
+    if odd.any():
+        texts = pc.if_else(pa.array(odd), "", texts)
+    closed = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(texts) + 1], pa.int32()), _and_empty(texts)), EOT)
+    ids = joined(closed[0].as_buffer())
+    return ids, np.flatnonzero(ids == eot_id)
+
+
+def _and_empty(texts: pa.StringArray) -> pa.StringArray:
+    """The texts and an empty one, so that joining them puts end-of-text behind the last one too."""
+    return pa.concat_arrays([texts, pa.array([""], pa.string())])
+
+
+def _bounds(texts: pa.StringArray) -> npt.NDArray[np.int32]:
+    """Where each text begins and the last one ends in the array's own bytes."""
+    if not len(texts):
+        return np.zeros(1, np.int32)
+    bounds: npt.NDArray[np.int32] = np.frombuffer(texts.buffers()[1], np.int32)
+    return bounds[texts.offset : texts.offset + len(texts) + 1]
+
+
+def _flags(mask: pa.BooleanArray) -> npt.NDArray[np.bool_]:
+    flags: npt.NDArray[np.bool_] = mask.to_numpy(zero_copy_only=False)
+    return flags
