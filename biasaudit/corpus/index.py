@@ -164,7 +164,7 @@ class SpanIndex:
 
 def open_index(
     corpus: Path, side: str, *, dtype: str, eot_id: int, barred: Barred | None = None, block: int = BLOCK,
-    limit: int = LIMIT, progress: Progress | None = None,
+    limit: int = LIMIT, make: bool = True, progress: Progress | None = None,
 ) -> SpanIndex:  # fmt: skip
     """Open the index of one shard of a corpus folder, made first when it is missing, unfinished, stale or damaged.
 
@@ -176,13 +176,14 @@ def open_index(
         barred: tells the tokens that no span may hold; `placeholders.Placeholders` with the corpus's tokenizer.
         block: tokens sorted at a time: more take more memory and make queries of large corpora quicker.
         limit: longest span that is measured.
+        make: False: only open one that is there.
         progress: called with (tokens indexed, tokens in all).
 
     Raises:
         CorpusError: no such shard, or a damaged one.
         UsageError: the extra `search` is not installed, or an option that cannot work.
         RunLockedError: another process is making this index.
-        StoreError: the index cannot be written.
+        StoreError: the index cannot be written; or none is there and `make` is False.
     """
     shard = corpus / f"{side}.bin"
     made = building.describe(shard, dtype=dtype, eot_id=eot_id, block=block, limit=limit)
@@ -191,7 +192,8 @@ def open_index(
     try:
         return SpanIndex(shard, folder, made, barred=barred)
     except StoreError:
-        pass
+        if not make:
+            raise
     with building.single_writer(home):
         if not _is_whole(folder, made):
             for other in home.glob(f"{side}-*"):
