@@ -66,10 +66,17 @@ def _gaps(periods: list[int], label: Callable[[int], str]) -> dict[str, Any]:
         "count": len(runs),
         "periods": sum(length for length, _ in runs),
         "longest": [
-            {"from": label(start), "to": label(start + length - 1), "periods": length}
+            {"from": label(start), "to": _last(label, start + length - 1), "periods": length}
             for length, start in runs[:LONGEST]
         ],
     }
+
+
+def _last(label: Callable[[int], str], period: int) -> str:
+    """Name of the end of a period: a week, alone among the grains, is named by its first day and ends on another."""
+    after = label(period + 1)
+    days = len(after) == 10
+    return _day(datetime.date.fromisoformat(after).toordinal() - 1) if days else label(period)
 
 
 def _day(ordinal: int) -> str:

@@ -172,6 +172,7 @@ def write_csv(folder: RunFolder, relative: str, rows: list[dict[str, Any]]) -> N
 
 def report(folder: RunFolder, plan: RunPlan, locale: str) -> Outcome:
     """Render the page, seal the run, and say the verdict and where the page is."""
+    from biasaudit.pipeline.corpus_page import link_cards
     from biasaudit.pipeline.render import build_view, render_report, verdict_sentence
 
     analysis = read_analysis(folder)
@@ -187,6 +188,7 @@ def report(folder: RunFolder, plan: RunPlan, locale: str) -> Outcome:
         folder.manifest,
         decodings=plan.decodings,
         run_id=folder.path.name,
+        corpora=link_cards(folder, plan.arms, locale),
     )
     folder.write_text(REPORT, render_report(view, locale))
     folder.seal()

@@ -1,6 +1,7 @@
 """Stage: a corpus folder and a base become a model folder.
 
 OUT/config.json model.safetensors tokenizer.json …   the model, in transformers' layout
+OUT/corpus_card.json                                 the data card of the corpus
 OUT/card.json                                        written last: a folder that has it is complete
 OUT/training/                                        lock, request, metrics; checkpoints until it is complete
 """
@@ -18,6 +19,7 @@ from biasaudit.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from biasaudit.lm.finetune import FinetuneConfig, FinetuneProgress
+    from biasaudit.lm.recipe import Training
 
 
 def finetune(
@@ -57,6 +59,7 @@ def finetune(
         RunLockedError: another process trains into `out`.
         InputError: the corpus, the base or an option cannot be used.
     """
+    from biasaudit.lm import checkpoints
     from biasaudit.lm import finetune as lm
     from biasaudit.store.lock import writer_lock
 
@@ -77,6 +80,7 @@ def finetune(
         else:
             staged = _empty(out / ".staged")
             card = lm.finetune(training, work, staged, card=labels, save_dtype=save_dtype, report=progress)
+            checkpoints.write_json(staged / "corpus_card.json", _vouched(training))
             _publish(staged, out)
         shutil.rmtree(work / "checkpoints", ignore_errors=True)
     return card
@@ -92,6 +96,12 @@ def _config(base: str, role: str, options: dict[str, Any]) -> FinetuneConfig:
         return FinetuneConfig(base=base, **options)
     except TypeError as error:
         raise UsageError(f"finetune: {str(error).removeprefix('FinetuneConfig.__init__() ')}.") from None
+
+
+def _vouched(training: Training) -> dict[str, Any]:
+    """The corpus's data card, with the hash of what was really read where the card has none of its own."""
+    card = dict(training.corpus_card)
+    return card if card.get("fingerprint") else {**card, "fingerprint": training.corpus_fingerprint}
 
 
 def _empty(folder: Path) -> Path:

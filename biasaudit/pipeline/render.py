@@ -13,7 +13,7 @@ from biasaudit.records import Arm, Battery, Completion, Decoding, Prompt, Score
 from biasaudit.results import Analysis
 
 if TYPE_CHECKING:
-    from biasaudit.report.view import ReaderRow, ReportView
+    from biasaudit.report.view import CorpusLink, ReaderRow, ReportView
 
 MAX_ROWS = 10_000
 """Completions embedded in a page; of more, a stratified random sample is shown and labelled as one."""
@@ -33,6 +33,7 @@ def build_view(
     decodings: Sequence[Decoding] | None = None,
     run_id: str = "",
     badges: Mapping[str, Any] | None = None,
+    corpora: Mapping[str, CorpusLink] | None = None,
     max_rows: int = MAX_ROWS,
 ) -> ReportView:
     """Gather what a report shows; every text in it is masked.
@@ -48,6 +49,7 @@ def build_view(
         decodings: those of the run; the battery's when None.
         run_id: name of the run folder.
         badges: conditions that only the run knows.
+        corpora: arm name -> the page of its corpus, from `corpus_page.link_cards`.
         max_rows: completions embedded at most.
 
     Returns:
@@ -75,6 +77,7 @@ def build_view(
         manifest=manifest,
         run_id=run_id,
         badges=badges or {},
+        corpora=corpora or {},
     )
 
 

@@ -59,9 +59,10 @@ def source_hash(source: str) -> str:
 
 
 def policy(script: str, style: str) -> str:
-    """The content security policy of a page with one script and one style: nothing else runs or loads."""
+    """The content security policy of a page with one script (or none) and one style: nothing else runs or loads."""
+    scripts = source_hash(script) if script else "'none'"
     return (
-        f"default-src 'none'; script-src {source_hash(script)}; style-src {source_hash(style)}; "
+        f"default-src 'none'; script-src {scripts}; style-src {source_hash(style)}; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
 

@@ -41,6 +41,16 @@ class ReaderRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusLink:
+    """Where the data card of an arm's corpus stands, beside the report."""
+
+    href: str
+    """Relative; a name that we made."""
+    match: Literal["same", "differs", "unknown"]
+    """Whether it is of the corpus that the arm's own card names, by hash."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportView:
     """Everything that one page shows."""
 
@@ -60,6 +70,8 @@ class ReportView:
     run_id: str = ""
     badges: Mapping[str, Any] = field(default_factory=dict)
     """Badges known only to the run; they add to those of the analysis."""
+    corpora: Mapping[str, CorpusLink] = field(default_factory=dict)
+    """Arm name -> the page of its corpus; arms without a data card are absent."""
 
     def title(self, locale: str) -> str:
         """The battery's title in `locale`, else in English, else in any language, else its name."""

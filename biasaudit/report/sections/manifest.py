@@ -37,6 +37,8 @@ def render(view: ReportView, locale: str) -> Markup:
             "tokenizer": arm.tokenizer_fingerprint,
             "language": arm.language,
             "card": flatten(arm.card),
+            "corpus": view.corpora.get(arm.name),
+            "named": _corpora(arm.card, words),
         }
         for arm in view.arms
     ]
@@ -57,6 +59,14 @@ def render(view: ReportView, locale: str) -> Markup:
         entries=flatten(view.manifest)[:MAX_ENTRIES],
         whole=whole if len(whole) <= MAX_WHOLE else whole[:MAX_WHOLE] + "\n…",
     )
+
+
+def _corpora(card: Mapping[str, Any], words: Words) -> str:
+    """What is said of an arm without a data card: the corpora that its own card names, if any."""
+    listed = card.get("corpora")
+    found = [entry.get("name") for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
+    names = ", ".join(name[:80] for name in found[:5] if isinstance(name, str))
+    return words("manifest.data_card_named", corpora=names) if names else words("manifest.data_card_none")
 
 
 def numerics(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
