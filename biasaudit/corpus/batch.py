@@ -7,6 +7,7 @@ of `batched`; readers that find them in bulk make their batches themselves.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 
 from biasaudit.corpus.reading import FILTERED, Gap, Item
 from biasaudit.errors import BiasAuditError
-from biasaudit.records import Reject
+from biasaudit.records import Message, Reject
 
 BATCH_BYTES = 4 << 20
 """Bytes of a source after which a batch is closed."""
@@ -115,6 +116,30 @@ def _batch(items: Iterable[Item], start: int, end: int) -> Batch:
         rejects=tuple(rejects),
         separators=separators,
     )
+
+
+def spans_of(batch: Batch, source: str) -> Iterator[Item]:
+    """The spans of a batch, one by one; what lies between records is a `Gap`."""
+    columns = (column.to_pylist() for column in (batch.text, batch.message_id, batch.channel_id, batch.date))
+    places = zip(batch.offset.tolist(), batch.length.tolist(), strict=True)
+    messages = (
+        Message(
+            text=text, message_id=message_id, channel_id=channel_id, date=date, source=source, offset=offset,
+            length=length, flags=batch.flags.get(number, ()),
+        )
+        for number, (text, message_id, channel_id, date, (offset, length)) in enumerate(
+            zip(*columns, places, strict=True)
+        )
+    )  # fmt: skip
+    position = batch.start
+    spans: Iterator[Message | Reject] = heapq.merge(messages, batch.rejects, key=lambda span: span.offset)
+    for span in spans:
+        if span.offset > position:
+            yield Gap(offset=position, length=span.offset - position, reason="between records")
+        yield span
+        position = span.offset + span.length
+    if position < batch.end:
+        yield Gap(offset=position, length=batch.end - position, reason="between records")
 
 
 def kept(batch: Batch) -> npt.NDArray[np.bool_]:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from biasaudit.corpus.batch import Batch, batched
-from biasaudit.corpus.reading import Reading, SourceOptions, Survey, regular_size
+from biasaudit.corpus.batch import Batch, batched, spans_of
+from biasaudit.corpus.reading import Item, Reading, SourceOptions, Survey, regular_size
 from biasaudit.errors import CorpusError, UnknownNameError
 
 
@@ -66,8 +66,22 @@ def read(path: Path, options: SourceOptions, *, kind: str | None = None) -> Read
         CorpusError: the file cannot be read as that kind.
         UnknownNameError: no source is called `kind`.
     """
-    reading: Reading = _module(kind or kind_of(path)).read(path, options)
-    return reading
+    name = kind or kind_of(path)
+    module = _module(name)
+    if hasattr(module, "read"):
+        reading: Reading = module.read(path, options)
+        return reading
+    found: Survey = module.survey(path, options)
+    notes = dict(found.notes)
+    return Reading(items=_items(found, notes), size=found.size, notes=notes)
+
+
+def _items(found: Survey, notes: dict[str, Any]) -> Iterator[Item]:
+    """The batches of a source as spans, one by one; counts of the whole file end in `notes`."""
+    for batch in stretch(found, 0, found.size):
+        yield from spans_of(batch, found.label)
+        for name, count in batch.notes.items():
+            notes[name] = notes.get(name, 0) + count
 
 
 def survey(path: Path, options: SourceOptions, *, kind: str | None = None) -> Survey:

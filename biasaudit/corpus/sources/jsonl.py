@@ -1,151 +1,141 @@
-"""JSON lines: one object a line, its text in a field that `--map` names."""
+"""JSON lines: one object a line, its text in a field that `--map` names (`--map a.b=text` for one inside another)."""
 
 from __future__ import annotations
 
-import difflib
-import json
-from collections.abc import Iterator, Mapping
+import mmap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from biasaudit.corpus.batch import Batch
 from biasaudit.corpus.encoding import Decoder
-from biasaudit.corpus.mapped import PageReturner, digest_of, mapped
-from biasaudit.corpus.reading import (
-    FIELD_LIMIT,
-    FILTERED,
-    ROW_LIMIT,
-    Gap,
-    Item,
-    Reading,
-    SourceOptions,
-    checked_columns,
-    field_of,
-    regular_size,
-    reject,
-)
+from biasaudit.corpus.fields import DECODER, Fields, fields_of
+from biasaudit.corpus.mapped import mapped
+from biasaudit.corpus.reading import ROW_LIMIT, SourceOptions, Survey, regular_size
+from biasaudit.corpus.spans import Spans
 from biasaudit.errors import CorpusError
-from biasaudit.records import Message, Reject
 
 SUFFIXES = (".jsonl", ".ndjson")
 
-_OVER = f"row over {ROW_LIMIT} bytes"
+_SAMPLE_BYTES = 4 << 20
+_SAMPLE_RECORDS = 1000
+_CHUNK = 1 << 20
+"""Bytes that are cut into lines at once."""
 
 
-def read(path: Path, options: SourceOptions) -> Reading:
-    """Read a file of one JSON object a line.
+def survey(path: Path, options: SourceOptions) -> Survey:
+    """Find the fields of a file of one JSON object a line.
 
     Raises:
-        CorpusError: missing file, or no line has the column that holds the text.
+        CorpusError: missing or empty file, no object in its first lines, or none that has the field of the text.
     """
     size = regular_size(path)
     decoder = Decoder(path, options.encoding)
     if size <= decoder.bom:
         raise CorpusError(f"{path}: the file is empty. Give a dump with at least one record.")
-    notes: dict[str, object] = {
-        "kind": "JSON lines",
-        "encoding": decoder.encoding,
-        "encoding_because": decoder.explained,
-    }
-    return Reading(items=_items(path, size, decoder, options, notes), size=size, notes=notes)
+    with mapped(path, decoder) as (view, start):
+        sample = _sample(view, start, decoder)
+    if not sample:
+        raise CorpusError(
+            f"{path}: no line is a JSON object, in the first {min(size, _SAMPLE_BYTES):,} bytes. Expected one object a "
+            "line; a list of objects is read as .json."
+        )
+    fields = fields_of(path, sample, options)
+    return Survey(
+        path=path, label=options.label or path.name, kind="jsonl", size=size, options=options,
+        notes={
+            "kind": "JSON lines",
+            "encoding": decoder.encoding,
+            "encoding_because": decoder.explained,
+            "columns": {name: key for name in ("text", "id", "channel_id", "date") if (key := getattr(fields, name))},
+        },
+        detail=fields,
+        cuts=() if decoder.wide else None,
+    )  # fmt: skip
 
 
-def _items(path: Path, size: int, decoder: Decoder, options: SourceOptions, notes: dict[str, object]) -> Iterator[Item]:
-    label = options.label or path.name
-    offset = decoder.bom
-    if offset:
-        yield Gap(offset=0, length=offset, reason="byte order mark")
-    columns: dict[str, str] | None = None
-    with mapped(path, decoder) as (view, position):
-        pages = PageReturner(view)
-        while position < len(view):
-            newline = view.find(b"\n", position)
-            end = len(view) if newline < 0 else newline + 1
-            if end - position > ROW_LIMIT:
-                digest = digest_of(view, position, end)
-                length = decoder.length_between(view, position, end)
-                yield Reject(source=label, offset=offset, length=length, reason=_OVER, sha256=digest)
+def stretch(found: Survey, start: int, stop: int, synced: bool) -> Iterator[Batch]:
+    """Read the lines that begin in [start, stop)."""
+    fields = found.detail
+    assert isinstance(fields, Fields)
+    decoder = Decoder(found.path, found.options.encoding)
+    with mapped(found.path, decoder) as (view, _):
+        last = len(view) if stop >= found.size else stop
+        if not synced and start:
+            start = view.find(b"\n", start - 1, last) + 1
+            if not start or start >= last:
+                return
+        spans = Spans(view, decoder, found.label, start)
+        while spans.position < last:
+            _read_lines(spans, _lines_end(view, spans.position, last), fields, decoder)
+            if spans.full:
+                yield spans.batch()
+        if stop >= found.size:
+            spans.finish(found.size)
+        if not spans.empty:
+            yield spans.batch()
+
+
+def _lines_end(view: mmap.mmap, position: int, last: int) -> int:
+    """Where the lines end that begin in the next chunk; a longer line is taken whole."""
+    cut = view.rfind(b"\n", position, min(position + _CHUNK, last)) + 1
+    return cut or view.find(b"\n", position) + 1 or len(view)
+
+
+def _read_lines(spans: Spans, end: int, fields: Fields, decoder: Decoder) -> None:
+    if end - spans.position > max(ROW_LIMIT, _CHUNK):
+        spans.reject(end, f"row over {ROW_LIMIT} bytes")
+        return
+    at = spans.position
+    for raw in _split(spans.view[at:end]):
+        at += len(raw)
+        value, flags = _parsed(raw, decoder)
+        if isinstance(value, dict):
+            text = fields.text_of(value)
+            doubt = fields.doubt(text)
+            if doubt is None and text is not None:
+                spans.record(at, text, *fields.rest_of(value), flags + fields.flags_of(value))
             else:
-                raw = view[position:end]
-                length = decoder.length(raw)
-                value = _parsed(raw)
-                if isinstance(value, dict) and columns is None:
-                    columns = _columns(path, value, options)
-                    notes["columns"] = dict(columns)
-                yield _item(label, offset, length, raw, value, columns or {}, options)
-            offset += length
-            position = end
-            pages.passed(position)
-    if offset < size:
-        yield Gap(offset=offset, length=size - offset, reason="half a UTF-16 unit at the end")
+                spans.reject(at, str(doubt))
+        elif value:
+            spans.reject(at, value)
+        else:
+            spans.gap(at)
 
 
-def _item(
-    label: str,
-    offset: int,
-    length: int,
-    raw: bytes,
-    value: dict[str, Any] | str,
-    columns: Mapping[str, str],
-    options: SourceOptions,
-) -> Item:
-    if not raw.strip():
-        return Gap(offset=offset, length=length, reason="blank")
-    if isinstance(value, str):
-        return reject(label, offset, raw, value, length=length)
-    return _message(label, offset, length, raw, value, columns, options)
+def _split(block: bytes) -> Iterator[bytes]:
+    """Lines with their ends. Only a line feed ends a line: JSON texts may hold the other marks."""
+    start = 0
+    while start < len(block):
+        end = block.find(b"\n", start) + 1 or len(block)
+        yield block[start:end]
+        start = end
 
 
-def _parsed(raw: bytes) -> dict[str, Any] | str:
-    """The object of a line, or the reason why there is none."""
+def _parsed(raw: bytes, decoder: Decoder) -> tuple[dict[str, Any] | str, tuple[str, ...]]:
+    """The object of a line, or the reason why there is none (empty for a blank line); and the decoder's doubts."""
+    text, flags = decoder.text(raw)
+    text = text.strip()
+    if not text:
+        return "", ()
     try:
-        value = json.loads(raw)
+        value, end = DECODER.raw_decode(text)
     except (ValueError, RecursionError):
-        return "not valid JSON"
-    return value if isinstance(value, dict) else "not a JSON object"
+        return "not valid JSON", ()
+    if end < len(text):
+        return "not valid JSON", ()
+    return (value, flags) if isinstance(value, dict) else ("not a JSON object", ())
 
 
-def _columns(path: Path, value: Mapping[str, Any], options: SourceOptions) -> dict[str, str]:
-    """Field -> key, from the user's map, then from the names of the first object."""
-    found = {name: key for key in value if (name := field_of(key)) is not None}
-    found |= {name: key for key, name in checked_columns(options.columns).items()}
-    for key in [found.get("text", "text"), *options.where]:
-        if key not in value:
-            near = difflib.get_close_matches(key, list(value), n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
-            raise CorpusError(f"{path}: no field '{key}'.{hint} Fields of the first line: {', '.join(value)}.")
+def _sample(view: mmap.mmap, start: int, decoder: Decoder) -> list[dict[str, Any]]:
+    """Objects of the first lines."""
+    found: list[dict[str, Any]] = []
+    last = min(len(view), start + _SAMPLE_BYTES)
+    while start < last and len(found) < _SAMPLE_RECORDS:
+        end = view.find(b"\n", start) + 1 or len(view)
+        if end - start <= ROW_LIMIT:
+            value = _parsed(view[start:end], decoder)[0]
+            if isinstance(value, dict):
+                found.append(value)
+        start = end
     return found
-
-
-def _message(
-    label: str,
-    offset: int,
-    length: int,
-    raw: bytes,
-    value: Mapping[str, Any],
-    columns: Mapping[str, str],
-    options: SourceOptions,
-) -> Item:
-    text = value.get(columns["text"])
-    if not isinstance(text, str):
-        return reject(label, offset, raw, f"field '{columns['text']}' holds no text", length=length)
-    if len(text) > FIELD_LIMIT:
-        return reject(label, offset, raw, f"field over {FIELD_LIMIT} bytes", length=length)
-    kept = all(_plain(value.get(key)) == wanted for key, wanted in options.where.items())
-    return Message(
-        # A JSON string can hold a lone surrogate; no file of ours can.
-        text=text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"),
-        message_id=_plain(value.get(columns.get("id", ""))),
-        channel_id=_plain(value.get(columns.get("channel_id", ""))),
-        date=_plain(value.get(columns.get("date", ""))),
-        source=label,
-        offset=offset,
-        length=length,
-        flags=() if kept else (FILTERED,),
-    )
-
-
-def _plain(value: object) -> str | None:
-    """A scalar as its text, so that ids and labels of any JSON type compare with what a user types."""
-    if value is None:
-        return None
-    return value.strip() if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,222 @@
+r"""Telegram Desktop's `result.json`: one chat, or a whole account with its chats and the chats that were left.
+
+Telegram begins every message with `{"id": 1, "type": "message"`. That cannot stand inside a text, because JSON writes
+`\"` for a quote there; so the next message is found from any place of the file, also behind damage. Senders and the
+names of forwarded-from channels are not read. JSON of another shape is read by the source `json`.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain, islice, pairwise
+from pathlib import Path
+from typing import Any
+
+from biasaudit.corpus.batch import Batch
+from biasaudit.corpus.encoding import Decoder
+from biasaudit.corpus.fields import DECODER, Fields, fields_of, joined
+from biasaudit.corpus.mapped import PageReturner, mapped
+from biasaudit.corpus.reading import ROW_LIMIT, SourceOptions, Survey, regular_size
+from biasaudit.corpus.sources import json as lists
+from biasaudit.corpus.spans import Spans
+from biasaudit.errors import CorpusError
+
+SUFFIXES = (".json",)
+
+_MESSAGE = re.compile(
+    rb'\{\s{0,99}"id"\s{0,9}:\s{0,9}-?\d{1,40}\s{0,9},\s{0,99}"type"\s{0,9}:\s{0,9}"(?:message|service|unsupported)"'
+)
+_KEY = b'"messages"'
+_CHAT = re.compile(rb'"messages"\s{0,9}:\s{0,9}\[')
+_CHAT_ID = re.compile(rb'"id"\s{0,9}:\s{0,9}(-?\d{1,40})\s{0,9}[,}]')
+_HEADER = 4096
+"""Bytes before a chat's messages in which its id is looked for."""
+_BETWEEN = re.compile(rb"[\s,]*")
+_CUT_BYTES = 4 << 20
+_SAMPLE = 1000
+_CHATS = 1_000_000
+_BROKEN = "not valid JSON"
+_UNFINISHED = "not valid JSON: the file ends inside it"
+
+
+@dataclass(frozen=True, slots=True)
+class _Export:
+    fields: Fields
+    starts: tuple[int, ...]
+    """Where the messages of each chat begin: behind the bracket."""
+    channels: tuple[str | None, ...]
+    """The id of each chat."""
+
+
+def survey(path: Path, options: SourceOptions) -> Survey:
+    """Find the chats of an export and places to cut it; JSON of another shape is surveyed as a list of objects.
+
+    Raises:
+        CorpusError: missing or empty file, or neither an export nor a list of objects.
+    """
+    size = regular_size(path)
+    decoder = Decoder(path, options.encoding)
+    if size <= decoder.bom:
+        raise CorpusError(f"{path}: the file is empty. Give a dump with at least one record.")
+    with mapped(path, decoder) as (view, _):
+        first = _MESSAGE.search(view)
+        chats = list(islice(_chats(view), _CHATS + 1)) if first else []
+        if not first or not chats or chats[0][0] > first.start():
+            return lists.survey(path, options)
+        if len(chats) > _CHATS:
+            raise CorpusError(f"{path}: more than {_CHATS:,} chats, which no export of Telegram has.")
+        fields = fields_of(path, _sample(view, decoder), options)
+        whole = view[-64:].rstrip().endswith(b"}")
+        cuts = () if decoder.wide else tuple(_cuts(view))
+    notes: dict[str, object] = {
+        "kind": "Telegram Desktop export",
+        "encoding": decoder.encoding,
+        "encoding_because": decoder.explained,
+        "chats": len(chats),
+        "complete": whole,
+    }
+    return Survey(
+        path=path, label=options.label or path.name, kind="telegram", size=size, options=options, notes=notes,
+        detail=_Export(fields, tuple(start for start, _ in chats), tuple(name for _, name in chats)), cuts=cuts,
+    )  # fmt: skip
+
+
+def stretch(found: Survey, start: int, stop: int, synced: bool) -> Iterator[Batch]:
+    """Read the messages that begin in [start, stop)."""
+    assert synced, "a stretch of an export begins at a cut"
+    export = found.detail
+    assert isinstance(export, _Export)
+    decoder = Decoder(found.path, found.options.encoding)
+    with mapped(found.path, decoder) as (view, _):
+        last = len(view) if stop >= found.size else stop
+        spans = Spans(view, decoder, found.label, start)
+        if start == 0:
+            spans.gap(export.starts[0])
+        for match in _MESSAGE.finditer(view, spans.position, last):
+            _read_until(spans, match.start(), export, decoder)
+            if spans.full:
+                yield spans.batch()
+        _read_until(spans, last, export, decoder)
+        if stop >= found.size:
+            spans.finish(found.size)
+        if not spans.empty:
+            yield spans.batch()
+
+
+# ---------------------------------------------------------------------------- messages
+
+
+def _read_until(spans: Spans, end: int, export: _Export, decoder: Decoder) -> None:
+    """Read what stands before `end`, where the next message begins or the file ends."""
+    view = spans.view
+    while spans.position < end:
+        at = spans.position
+        between = _BETWEEN.match(view, at, end)
+        if between and between.end() > at:
+            spans.gap(between.end())
+        elif view[at] == ord("{"):
+            found = _object(view, at, end, decoder)
+            if found:
+                _read_message(spans, *found, export)
+            else:
+                spans.reject(end, _UNFINISHED if end == len(view) else _BROKEN)
+        elif view[at] == ord("]"):
+            chat = bisect_right(export.starts, at)
+            after = export.starts[chat] if chat < len(export.starts) else len(view)
+            if after <= end:
+                spans.gap(after)
+            else:
+                spans.reject(end, _BROKEN)
+        else:
+            spans.reject(end, _BROKEN)
+
+
+def _object(view: mmap.mmap, at: int, end: int, decoder: Decoder) -> tuple[dict[str, Any], int, tuple[str, ...]] | None:
+    """The object that begins at `at`, the place behind it, and the decoder's doubts; None when it cannot be read."""
+    raw = view[at : min(end, at + ROW_LIMIT)]
+    text, flags = decoder.text(raw)
+    try:
+        value, stop = DECODER.raw_decode(text)
+    except (ValueError, RecursionError):
+        return None
+    rest = text[stop:]
+    after = at + len(raw) - len(rest.encode("utf-8", "replace"))
+    if flags and not rest.isascii():
+        after = end
+    return value, after, flags
+
+
+def _read_message(
+    spans: Spans, value: dict[str, Any], after: int, flags: tuple[str, ...], export: _Export
+) -> None:  # fmt: skip
+    if value.get("type") == "service":
+        spans.notes["service_messages"] += 1
+        spans.gap(after)
+        return
+    fields = export.fields
+    text = fields.text_of(value)
+    if not text:
+        text = _spelt(value, text)
+    doubt = fields.doubt(text)
+    if text is None or doubt:
+        spans.reject(after, str(doubt))
+        return
+    if not text:
+        spans.notes["messages_without_text"] += 1
+    message_id, channel_id, date = fields.rest_of(value)
+    if channel_id is None:
+        channel_id = export.channels[max(bisect_right(export.starts, spans.position) - 1, 0)]
+    spans.record(after, text, message_id, channel_id, date or _day(value), flags + fields.flags_of(value))
+
+
+def _spelt(value: dict[str, Any], text: str | None) -> str | None:
+    """The text of a message whose `text` is empty or missing: its entities, or nothing, as pictures have."""
+    entities = value.get("text_entities")
+    if isinstance(entities, list):
+        return joined(entities)
+    return "" if "text" not in value else text
+
+
+def _day(value: dict[str, Any]) -> str | None:
+    """The date of a message that has only the seconds since 1970."""
+    seconds = str(value.get("date_unixtime", ""))
+    if not re.fullmatch(r"\d{1,11}", seconds):
+        return None
+    return datetime.fromtimestamp(int(seconds), UTC).isoformat(" ")
+
+
+# ---------------------------------------------------------------------------- first look
+
+
+def _chats(view: mmap.mmap) -> Iterator[tuple[int, str | None]]:
+    """Where the messages of each chat begin, and the chat's id."""
+    at = view.find(_KEY)
+    while at >= 0:
+        opened = _CHAT.match(view, at)
+        if opened:
+            header = view[max(0, at - _HEADER) : at]
+            ids = _CHAT_ID.findall(header[header.rfind(b"]") + 1 :])
+            yield opened.end(), ids[-1].decode() if ids else None
+        at = view.find(_KEY, at + len(_KEY))
+
+
+def _sample(view: mmap.mmap, decoder: Decoder) -> Iterator[dict[str, Any]]:
+    starts = (match.start() for match in _MESSAGE.finditer(view))
+    for start, end in islice(pairwise(chain(starts, [len(view)])), _SAMPLE):
+        found = _object(view, start, end, decoder)
+        if found:
+            yield found[0]
+
+
+def _cuts(view: mmap.mmap) -> Iterator[int]:
+    pages = PageReturner(view)
+    found = _MESSAGE.search(view, _CUT_BYTES)
+    while found:
+        yield found.start()
+        pages.passed(found.start())
+        found = _MESSAGE.search(view, found.start() + _CUT_BYTES)

@@ -1,0 +1,125 @@
+"""Spans of a stretch, gathered into batches: every span begins where the one before it ended, by construction."""
+
+from __future__ import annotations
+
+import mmap
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from biasaudit.corpus.batch import BATCH_BYTES, BATCH_RECORDS, Batch
+from biasaudit.corpus.encoding import Decoder
+from biasaudit.corpus.mapped import PageReturner, digest_of
+from biasaudit.records import Reject
+
+
+class Spans:
+    """The spans of one stretch of a mapped file, in order; places are given as positions in the map."""
+
+    def __init__(self, view: mmap.mmap, decoder: Decoder, label: str, start: int) -> None:
+        """Begin at `start`; a stretch that starts at 0 holds the byte order mark."""
+        self.view = view
+        self._decoder = decoder
+        self._label = label
+        self._pages = PageReturner(view)
+        self.position = start if start or decoder.wide else decoder.bom
+        """Where the next span begins in the map."""
+        self._offset = start if start else decoder.bom
+        """The same place in the file."""
+        self._clear(first=start, separators=0 if start else decoder.bom)
+
+    def _clear(self, first: int, separators: int = 0) -> None:
+        self._first = first
+        self._separators = separators
+        self._texts: list[str] = []
+        self._ids: list[str | None] = []
+        self._channels: list[str | None] = []
+        self._dates: list[str | None] = []
+        self._offsets: list[int] = []
+        self._lengths: list[int] = []
+        self._flags: dict[int, tuple[str, ...]] = {}
+        self._rejects: list[Reject] = []
+        self.notes: Counter[str] = Counter()
+        """Counts of the batch that is being gathered."""
+
+    def record(
+        self, end: int, text: str, message_id: str | None = None, channel_id: str | None = None,
+        date: str | None = None, flags: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
+        """The bytes up to `end` are a record."""
+        if flags:
+            self._flags[len(self._texts)] = flags
+        self._texts.append(text)
+        self._ids.append(message_id)
+        self._channels.append(channel_id)
+        self._dates.append(date)
+        self._offsets.append(self._offset)
+        self._lengths.append(self._advance(end))
+
+    def gap(self, end: int) -> None:
+        """The bytes up to `end` separate records."""
+        self._separators += self._advance(end)
+
+    def reject(self, end: int, reason: str) -> None:
+        """The bytes up to `end` could not be understood."""
+        digest = digest_of(self.view, self.position, end)
+        offset = self._offset
+        length = self._advance(end)
+        self._rejects.append(
+            Reject(source=self._label, offset=offset, length=length, reason=reason, sha256=digest)
+        )  # fmt: skip
+
+    def _advance(self, end: int) -> int:
+        length = self._decoder.length_between(self.view, self.position, end)
+        self.position = end
+        self._offset += length
+        return length
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to close the batch."""
+        return self._offset - self._first >= BATCH_BYTES or len(self._texts) >= BATCH_RECORDS
+
+    def finish(self, size: int) -> None:
+        """The file ends here at `size` bytes; half a UTF-16 unit may be left."""
+        self._separators += size - self._offset
+        self._offset = size
+
+    def batch(self) -> Batch:
+        """Close the batch and begin the next one."""
+        made = Batch(
+            start=self._first,
+            end=self._offset,
+            text=strings(self._texts),
+            message_id=strings(self._ids),
+            channel_id=strings(self._channels),
+            date=strings(self._dates),
+            offset=np.array(self._offsets, np.int64),
+            length=np.array(self._lengths, np.int64),
+            flags=self._flags,
+            rejects=tuple(self._rejects),
+            separators=self._separators,
+            notes=dict(self.notes),
+        )
+        self._pages.passed(self.position)
+        self._clear(first=self._offset)
+        return made
+
+    @property
+    def empty(self) -> bool:
+        """Whether no byte was gathered since the last batch."""
+        return self._offset == self._first
+
+
+def strings(values: Sequence[str | None]) -> pa.StringArray:
+    """Texts as a column; half a surrogate pair, which JSON can hold and UTF-8 cannot, is replaced."""
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([None if value is None else _whole(value) for value in values], pa.string())
+
+
+def _whole(value: str) -> str:
+    return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
