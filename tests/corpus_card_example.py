@@ -14,7 +14,7 @@ from biasaudit.corpus import card_ngrams, card_sample
 from biasaudit.corpus.card import Census, card
 from biasaudit.corpus.gather import Tally
 
-WORDS = "vacina posto fila amanhã grupo notícia verdade família jornal dose escola médico saúde hoje água".split()
+WORDS = ("vacina", "posto", "fila", "amanhã", "grupo", "notícia", "verdade", "família", "jornal", "dose", "escola")
 PHRASE = "repasse para todos os grupos da família"
 SETTINGS = {
     "clean": ["nfc", "newlines", "controls", "bidi", "forwarded", "whitespace"], "privacy": True,

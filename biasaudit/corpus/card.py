@@ -84,19 +84,8 @@ def card(
         "tokenizer": dict(tokenizer),
         "sources": [dict(source) for source in sources],
         "records": records,
-        "bytes": {
-            "in": tally.bytes_in,
-            "records": tally.bytes_records,
-            "rejects": tally.bytes_rejects,
-            "separators": tally.bytes_separators,
-        },
-        "rejects": {"count": sum(tally.rejects.values()), "reasons": dict(sorted(tally.rejects.items()))},
+        **_set_aside(tally),
         "cleaning": dict(cleaning),
-        "personal_data": {
-            "documents_masked": tally.documents_masked,
-            "replaced": dict(sorted(tally.personal_data.items())),
-            "limits": "Rules find typed identifiers. Names in running text are out of their reach.",
-        },
         **_shape(census, tokens, documents),
         "copies": _copies(census.copies, tally.duplicates, near_duplicates),
         "languages": _languages(languages),
@@ -138,6 +127,24 @@ def _records(tally: Tally, near_duplicates: int, set_aside: Mapping[str, int], d
         **aside,
         "set_aside": dict(aside),
         "flags": dict(sorted(tally.flags.items())),
+    }
+
+
+def _set_aside(tally: Tally) -> dict[str, Any]:
+    """What became of bytes, and what was rejected and replaced."""
+    return {
+        "bytes": {
+            "in": tally.bytes_in,
+            "records": tally.bytes_records,
+            "rejects": tally.bytes_rejects,
+            "separators": tally.bytes_separators,
+        },
+        "rejects": {"count": sum(tally.rejects.values()), "reasons": dict(sorted(tally.rejects.items()))},
+        "personal_data": {
+            "documents_masked": tally.documents_masked,
+            "replaced": dict(sorted(tally.personal_data.items())),
+            "limits": "Rules find typed identifiers. Names in running text are out of their reach.",
+        },
     }
 
 

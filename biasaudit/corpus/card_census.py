@@ -65,6 +65,7 @@ class Census:
     copies: Counter[int] = field(default_factory=Counter)
     """Times that a document's text occurred -> documents."""
     sources: Counter[str] = field(default_factory=Counter)
+    channel_limit: int = MAX_CHANNELS
 
     def add(
         self, *, side: npt.NDArray[np.bool_], tokens: Int64s, size: Int64s, copies: Int64s, channel: Text, date: Text,
@@ -103,7 +104,7 @@ class Census:
         self.sources.update({source: len(tokens)} if isinstance(source, str) and len(tokens) else {})
         if not isinstance(source, str):
             self.sources.update(_counted(source))
-        if len(self.channels) > 2 * MAX_CHANNELS:
+        if len(self.channels) > 2 * self.channel_limit:
             self.settled()
 
     def _dates(self, date: Text) -> None:
@@ -133,8 +134,8 @@ class Census:
 
     def settled(self) -> Census:
         """Keep the channels that are counted by name, and return the census itself."""
-        if len(self.channels) > MAX_CHANNELS:
-            kept = sorted(self.channels, key=_rank)[:MAX_CHANNELS]
+        if len(self.channels) > self.channel_limit:
+            kept = sorted(self.channels, key=_rank)[: self.channel_limit]
             self.channels = Counter({name: self.channels[name] for name in kept})
             self.more_channels = True
         return self

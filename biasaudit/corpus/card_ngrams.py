@@ -1,6 +1,6 @@
 """The most frequent word n-grams of a sample of documents, counted once a document.
 
-Read after masking, and masked again before they are listed: placeholders and long numbers break an n-gram, and none
+Read after masking, and looked at once more before they are listed: placeholders and long numbers break an n-gram, and none
 is listed that fewer than `MIN_DOCUMENTS` documents share, so that no single author's words can be seen in it.
 An n-gram does not cross the end of a sentence, of a line or of a document.
 """
@@ -22,6 +22,8 @@ LENGTHS = (1, 2, 3, 4, 5)
 TOP = 20
 """N-grams listed of each length."""
 MIN_DOCUMENTS = 5
+UNMASKED_BYTES = 1 << 20
+"""Bytes of a sample that are masked and counted when the corpus itself was not masked."""
 LONG_NUMBER = 5
 """Digits from which a number breaks an n-gram: it may be a piece of somebody's telephone or card."""
 _PLACEHOLDER = r"\[[A-Z][A-Z0-9_-]{1,30}\]"
@@ -55,8 +57,15 @@ class _Words:
     document: Int64s
 
 
-def ngrams(sample: Sample, *, top: int = TOP) -> dict[str, Any]:
-    """The card's `ngrams`: for each length the `top` n-grams by the number of the sample's documents that hold them."""
+def ngrams(sample: Sample, *, masked: bool = True, top: int = TOP) -> dict[str, Any]:
+    """The card's `ngrams`: for each length the `top` n-grams by the number of the sample's documents that hold them.
+
+    Args:
+        sample: from `card_sample.draw`.
+        masked: whether its texts went through the whole privacy stage; if not, a part of them is masked here.
+        top: n-grams of each length.
+    """
+    sample = sample if masked else _masked(sample)
     words = _words(sample.text)
     found: dict[str, list[dict[str, Any]]] = {}
     codes = words.text.indices.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -90,6 +99,15 @@ def ngrams(sample: Sample, *, top: int = TOP) -> dict[str, Any]:
         "min_documents": MIN_DOCUMENTS,
         "top": found,
     }
+
+
+def _masked(sample: Sample) -> Sample:
+    """The documents with the smallest keys, masked: masking all of a sample would take longer than the rest."""
+    order = np.argsort(sample.key, kind="stable")
+    sizes = pc.binary_length(sample.text).to_numpy(zero_copy_only=False)[order]
+    chosen = order[np.cumsum(sizes) <= UNMASKED_BYTES]
+    texts = [mask(text).text for text in sample.text.take(pa.array(chosen)).to_pylist()]
+    return Sample(sample.key[chosen], pa.array(texts, pa.string()), sample.documents, sample.bytes)
 
 
 def _words(text: pa.StringArray) -> _Words:

@@ -59,7 +59,6 @@ def finetune(
         RunLockedError: another process trains into `out`.
         InputError: the corpus, the base or an option cannot be used.
     """
-    from biasaudit.lm import checkpoints
     from biasaudit.lm import finetune as lm
     from biasaudit.store.lock import writer_lock
 
@@ -80,8 +79,7 @@ def finetune(
         else:
             staged = _empty(out / ".staged")
             card = lm.finetune(training, work, staged, card=labels, save_dtype=save_dtype, report=progress)
-            checkpoints.write_json(staged / "corpus_card.json", _vouched(training))
-            _publish(staged, out)
+            _publish(staged, out, training)
         shutil.rmtree(work / "checkpoints", ignore_errors=True)
     return card
 
@@ -166,10 +164,11 @@ def _finished(out: Path) -> dict[str, Any]:
     return dict(info.card)
 
 
-def _publish(staged: Path, out: Path) -> None:
+def _publish(staged: Path, out: Path, training: Training) -> None:
     """Move the finished files into place, the card last; it is what makes the folder complete."""
     from biasaudit.lm import checkpoints
 
+    checkpoints.write_json(staged / "corpus_card.json", _vouched(training))
     for path in sorted(staged.iterdir(), key=lambda p: (p.name == "card.json", p.name)):
         if path.name == "card.json":
             checkpoints.sync_folder(out)

@@ -1,0 +1,213 @@
+"""The data card: a census of parts is that of the whole, every key is documented, every warning has its reason."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import corpus_card_example as example
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from biasaudit import identity
+from biasaudit.corpus import card_census
+from biasaudit.corpus.card import Census, fingerprint, quantiles
+from biasaudit.corpus.card_command import command
+from biasaudit.corpus.card_dates import dates_of
+from biasaudit.corpus.card_warnings import CODES
+from biasaudit.corpus.gather import Tally
+from biasaudit.errors import BiasAuditError
+from biasaudit.report.words import table
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "data-card.md"
+
+
+@pytest.fixture(scope="module")
+def card() -> dict[str, Any]:
+    return example.make()
+
+
+@pytest.mark.parametrize("cuts", [(), (1,), (700, 701, 2999), tuple(range(0, 3000, 137))])
+def test_parts_stored_and_merged_in_any_order_are_the_census_of_the_whole(cuts: tuple[int, ...]) -> None:
+    found = example.columns()
+    edges = [0, *cuts, 3000]
+    merged = Census()
+    for low, high in reversed(list(itertools.pairwise(edges))):
+        part = json.loads(json.dumps(example.census_of(found, low, high).to_json()))
+        merged.merge(Census.from_json(part))
+    assert merged.to_json() == example.census_of(found).to_json()
+
+
+def test_a_census_counts_what_a_loop_counts() -> None:
+    found = example.columns(400)
+    census = example.census_of(found)
+    sides = Counter("val" if held else "train" for held in found["side"].tolist())
+    assert {name: side.documents for name, side in census.sides.items()} == dict(sides)
+    assert census.sides["val"].tokens == sum(t + 1 for t, h in zip(found["tokens"], found["side"], strict=True) if h)
+    assert census.sides["train"].bytes + census.sides["val"].bytes == sum(
+        len(t.as_py().encode()) for t in found["text"]
+    )
+    assert census.channels == Counter(c for c in found["channel"].to_pylist() if c)
+    assert census.days == Counter(d[:10] for d in found["date"].to_pylist() if d)
+    assert census.undated == found["date"].null_count
+
+
+def test_columns_of_different_lengths_are_a_bug_not_a_count() -> None:
+    found = example.columns(10)
+    with pytest.raises(BiasAuditError, match="different lengths"):
+        Census().add(**{**{k: v for k, v in found.items() if k != "text"}, "size": found["size"][:9]})
+
+
+def test_dates_that_are_none_are_counted_apart() -> None:
+    dates = ["2021-02-29", "0001-01-01", "9999-12-31", "20210301", "2021-03-01 25:00", "", None]
+    count = len(dates)
+    census = Census()
+    census.add(
+        side=np.zeros(count, bool), tokens=np.ones(count, np.int64), size=np.ones(count, np.int64),
+        copies=np.ones(count, np.int64), channel=pa.nulls(count, pa.string()), date=pa.array(dates, pa.string()),
+        source=pa.array(["a.csv"] * count),
+    )  # fmt: skip
+    assert (census.undated, census.implausible_dates, dict(census.days)) == (2, 4, {"2021-03-01": 1})
+
+
+def test_channels_beyond_the_limit_are_a_sample_that_no_cut_changes() -> None:
+    names = [f"c{i % 4000}" for i in range(8000)]
+
+    def counted(parts: list[list[str]]) -> Census:
+        whole = Census(channel_limit=500)
+        for part in parts:
+            ones = np.ones(len(part), np.int64)
+            census = Census(channel_limit=500)
+            census.add(side=ones > 1, tokens=ones, size=ones, copies=ones, channel=pa.array(part),
+                       date=pa.nulls(len(part), pa.string()), source="x")  # fmt: skip
+            whole.merge(Census.from_json(census.to_json()))
+        return whole
+
+    one, many = counted([names]), counted([names[i : i + 333] for i in range(0, 8000, 333)])
+    assert one.to_json() == many.to_json()
+    assert len(one.channels) == 500
+    assert set(one.channels.values()) == {2}
+    assert one.in_channels == 8000
+    assert one.distinct_channels == pytest.approx(4000, rel=0.15)
+
+
+def test_memory_follows_what_differs_not_how_many_documents_there_are() -> None:
+    found = example.columns(2000)
+    census = example.census_of(found)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for _ in range(50):
+        census.merge(example.census_of(found))
+    assert tracemalloc.get_traced_memory()[0] - before < 200_000
+    tracemalloc.stop()
+    assert sum(side.documents for side in census.sides.values()) == 102_000
+
+
+def test_long_lengths_are_binned_within_two_percent() -> None:
+    lengths = np.array([0, 1, 4096, 4097, 100_003, 2**40 + 12345], np.int64)
+    binned = card_census.binned(lengths)
+    assert binned[:3].tolist() == [0, 1, 4096]
+    assert ((lengths - binned >= 0) & (lengths - binned <= lengths / 64)).all()
+
+
+def test_quantiles_are_values_that_occurred() -> None:
+    assert quantiles(Counter({1: 50, 9: 50})) == {
+        "min": 1, "p25": 1, "median": 1, "p75": 9, "p95": 9, "max": 9, "mean": 5.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("days", "grain", "gaps", "silence"),
+    [
+        (["2021-01-01", "2021-01-02", "2021-01-05"], "day", [("2021-01-03", "2021-01-04", 2)], 2),
+        (["2021-01-04", "2021-05-02", "2021-05-20"], "week",
+         [("2021-01-11", "2021-04-25", 15), ("2021-05-03", "2021-05-16", 2)], 117),
+        (["2019-01-31", "2021-12-01", "2022-01-31"], "month", [("2019-02", "2021-11", 34)], 1034),
+        (["1970-01-01", "2021-12-01"], "year", [("1971", "2020", 50)], 18961),
+        (["2021-01-01"], "day", [], 0),
+    ],
+)  # fmt: skip
+def test_gaps_are_whole_periods_without_a_message(
+    days: list[str], grain: str, gaps: list[tuple[str, str, int]], silence: int
+) -> None:
+    found = dates_of(dict.fromkeys(days, 2))
+    assert (found["grain"], found["longest_silence_days"]) == (grain, silence)
+    assert [(g["from"], g["to"], g["periods"]) for g in found["gaps"]["longest"]] == gaps
+    assert found["periods"] == len(found["documents"]) + found["gaps"]["periods"]
+
+
+def test_a_card_without_a_record_is_still_a_card() -> None:
+    found = example.make(tally=Tally(), census=Census(), sources=[], near_duplicates=0, ngrams=None)
+    assert (found["tokens_per_byte"], found["dates"]["first"], found["channels"]["count"]) == (None, None, 0)
+    assert found["warnings"][0] == {"code": "nothing_kept"}
+
+
+@pytest.mark.parametrize("changes", [{"records": 3061}, {"kept": 2999, "records": 3059}, {"filtered": 14}])
+def test_a_card_whose_records_do_not_add_up_is_refused(changes: dict[str, int]) -> None:
+    tally = Tally(**{"records": 3060, "kept": 3000, "duplicates": 40, "filtered": 15, "empty": 5, **changes})
+    with pytest.raises(BiasAuditError, match="Conservation law"):
+        example.make(tally=tally)
+
+
+def test_rules_that_the_tally_does_not_know_take_part_in_the_sum() -> None:
+    tally = Tally(records=3010, kept=3000, duplicates=7)
+    found = example.make(tally=tally, near_duplicates=0, set_aside={"other_language": 3})
+    assert found["records"]["set_aside"] == {"filtered": 0, "empty_after_cleaning": 0, "other_language": 3}
+
+
+def test_equal_inputs_give_equal_bytes(card: dict[str, Any]) -> None:
+    assert identity.canonical_json(card) == identity.canonical_json(example.make())
+    assert json.loads(json.dumps(card)) == card
+
+
+def test_the_fingerprint_is_the_one_that_a_trained_model_names(tmp_path: Path) -> None:
+    from biasaudit.lm.recipe import _corpus_fingerprint
+    from biasaudit.lm.tokenizer import load_tokenizer
+
+    for name in ("train.bin", "val.bin"):
+        (tmp_path / name).write_bytes(name.encode())
+    words = load_tokenizer("embedded:base")
+    shards = {name: identity.file_hash(tmp_path / name) for name in ("train.bin", "val.bin")}
+    assert fingerprint(shards, {"fingerprint": words.fingerprint}) == _corpus_fingerprint(tmp_path, words)
+
+
+def test_warnings_say_what_matters_first(card: dict[str, Any]) -> None:
+    assert [w["code"] for w in card["warnings"]] == [
+        "rejects", "forged_record_starts", "doubts", "language_mix", "gaps", "misread_by_a_csv_parser",
+    ]  # fmt: skip
+    risky = example.make(200, settings={**example.SETTINGS, "privacy": False, "duplicates": "keep", "clean": ["legacy"]},
+                         languages={"en": 100}, sources=[])  # fmt: skip
+    assert {w["code"] for w in risky["warnings"]} >= {
+        "privacy_off", "duplicates_kept", "legacy_cleaning", "few_documents", "language_other",
+    }  # fmt: skip
+
+
+def test_every_warning_has_a_sentence() -> None:
+    assert {f"corpus.warning.{code}" for code in CODES} <= set(table("pt"))
+
+
+def test_every_key_of_the_card_is_documented_and_every_documented_key_is_there(card: dict[str, Any]) -> None:
+    rows = re.findall(r"^\| `([a-z_]+)` \| ([a-z ]+) \|", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+    assert {name for name, _ in rows} == set(card)
+    kinds = {"text": str, "number": (int, float, type(None)), "object": (dict, type(None)), "list": list}
+    for name, kind in rows:
+        assert isinstance(card[name], kinds[kind]), name
+
+
+def test_the_command_names_what_is_not_the_default_and_nothing_else() -> None:
+    defaults = {**example.SETTINGS, "tokenizer": "embedded:base", "train_vocab": None, "column_map": {}}
+    given = {
+        **defaults, "duplicates": "near", "clean": ["nfc", "newlines", "controls", "bidi", "whitespace", "unwrap"],
+        "where": {"lang": "pt br"}, "train_vocab": 8192, "tokenizer": "", "column_map": {"corpo": "text"},
+    }  # fmt: skip
+    assert command(defaults, defaults, ["a b.csv"]) == "biasaudit ingest 'a b.csv' --out CORPUS"
+    assert command(given, defaults, ["x.csv"], out="c") == (
+        "biasaudit ingest x.csv --out c --disable forwarded --enable unwrap --map corpo=text --near-duplicates "
+        "--train-vocab 8192 --where 'lang=pt br'"
+    )
