@@ -26,9 +26,13 @@ Progress = Callable[[int, int], None]
 DOCUMENTS = "documents.parquet"
 _COLUMNS = ("text", "document", "split", "channel_id", "message_id", "date", "source", "offset", "copies", "tokens")
 _ROWS = 8192
+_LONGEST = 2000
+"""Characters of a query: a longer one is a text, and `nearest` is the way to look for a text."""
 _META = frozenset("\\.+*?()|[]{}^$")
 _FOLDED = (range(0x00C0, 0x0250), range(0x0370, 0x0530), range(0x1E00, 0x2000))
 """Where accented letters of Latin, Greek and Cyrillic stand."""
+_MARKS = "[\\x{0300}-\\x{036f}]"
+"""Accents that stand apart from their letter; few enough that long expressions stay small."""
 _TOKEN = re.compile(
     r"\\[pP]\{[^}]*\}|\\[pP].|\\x\{[^}]*\}|\\x..|\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]"
     r"|\(\?(?:P?<\w+>|[a-zA-Z-]*[:)])|\{[\d,]*\}|.",
@@ -73,11 +77,11 @@ class Found:
 
 
 def pattern(query: str, *, regex: bool = False, ignore_case: bool = True, accents: bool = False) -> str:
-    """The RE2 expression that finds `query`.
+    r"""The RE2 expression that finds `query`.
 
     Args:
         query: a literal text, or an expression in RE2's syntax.
-        regex: which of the two.
+        regex: which of the two. In RE2 `\w` and `\b` know ASCII's letters only; `\pL` is any letter.
         ignore_case: `vacina` finds `VACINA`.
         accents: accents count. Otherwise `vacina` finds `vácina`, and `ção` finds `cao`; in an expression, letters
             between square brackets are taken as written.
@@ -87,6 +91,8 @@ def pattern(query: str, *, regex: bool = False, ignore_case: bool = True, accent
     """
     if not query:
         raise UsageError("Nothing to search for: give a word, a phrase, or an expression with --regex.")
+    if len(query) > _LONGEST:
+        raise UsageError(f"The text to search for has {len(query):,} characters: give at most {_LONGEST:,} of them.")
     query = unicodedata.normalize("NFC", query)
     if regex:
         _check(query)
@@ -96,7 +102,7 @@ def pattern(query: str, *, regex: bool = False, ignore_case: bool = True, accent
     whole = f"(?i)(?:{body})" if ignore_case else f"(?:{body})"
     reason = _fault(whole)
     if reason is not None:
-        raise UsageError(f"The text to search for cannot be used ({reason}). Give a shorter one.")
+        raise UsageError(f"The text to search for cannot be used ({reason}). Give a shorter one, or let accents count.")
     return whole
 
 
@@ -107,7 +113,7 @@ def _piece(piece: str, letters: dict[str, str] | None, *, regex: bool) -> str:
             return ""
         base = unicodedata.normalize("NFD", piece)[0]
         if base in letters:
-            return f"(?:[{letters[base]}]\\p{{Mn}}*)"
+            return f"(?:[{letters[base]}]{_MARKS}*)"
     return "\\" + piece if not regex and piece in _META else piece
 
 

@@ -14,7 +14,7 @@ from biasaudit.corpus.index import SpanIndex
 from biasaudit.corpus.index_match import Query, occurrences
 
 RUN = 3
-"""Tokens a shared run needs to count as covered; shorter ones are in every document."""
+"""Tokens a shared run needs to count; shorter ones are in every document. (Fewer when no document shares as many.)"""
 _OCCURRENCES = 64
 """Places looked at for one span: one that stands in more documents tells little about any of them."""
 _CANDIDATES = 200
@@ -29,7 +29,7 @@ class Near:
     document: int
     """Counted from 0 in the shard."""
     covered: int
-    """Tokens of the text in runs of `RUN` or more that the document has too (of the longest run when it is shorter)."""
+    """Tokens of the text in runs of `RUN` or more that the document has too."""
     span: int
     """Tokens of the longest run."""
     start: int
@@ -55,7 +55,9 @@ def nearest(index: SpanIndex, token_ids: Sequence[int] | npt.NDArray[Any], k: in
     barred = index.barred(tokens)
     query = index.query(tokens, more=barred)
     found = _compare(index, query, tokens, _candidates(index, query, max(k, _CANDIDATES)))
-    return sorted(found, key=lambda near: (-near.covered, -near.span, near.document))[:k]
+    return sorted(
+        (near for near in found if near.covered), key=lambda near: (-near.covered, -near.span, near.document)
+    )[:k]
 
 
 def _candidates(index: SpanIndex, query: Query, most: int) -> list[int]:
@@ -113,13 +115,16 @@ def _compare(index: SpanIndex, query: Query, tokens: npt.NDArray[np.int64], docu
             continue
         runs[1:] = np.where(joined == token, runs[:-1] + 1, 0)
         ending[position] = np.maximum.reduceat(runs[1:], begins)
-    return [_near(ending[:, n], number, size) for n, (number, size) in enumerate(zip(documents, sizes, strict=False))]
+    run = min(RUN, int(ending.max()))
+    compared = zip(documents, sizes, strict=False)
+    return [_near(ending[:, n], number, size, run) for n, (number, size) in enumerate(compared)]
 
 
-def _near(ending: npt.NDArray[np.int64], document: int, tokens: int) -> Near:
+def _near(ending: npt.NDArray[np.int64], document: int, tokens: int, run: int) -> Near:
+    """One document's share, from the longest common run that ends at every token of the text."""
     span = int(ending.max())
     last = int(ending.argmax())
-    ends = np.flatnonzero(ending >= min(RUN, max(span, 1)))
+    ends = np.flatnonzero(ending >= run)
     inside = np.zeros(len(ending) + 1, np.int64)
     np.add.at(inside, ends - ending[ends] + 1, 1)
     np.add.at(inside, ends + 1, -1)

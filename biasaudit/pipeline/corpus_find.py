@@ -110,7 +110,7 @@ def find(
         found = finding.search(corpus, expression, limit=limit, progress=task.update)
     near = None
     if nearest or (not regex and not found.documents and has_index(corpus)):
-        # A search without a hit is an answer; only who asks for --nearest waits for an index or hears why there is none.
+        # A search without a hit is an answer: only --nearest waits for an index, or hears why there is none.
         with contextlib.nullcontext() if nearest else contextlib.suppress(StoreError):
             near = _nearest(corpus, query, limit, console, make=nearest)
     rows = [_hit(row) for row in found.rows]
