@@ -8,7 +8,7 @@ beside the files themselves (16 and 512 bytes a text).
 from __future__ import annotations
 
 import hashlib
-import tempfile
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def keepers(
         signatures: raw little-endian `sketch.signatures` of the same texts; only read for `near`.
         mode: one of `MODES`.
         budget: bytes of memory besides the result.
-        scratch: folder for intermediate files; left as it was found.
+        scratch: existing folder; its subfolder `duplicates` is emptied, used and removed.
 
     Raises:
         UnknownNameError: `mode` is not one of `MODES`.
@@ -73,12 +73,17 @@ def keepers(
     near = 0
     if mode == "keep" or not count:
         return Keepers(keeper, near)
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        _drop_equal(keeper, digests, budget, Path(folder))
+    folder = scratch / "duplicates"
+    shutil.rmtree(folder, ignore_errors=True)  # a run that was killed may have left it
+    folder.mkdir()
+    try:
+        _drop_equal(keeper, digests, budget, folder)
         if mode == "near" and signatures is not None:
             distinct = _kept(keeper)
-            dedup_near.group(keeper, signatures, budget, Path(folder))
+            dedup_near.group(keeper, signatures, budget, folder)
             near = distinct - _kept(keeper)
+    finally:
+        shutil.rmtree(folder)
     for start in range(0, count, _BLOCK):
         dedup_near.shorten(keeper, np.arange(start, min(start + _BLOCK, count)))
     return Keepers(keeper, near)

@@ -33,6 +33,15 @@ def test_equal_texts_point_to_the_first(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["digests", "signatures"]
 
 
+def test_what_a_killed_run_left_is_cleared_away(tmp_path: Path) -> None:
+    left = tmp_path / "duplicates"
+    left.mkdir()
+    (left / "digests").write_bytes(b"x" * 48)
+    (left / "digests-00").write_bytes(b"x" * 24)
+    assert decide(tmp_path, [str(n % 300) for n in range(900)], budget=1).keeper.tolist() == list(range(300)) * 3
+    assert not left.exists()
+
+
 def test_keep_keeps_all_and_no_text_is_no_trouble(tmp_path: Path) -> None:
     assert decide(tmp_path, ["a", "a"], "keep").keeper.tolist() == [0, 1]
     for mode in dedup.MODES:
