@@ -24,7 +24,17 @@ QUOTINGS = ("quoted", "unquoted", "mixed", "double", "backslash", "wrapped")
 _DELIMITERS = (b",", b";", b"\t", b"|")
 _MIXED_SHARE = 0.05
 """Share of cleanly quoted records among the telling ones above which quotes are believed."""
-_DATE = rb"(?:\d{4}-\d\d-\d\d|\d\d/\d\d/\d{4})"
+DATE = rb"(?:\d{4}-\d\d-\d\d|\d\d/\d\d/\d{4})"
+"""Dates that every dump may have; a dump whose first record has another form is read by that one alone."""
+_OTHER_DATES = (
+    rb"\d{4}[/.]\d\d?[/.]\d\d?", rb"\d{4}-\d\d?-\d\d?", rb"\d\d?[/.-]\d\d?[/.-]\d{4}", rb"\d\d?/\d\d?/\d\d(?!\d)",
+    rb"\d{8}T?\d{4,6}", rb"\d{9,13}(?:\.\d+)?(?![^\"])",
+)  # fmt: skip
+CELL_LIMIT = 64
+"""Bytes that an id may have for its line to count as a record's start."""
+DATE_LIMIT = 40
+"""Bytes that may follow a date in its cell."""
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +51,8 @@ class Dialect:
     start: int
     """Where the first record starts."""
     newline: bytes
+    date: bytes = DATE
+    """Pattern of what a date starts with."""
     messages: bool
     """True when every column is a known field, so that a record start can be recognised."""
     quoting: str = "quoted"
@@ -55,6 +67,10 @@ class Recogniser:
     """All columns before the text, at a position; one group each, quotes allowed."""
     strict: re.Pattern[bytes]
     """A line end, then the columns before the text as bare numbers and dates, or a repeated header."""
+    starts: re.Pattern[bytes]
+    """At the start of a line: a record, bare or quoted, or a header; after a byte order mark or not."""
+    header: re.Pattern[bytes]
+    """A header line with its end, however its names are quoted."""
     suffix: re.Pattern[bytes] | None
     """All columns after the text up to the line's end, or None when the text stands last."""
     partial: re.Pattern[bytes]
@@ -68,19 +84,29 @@ def recogniser(dialect: Dialect) -> Recogniser:
     kinds = {number: name for name, number in dialect.fields.items()}
     before = [kinds[n] for n in range(text)]
     after = [kinds[n] for n in range(text + 1, len(dialect.columns))]
-    bare = {"id": rb"\d{0,40}", "channel_id": rb"-?\d{0,40}", "date": _DATE + rb"[^%s\r\n\"]{0,40}" % d}
-    loose = {
-        "id": rb"[^%s\r\n\"]{0,64}" % d, "channel_id": rb"[^%s\r\n\"]{0,64}" % d,
-        "date": (_DATE + rb"[^%s\r\n\"]{0,40}" % d),
-    }  # fmt: skip
-    lenient = b"".join(rb'(?:"(%s)"|(%s))%s' % (loose[k], loose[k], d) for k in before)
+    any_cell = rb"[^%s\r\n\"]{0,%d}" % (d, CELL_LIMIT)
+    date = dialect.date + rb"[^%s\r\n\"]{0,%d}" % (d, DATE_LIMIT)
+    bare = {"id": rb"\d{0,40}", "channel_id": rb"-?\d{0,40}", "date": date}
+    loose = {"id": any_cell, "channel_id": any_cell, "date": date}
     strict = b"".join(rb'"?%s"?%s' % (bare[k], d) for k in before)
-    header = rb"|(?=%s(?:\r?\n|\r|\Z))" % re.escape(dialect.header) if dialect.header else b""
-    line = re.escape(dialect.newline[-1:])
-    tail = b"".join(rb'%s(?:"(%s)"|(%s))' % (d, loose[k], loose[k]) for k in after)
+    cells = {k: rb'(?:"(%s)"|(%s))' % (loose[k], loose[k]) for k in loose}
+    lenient = b"".join(cells[k] + d for k in before)
+    if {"id", "channel_id", "date"} <= set(before):
+        # A record without a date is one only when both its numbers are there.
+        numbers = {"id": rb'"?\d{1,40}"?', "channel_id": rb'"?-?\d{1,40}"?', "date": b'(?:"")?'}
+        undated = b"".join(numbers[k] + d for k in before)
+        strict = rb"(?:%s|%s)" % (strict, undated)
+        dated = b"".join(rb'(?:"%s"|%s)%s' % (loose[k], loose[k], d) for k in before)
+        cells["date"] = rb'(?:"((?:%s)?)"|((?:%s)?))' % (date, date)
+        lenient = rb"(?=%s|%s)" % (dated, undated) + b"".join(cells[k] + d for k in before)
+    header = rb"(?i:%s)" % d.join(rb'[ \t]*"?%s"?[ \t]*' % re.escape(name.encode()) for name in dialect.columns)
+    start = rb"(?:%s)?(?:%s|%s(?:\r?\n|\r|\Z))" % (_BOM, strict, header)
+    tail = b"".join(d + rb'(?:"(%s)"|(%s))' % (loose[k], loose[k]) for k in after)
     return Recogniser(
         lenient=re.compile(lenient),
-        strict=re.compile(rb"%s(?:(?=%s)%s)" % (line, strict, header)),
+        strict=re.compile(re.escape(dialect.newline[-1:]) + rb"(?=%s)" % start),
+        starts=re.compile(rb"%s|%s" % (start, lenient)),
+        header=re.compile(header + rb"(?:\r\n|\n|\r|\Z)"),
         suffix=re.compile(tail + rb"(\r\n|\n|\r|\Z)") if after else None,
         partial=re.compile(rb"\d{1,40}%s(?:-?\d{0,40}(?:%s[\d:T .+Z/-]{0,40})?)?\Z" % (d, d)),
     )
@@ -108,13 +134,13 @@ def fields_of(columns: Sequence[str], options: SourceOptions) -> dict[str, int]:
 def looks_like_record(line: bytes, delimiter: bytes) -> bool:
     """Whether a line starts as the study's records do: number, number, date."""
     d = re.escape(delimiter)
-    return re.match(rb'"{0,3}\d+"?%s"?-?\d+"?%s"?%s' % (d, d, _DATE), line) is not None
+    return re.match(rb'"{0,3}\d+"?%s"?-?\d+"?%s"?%s' % (d, d, DATE), line) is not None
 
 
 def looks_like_wrapped(sample: bytes, start: int, delimiter: bytes) -> bool:
     """Whether the first record is one quoted cell: a quote, then number, number and date with no quote between."""
     d = re.escape(delimiter)
-    pattern = rb'"\d+%s-?\d+%s%s[^"\r\n]*%s' % (d, d, _DATE, d)
+    pattern = rb'"\d+%s-?\d+%s%s[^"\r\n]*%s' % (d, d, DATE, d)
     line_after = re.compile(rb"(?:\r\n|\n|\r)").search(sample, start)
     places = [start] + ([line_after.end()] if line_after else [])
     return any(re.compile(pattern).match(sample, place) for place in places)
@@ -127,8 +153,8 @@ def first_lines(sample: bytes, start: int) -> tuple[int, bytes | None, bytes]:
         found = re.compile(rb"[^\r\n]*").match(sample, start)
         line = found.group() if found else b""
         end = start + len(line)
-        end += 2 if sample[end : end + 2] == b"\r\n" else 1
-        named = re.fullmatch(rb'"?sep=(.)"?', line.strip(), re.IGNORECASE)
+        end += 3 if sample[end : end + 3] == b"\r\r\n" else 2 if sample[end : end + 2] == b"\r\n" else 1
+        named = re.fullmatch(rb'"?sep=(.)"? *', line, re.IGNORECASE)
         if named:
             delimiter = named.group(1)
         elif line.strip():
@@ -138,19 +164,36 @@ def first_lines(sample: bytes, start: int) -> tuple[int, bytes | None, bytes]:
 
 
 def guess_delimiter(line: bytes) -> bytes:
-    """The delimiter that splits a first line into most columns; a comma when none does."""
-    return max(_DELIMITERS, key=lambda d: (line.count(d), -_DELIMITERS.index(d)))
+    """The delimiter that makes a first line a record, or else names most known fields, or else most columns."""
+    for d in _DELIMITERS:
+        if looks_like_record(line, d):
+            return d
+    known = {d: sum(field_of(name) is not None for name in columns_of(line, d)) for d in _DELIMITERS}
+    return max(_DELIMITERS, key=lambda d: (known[d], line.count(d), -_DELIMITERS.index(d)))
 
 
 def newline_of(sample: bytes, start: int) -> bytes:
     """The line end that the first line has."""
-    found = re.compile(rb"\r\n|\n|\r").search(sample, start)
+    found = re.compile(rb"\r\r?\n|\n|\r").search(sample, start)
     if found is None:
         return b"\n"
     # A file with a single lone CR in its first message still has LF as its line end.
     if found.group() == b"\r" and sample.count(b"\n", start) > 0:
         return b"\n"
     return found.group()
+
+
+def date_of(sample: bytes, dialect: Dialect) -> bytes:
+    """The pattern that the first record's date calls for."""
+    number = dialect.fields.get("date")
+    line = re.compile(rb"[^\r\n]*").match(sample, dialect.start)
+    if number is None or line is None or number > dialect.fields["text"]:
+        return DATE
+    cells = line.group().split(dialect.delimiter, number + 1)
+    value = cells[number].strip(b'"') if len(cells) > number + 1 else b""
+    if not value or re.match(DATE, value):
+        return DATE
+    return next((rb"(?:%s)" % form for form in _OTHER_DATES if re.match(form, value)), DATE)
 
 
 def verdict(quoted: int, bare: int, backslash: int, double: int) -> str:

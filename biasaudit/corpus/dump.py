@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import mmap
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 from biasaudit.corpus.dialect import Dialect, Recogniser, recogniser, verdict
 from biasaudit.corpus.reading import FIELD_LIMIT, ROW_LIMIT
@@ -58,30 +57,45 @@ class DumpReader:
         d = re.escape(dialect.delimiter)
         cell = rb'("[^"]*+(?:""[^"]*+)*+"|[^%s"\r\n]*+)' % d
         self._row = re.compile(d.join([cell] * len(dialect.columns)) + rb"(?:\r\n|\n|\r|\Z)")
-        header = dialect.header
-        self._first_of_header = header[:1] if header else b""
-        self._header = re.compile(re.escape(header) + rb"(?:\r\n|\n|\r|\Z)") if header else None
+        first = dialect.columns[0][:1].encode()
+        self._gap_starts = (*_GAP_STARTS, b'"', first.lower(), first.upper())
 
-    def spans(self) -> Iterator[Raw]:
-        """Yield spans that tile the view from the dialect's start."""
-        position = self._dialect.start
+    def spans(self, start: int | None = None) -> Iterator[Raw]:
+        """Yield spans that tile the view from `start` (the dialect's when None) on; each depends on its start alone."""
+        position = self._dialect.start if start is None else start
         while position < self._size:
-            span = self._gap(position) or self._record(position) or self._unknown(position)
+            span = self.span(position)
             yield span
             position = span.end
+
+    def span(self, position: int) -> Raw:
+        """The span that begins at `position`, the end of another one."""
+        return self._gap(position) or self._record(position) or self._unknown(position)
+
+    def next_record(self, start: int, stop: int) -> int | None:
+        """The first line in [start, stop) that starts as a record does, in a file that is read from its middle."""
+        newline = self._dialect.newline[-1:]
+        at = self._view.find(newline, max(start - 1, 0), stop)
+        while at >= 0 and at + 1 < stop:
+            if not self._before:
+                found = self._patterns.suffix.search(self._view, start, self._size) if self._patterns.suffix else None
+                return found.end() if found and found.end() < stop else None
+            if self._patterns.starts.match(self._view, at + 1, self._size):
+                return at + 1
+            at = self._view.find(newline, at + 1, stop)
+        return None
 
     def _gap(self, position: int) -> Raw | None:
         view = self._view
         first = view[position : position + 1]
-        if first != self._first_of_header and first not in _GAP_STARTS:
+        if first not in self._gap_starts:
             return None
         blank = _BLANK_LINES.match(view, position, self._size)
         if blank:
             return Raw(position, blank.end(), reason="blank lines", gap=True)
-        if self._header is not None:
-            header = self._header.match(view, position, self._size)
-            if header:
-                return Raw(position, header.end(), reason="repeated header", gap=True)
+        header = self._patterns.header.match(view, position, self._size)
+        if header:
+            return Raw(position, header.end(), reason="repeated header", gap=True)
         if view[position : position + 3] == _BOM:
             return Raw(position, position + 3, reason="byte order mark", gap=True)
         return None
@@ -89,7 +103,9 @@ class DumpReader:
     def _record(self, position: int) -> Raw | None:
         quoting = self._dialect.quoting
         if quoting == "wrapped":
-            return self._wrapped(position)
+            row = self._wrapped(position)
+            if row is not None:
+                return row
         found = self._patterns.lenient.match(self._view, position, self._size)
         if found is None:
             return self._row_at(position) if quoting == "quoted" else None
@@ -279,93 +295,30 @@ class DumpReader:
         return values
 
 
-def judge(sample: bytes, dialect: Dialect) -> tuple[str, dict[str, int]]:
-    """Decide the quoting of a dump by the records of a sample that tell; also gives the counts."""
+def judge(samples: Iterable[tuple[bytes, int]], dialect: Dialect) -> tuple[str, dict[str, int]]:
+    """Decide the quoting of a dump by the records of samples that tell; also gives the counts.
+
+    Args:
+        samples: stretches of the dump, and where the first record starts in each.
+        dialect: all but the quoting.
+    """
     counts = {"quoted": 0, "bare": 0, "backslash": 0, "double": 0}
     d = dialect.delimiter
-    for raw in DumpReader(sample, dialect).spans():
-        if raw.values is None or raw.values[0] is None:
-            continue
-        text = raw.values[0]
-        if raw.end == len(sample) and "unclosed-quote" in raw.flags:
-            continue
-        if not raw.bare:
-            counts["quoted"] += 1
-            counts["double"] += bool(QUOTED.fullmatch(text) and b'""' in text[1:-1]) or text == b'""'
-        elif d in text or b'"' in text or b"\n" in text:
-            counts["bare"] += 1
-            counts["backslash"] += bool(_QUOTED_BACKSLASH.fullmatch(text) and b'\\"' in text)
+    for sample, start in samples:
+        for raw in DumpReader(sample, dialect).spans(start):
+            if raw.values is None or raw.values[0] is None:
+                continue
+            text = raw.values[0]
+            if raw.end == len(sample) and "unclosed-quote" in raw.flags:
+                continue
+            if not raw.bare:
+                counts["quoted"] += 1
+                counts["double"] += bool(QUOTED.fullmatch(text) and b'""' in text[1:-1]) or text == b'""'
+            elif d in text or b'"' in text or b"\n" in text:
+                counts["bare"] += 1
+                counts["backslash"] += bool(_QUOTED_BACKSLASH.fullmatch(text) and b'\\"' in text)
     return verdict(counts["quoted"], counts["bare"], counts["backslash"], counts["double"]), counts
 
 
 def _plain(cell: bytes) -> bytes:
     return cell[1:-1].replace(b'""', b'"') if cell[:1] == b'"' else cell
-
-
-def flag_forged(spans: Iterator[Raw], *, ids: int, dates: int) -> Iterator[Raw]:
-    """Flag records that a line inside an unquoted message could have forged: they break the order of the dump.
-
-    Args:
-        spans: the spans of a dump, in order.
-        ids: +1 or -1 when ids rise or fall through the dump, 0 when neither.
-        dates: the same of dates.
-    """
-    import dataclasses
-
-    window: list[Raw] = []
-    held: list[Raw] = []
-    for raw in spans:
-        held.append(raw)
-        if raw.values is None:
-            continue
-        window.append(raw)
-        if len(window) < 3:
-            continue
-        before, middle, after = window[-3:]
-        if before.bare and _breaks_order(before, middle, after, ids, dates):
-            number = next(n for n, item in enumerate(held) if item is middle)
-            held[number] = dataclasses.replace(middle, flags=(*middle.flags, "forged-record-start"))
-            window = [before, after]
-        else:
-            window = [middle, after]
-        while held and held[0] is not window[-1]:
-            yield held.pop(0)
-    yield from held
-
-
-def _breaks_order(before: Raw, middle: Raw, after: Raw, ids: int, dates: int) -> bool:
-    """The neighbours agree with one another, and the record between them with neither."""
-    channel = [raw.values[2] for raw in (before, middle, after) if raw.values]
-    if channel[0] == channel[2] != channel[1]:
-        return True
-    if channel[0] != channel[2]:
-        return False
-    for column, direction in ((1, ids), (3, dates)):
-        if not direction:
-            continue
-        keys = [_key(raw.values[column], column) for raw in (before, middle, after) if raw.values]
-        if direction < 0:
-            keys.reverse()
-        if keys[0] <= keys[2] and not keys[0] <= keys[1] <= keys[2]:
-            return True
-    return False
-
-
-def _key(value: bytes | None, column: int) -> tuple[int, bytes]:
-    """Numbers by their size without reading them as numbers, dates as they are written."""
-    value = value or b""
-    return (len(value.lstrip(b"0")), value.lstrip(b"0")) if column == 1 else (0, value)
-
-
-def directions(records: Sequence[Raw]) -> tuple[int, int]:
-    """(+1, -1 or 0) of ids and of dates inside channels, when nine of ten neighbours agree."""
-    found = []
-    for column in (1, 3):
-        up = down = 0
-        for one, two in pairwise(records):
-            if one.values and two.values and one.values[2] == two.values[2]:
-                a, b = _key(one.values[column], column), _key(two.values[column], column)
-                up, down = up + (a < b), down + (a > b)
-        total = up + down
-        found.append(0 if total < 3 else 1 if up >= 0.9 * total else -1 if down >= 0.9 * total else 0)
-    return found[0], found[1]

@@ -30,9 +30,11 @@ class Decoder:
         with path.open("rb") as handle:
             head = handle.read(_SAMPLE)
         self.bom, found = _look(head)
-        self.encoding = _named(encoding) if encoding else found
+        self.encoding = _named(encoding, found) if encoding else found
         self.wide = self.encoding.startswith("utf-16")
         """Whether lengths in the file differ from lengths in `blocks`."""
+        self.utf8 = self.wide or self.encoding == "utf-8"
+        """Whether `blocks` are UTF-8, as far as they are valid."""
         self.explained = "given by the user" if encoding else _why(self.bom, found)
 
     def blocks(self) -> Iterator[bytes]:
@@ -47,6 +49,19 @@ class Decoder:
             while block := handle.read(self._block):
                 yield decoder.decode(block).encode("utf-8", "surrogatepass")
 
+    def head(self, size: int) -> bytes:
+        """The first `size` bytes or so of `blocks`, less when the file ends."""
+        found = b""
+        for block in self.blocks():
+            found += block
+            if len(found) >= size:
+                break
+        return found if self.wide else found[:size]
+
+    def encoded(self, text: str) -> bytes:
+        """`text` as it stands in `blocks`."""
+        return text.encode("utf-8" if self.utf8 else self.encoding, "replace")
+
     def length(self, raw: bytes) -> int:
         """Bytes that `raw`, cut from `blocks`, takes in the file."""
         if not self.wide:
@@ -59,7 +74,7 @@ class Decoder:
 
     def text(self, raw: bytes) -> tuple[str, tuple[str, ...]]:
         """Decode one record; the flags say what had to be guessed."""
-        if self.encoding not in ("utf-8", "utf-16-le", "utf-16-be"):
+        if not self.utf8:
             return raw.decode(self.encoding, "replace"), ()
         return decode(raw)
 
@@ -77,6 +92,12 @@ def decode(raw: bytes) -> tuple[str, tuple[str, ...]]:
     try:
         joined = raw.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass").decode("utf-16-le")
         return joined, ("cesu-8",)
+    except UnicodeDecodeError:
+        pass
+    try:
+        # Half a pair, as UTF-16 files may hold it.
+        lone = raw.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass")
+        return lone.decode("utf-16-le", "replace"), ("invalid-bytes",)
     except UnicodeDecodeError:
         pass
     kept = raw.decode("utf-8", "ignore")
@@ -111,9 +132,11 @@ def _why(bom: int, encoding: str) -> str:
     return "no byte order mark; every record judged by itself"
 
 
-def _named(encoding: str) -> str:
+def _named(encoding: str, found: str) -> str:
     try:
         name = codecs.lookup(encoding).name
     except LookupError as error:
         raise CorpusError(f"--encoding {encoding}: no such encoding. Try utf-8, utf-16, cp1252 or latin-1.") from error
-    return "utf-16-le" if name == "utf-16" else name
+    if name == "utf-16":
+        return found if found.startswith("utf-16") else "utf-16-le"
+    return "utf-8" if name == "utf-8-sig" else name

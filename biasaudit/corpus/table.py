@@ -9,53 +9,132 @@ from __future__ import annotations
 import mmap
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
 
 from biasaudit.corpus.dialect import Dialect
+from biasaudit.corpus.dump import Raw
+from biasaudit.corpus.dump_piece import COLUMNS, Piece
 from biasaudit.corpus.reading import FIELD_LIMIT, ROW_LIMIT
 
 _LINE_END = re.compile(rb"\r\n|\n|\r|\Z")
 _BLANK_LINES = re.compile(rb"(?:\r\n|\n|\r)+")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One span: a row when `cells` is there, else a gap or a reject with its `reason`."""
-
-    start: int
-    end: int
-    cells: tuple[bytes, ...] | None = None
-    reason: str = ""
-    gap: bool = False
+_PIECE = 2 << 20
+_TRIED_BYTES = 1 << 16
+"""Bytes read from a line that may be a row's start, to see whether it is one."""
+_TRIED_LINES = 50
 
 
 class TableReader:
     """Reads one table under one dialect."""
 
-    def __init__(self, view: bytes | mmap.mmap, dialect: Dialect) -> None:
-        """Read all of `view`."""
+    def __init__(self, view: bytes | mmap.mmap, dialect: Dialect, extra: tuple[int, ...] = ()) -> None:
+        """Read all of `view`; pieces hold the known fields and the columns numbered in `extra`."""
         self._view = view
         self._size = len(view)
         self._dialect = dialect
         d = re.escape(dialect.delimiter)
-        stop = b"\r" if dialect.newline == b"\r" else b"\n"
-        cell = rb'("[^"]*+(?:""[^"]*+)*+"|(?:(?!")[^%s%s]*+))' % (d, stop)
-        self._row = re.compile(d.join([cell] * len(dialect.columns)) + rb"(?:\r\n|\n|\r|\Z)")
-        self._cell = re.compile(cell)
+        self._stop = b"\r" if dialect.newline == b"\r" else b"\n"
+        cell = rb'("[^"]*+(?:""[^"]*+)*+"|(?:(?!")[^%s%s]*+))' % (d, self._stop)
+        width = len(dialect.columns)
+        self._row = re.compile(d.join([cell] * width) + rb"(?:\r\n|\n|\r|\Z)")
+        self._wanted = (*(dialect.fields.get(name, -1) for name in COLUMNS), *extra)
+        groups = {number for number in self._wanted if number >= 0}
+        # Groups cost time: only what is wanted is one.
+        bare = cell.replace(b'("', b'(?:"', 1)
+        self._short = re.compile(
+            d.join(cell if n in groups else bare for n in range(width)) + rb"(?:\r\n|\n|\r|\Z)"
+        )  # fmt: skip
+        self._numbers = {number: 1 + n for n, number in enumerate(sorted(groups))}
 
-    def rows(self) -> Iterator[Row]:
-        """Yield spans that tile the view from the dialect's start."""
-        position = self._dialect.start
+    def rows(self, start: int | None = None) -> Iterator[Raw]:
+        """Yield spans that tile the view from `start` (the dialect's when None) on; records hold all their cells."""
+        position = self._dialect.start if start is None else start
         while position < self._size:
             row = self._next(position)
             yield row
             position = row.end
 
-    def _next(self, position: int) -> Row:
+    def first_start(self, start: int, stop: int) -> int | None:
+        """The first place in [start, stop) where a row seems to begin: what follows reads without a misfit."""
+        if start <= self._dialect.start:
+            return self._dialect.start if self._dialect.start < min(stop, self._size) else None
+        at = self._view.find(self._stop, start - 1, stop)
+        first = at + 1 if 0 <= at < stop - 1 else None
+        for _ in range(_TRIED_LINES):
+            if not 0 <= at < stop - 1:
+                break
+            if self._reads_well(at + 1):
+                return at + 1
+            at = self._view.find(self._stop, at + 1, stop)
+        return first
+
+    def _reads_well(self, start: int) -> bool:
+        position = start
+        while position < min(self._size, start + _TRIED_BYTES):
+            row = self._next(position)
+            if row.values is None and not row.gap:
+                return False
+            position = row.end
+        return True
+
+    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+        """Yield the spans that begin in [start, stop), where a span begins at `start`."""
+        stop = min(stop, self._size)
+        while start < stop:
+            piece = self._piece(start, min(stop, start + _PIECE))
+            yield piece
+            start = piece.end
+
+    def _piece(self, start: int, stop: int) -> Piece:
+        view, match = self._view, self._short.match
+        last = min(self._size, start + ROW_LIMIT)
+        last_number = len(self._dialect.columns) - 1
+        at: list[int] = []
+        ends: list[int] = []
+        cells: list[list[bytes | None]] = [[] for _ in self._wanted]
+        groups = [(column, self._numbers[n], n == last_number) for column, n in zip(cells, self._wanted, strict=True)
+                  if n >= 0]  # fmt: skip
+        others: list[Raw] = []
+        position = start
+        while position < stop:
+            found = match(view, position, last)
+            end = found.end() if found else 0
+            # Anything but a plain row inside the limits is left to the reader of single rows.
+            if found is None or end - position > FIELD_LIMIT or end == last or view[position] in b"\r\n":
+                row = self._next(position)
+                position = row.end
+                if row.values is None:
+                    others.append(row)
+                    continue
+                for column, number in zip(cells, self._wanted, strict=True):
+                    if number >= 0:
+                        column.append(row.values[number])
+            else:
+                for column, group, is_last in groups:
+                    column.append(_plain(found.group(group), last=is_last))
+                row = None
+            at.append(row.start if row else position)
+            position = row.end if row else end
+            ends.append(position)
+        none = pa.nulls(len(at), pa.binary())
+        return Piece(
+            start=start,
+            end=position,
+            at=np.array(at, np.int64),
+            stop=np.array(ends, np.int64),
+            columns=tuple(pa.array(column, pa.binary()) if n >= 0 else none
+                          for column, n in zip(cells, self._wanted, strict=True)),
+            bare=np.zeros(len(at), bool),
+            others=tuple(others),
+        )  # fmt: skip
+
+    def _next(self, position: int) -> Raw:
         view = self._view
         blank = _BLANK_LINES.match(view, position, self._size)
         if blank:
-            return Row(position, blank.end(), reason="blank lines", gap=True)
+            return Raw(position, blank.end(), reason="blank lines", gap=True)
         limit = min(self._size, position + ROW_LIMIT)
         found = self._row.match(view, position, limit)
         if found is None or (found.end() == limit < self._size and view[limit - 1 : limit] not in (b"\n", b"\r")):
@@ -63,16 +142,16 @@ class TableReader:
         groups = found.groups()
         cells = tuple(_plain(cell, last=n == len(groups) - 1) for n, cell in enumerate(groups))
         if any(len(cell) > FIELD_LIMIT for cell in cells):
-            return Row(position, found.end(), reason=f"field over {FIELD_LIMIT} bytes")
-        return Row(position, found.end(), cells=cells)
+            return Raw(position, found.end(), reason=f"field over {FIELD_LIMIT} bytes")
+        return Raw(position, found.end(), values=cells)
 
-    def _misfit(self, position: int) -> Row:
+    def _misfit(self, position: int) -> Raw:
         line = _LINE_END.search(self._view, position, self._size)
         end = max(position + 1, line.end()) if line else self._size
         if end - position > ROW_LIMIT:
-            return Row(position, end, reason=f"row over {ROW_LIMIT} bytes")
+            return Raw(position, end, reason=f"row over {ROW_LIMIT} bytes")
         wanted = len(self._dialect.columns)
-        return Row(position, end, reason=f"not {wanted} columns, or a quote that does not close")
+        return Raw(position, end, reason=f"not {wanted} columns, or a quote that does not close")
 
 
 def _plain(cell: bytes, *, last: bool) -> bytes:

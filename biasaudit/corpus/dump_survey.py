@@ -1,0 +1,163 @@
+"""What kind of CSV a file is, found out from a sample of it, with the reasons."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from biasaudit.corpus import dialect as dialects
+from biasaudit.corpus.dialect import Dialect, recogniser
+from biasaudit.corpus.dump import judge
+from biasaudit.corpus.reading import SourceOptions
+from biasaudit.errors import CorpusError, UnknownNameError
+
+_BOM = b"\xef\xbb\xbf"
+_CRLF_SHARE = 0.2
+"""Share of records that end in CRLF above which all are read under CRLF."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The file's first bytes, as UTF-8, and a few stretches of what follows, each from a line's start on."""
+
+    head: bytes
+    whole: bool
+    """The file ends with `head`."""
+    further: tuple[bytes, ...] = ()
+
+
+def find_dialect(path: Path, sample: Sample, content: int, options: SourceOptions) -> Dialect:
+    """Say how a file is to be read.
+
+    Args:
+        path: for the messages of errors.
+        sample: of the file behind its byte order mark.
+        content: where `sample` starts; the dialect's `start` counts from the same place as this.
+        options: what the user said, which overrules what is found.
+
+    Raises:
+        CorpusError: no record, or no column that holds the text.
+        UnknownNameError: a quoting that does not exist.
+    """
+    if options.quoting is not None and options.quoting not in dialects.QUOTINGS:
+        raise UnknownNameError("quoting", options.quoting, dialects.QUOTINGS)
+    head = sample.head
+    begin = 0
+    while head.startswith(_BOM, begin):
+        begin += len(_BOM)
+    at, named, line = dialects.first_lines(head, begin)
+    if not line.strip():
+        raise CorpusError(f"{path}: holds no record. Give a dump with at least one.")
+    given = _delimiter(options)
+    delimiter = given or named or dialects.guess_delimiter(line)
+    wrapped = dialects.looks_like_wrapped(head, at, delimiter)
+    header: bytes | None = line
+    if dialects.looks_like_record(line, delimiter):
+        columns, header = list(dialects.DEFAULT_COLUMNS), None
+    else:
+        columns = dialects.columns_of(line, delimiter)
+    fields = dialects.fields_of(columns, options)
+    if "text" not in fields:
+        raise CorpusError(_no_text(path, columns, options))
+    newline = dialects.newline_of(head, at)
+    after = at + len(line) + len(newline) if header is not None else at
+    messages = header is None or (len(fields) == len(columns) and "date" in fields and not options.columns)
+    found = Dialect(
+        delimiter=delimiter, columns=tuple(columns), fields=fields, header=header, start=min(after, len(head)),
+        newline=newline, messages=messages, quoting="mixed",
+        notes={"content_starts_at": content, "kind": "message dump" if messages else "table"},
+    )  # fmt: skip
+    if messages:
+        date = dialects.date_of(head, found)
+        found = dataclasses.replace(found, date=date)
+        found = dataclasses.replace(found, newline=_newline_of_records(head, found))
+    found.notes.update(
+        columns=list(columns), delimiter=delimiter.decode("latin-1"),
+        delimiter_because="given by the user" if given else "named by the sep= line" if named else
+        "splits the first line into most columns", header=header is not None, line_end=found.newline.decode("ascii"),
+    )  # fmt: skip
+    if messages:
+        found = _with_quoting(found, sample, options, wrapped=wrapped)
+    else:
+        found.notes["quoting"] = "as Python's csv reads it"
+    return dataclasses.replace(found, start=found.start + content)
+
+
+def _with_quoting(found: Dialect, sample: Sample, options: SourceOptions, *, wrapped: bool) -> Dialect:
+    """Judge the quoting on whole lines of the sample, unless the user or the first line settles it."""
+    if options.quoting:
+        found.notes["quoting_because"] = "given by the user"
+        quoting = options.quoting
+    elif wrapped:
+        found.notes["quoting_because"] = "whole rows stand in quotes"
+        quoting = "wrapped"
+    else:
+        head = sample.head
+        whole = head if sample.whole else head[: head.rfind(found.newline[-1:]) + 1] or head
+        quoting, counts = judge([(whole, min(found.start, len(whole))), *((part, 0) for part in sample.further)], found)
+        size = len(whole) + sum(map(len, sample.further))
+        found.notes["quoting_because"] = (
+            f"in {size} bytes looked at {counts['quoted']} records close their quotes cleanly and "
+            f"{counts['bare']} could not have been written with quotes"
+        )
+    found.notes["quoting"] = quoting
+    found.notes["record_start"] = _shown(found)
+    return dataclasses.replace(found, quoting=quoting)
+
+
+def _shown(dialect: Dialect) -> str:
+    """The start of a record in short, for people: three patterns of the columns before the text."""
+    forms = {"id": r"\d+", "channel_id": r"-?\d+", "date": r"\d{4}-…" if dialect.date == dialects.DATE else "date…"}
+    kinds = {number: name for name, number in dialect.fields.items()}
+    before = [forms[kinds[n]] for n in range(dialect.fields["text"])]
+    if not before:
+        return "the line after the columns behind a message"
+    shown = dialect.delimiter.decode("latin-1").join(before)
+    return "^" + (shown if shown.endswith("…") else shown + dialect.delimiter.decode("latin-1"))
+
+
+def _newline_of_records(head: bytes, dialect: Dialect) -> bytes:
+    """The line end before most records: the header's may be another one, and messages hold any."""
+    if not dialect.fields["text"]:
+        return dialect.newline
+    body = dataclasses.replace(dialect, newline=b"\n", header=None)
+    starts = recogniser(body).strict.pattern[len(re.escape(b"\n")) :]
+    counts = {
+        end: len(re.findall(before + end + starts, head))
+        for end, before in ((b"\r\r\n", b""), (b"\r\n", rb"(?<!\r)"), (b"\n", rb"(?<!\r)"), (b"\r", b""))
+    }
+    if not any(counts.values()):
+        return dialect.newline
+    if counts[b"\r\n"] >= _CRLF_SHARE * sum(counts.values()):
+        # Reading under CRLF takes a line feed alone for a line's end too, so it fits files joined from both kinds.
+        return b"\r\n"
+    return max(counts, key=lambda end: (counts[end], end == dialect.newline))
+
+
+def _delimiter(options: SourceOptions) -> bytes | None:
+    if options.delimiter is None:
+        return None
+    text = {"\\t": "\t", "tab": "\t"}.get(options.delimiter, options.delimiter)
+    if len(text.encode()) != 1 or text in '"\r\n':
+        raise CorpusError(f"--delimiter {options.delimiter!r}: give one character, for instance ';' or 'tab'.")
+    return text.encode()
+
+
+def _no_text(path: Path, columns: Iterable[str], options: SourceOptions) -> str:
+    names = list(columns)
+    asked = [column for column, name in options.columns.items() if name in ("text", "message")]
+    if asked:
+        return f"{path}: {missing(asked[0], names)}"
+    return f"{path}: no column is called text or message. Name it with --map COLUMN=text. Columns: {', '.join(names)}."
+
+
+def missing(column: str, columns: Iterable[str]) -> str:
+    """Say that a column is not there, and which one was perhaps meant."""
+    names = list(columns)
+    near = difflib.get_close_matches(column, names, n=1, cutoff=0.4)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return f"no column '{column}'.{hint} Columns: {', '.join(names)}."

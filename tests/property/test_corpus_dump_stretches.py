@@ -1,0 +1,46 @@
+"""Stretches read in bulk, however a file is cut, give what the reader of single records gives."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from corpus_dumps import BASES, damaged, in_stretches, one_by_one, random_dump
+
+from biasaudit.corpus import dump_bulk, sources
+from biasaudit.corpus.reading import SourceOptions
+from biasaudit.errors import CorpusError
+
+
+def compare(content: bytes, rng: random.Random, options: SourceOptions) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "dump.csv"
+        path.write_bytes(content)
+        begun = time.perf_counter()
+        try:
+            truth = one_by_one(path, options)
+        except CorpusError:
+            with pytest.raises(CorpusError):
+                sources.survey(path, options)
+            return
+        cuts = [rng.randrange(1, max(2, len(content))) for _ in range(rng.randrange(6))]
+        assert in_stretches(path, options, []) == truth
+        assert in_stretches(path, options, cuts) == truth, cuts
+        assert time.perf_counter() - begun < 2 + 5 * len(content) / 1e6
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_bulk_equals_one_by_one_on_dumps_of_every_dialect(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(seed)
+    monkeypatch.setattr(dump_bulk, "BLOCK", rng.choice([1500, 3000, 5000, 1 << 21]))
+    content, options = random_dump(rng)
+    compare(content, rng, options)
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_bulk_equals_one_by_one_on_damaged_dumps(seed: int) -> None:
+    rng = random.Random(seed)
+    compare(damaged(rng.choice(BASES), rng), rng, SourceOptions())
