@@ -23,26 +23,23 @@ VERSION = 2
 TOP_CHANNELS = 50
 MULTIPLICITIES = ((1, 1), (2, 2), (3, 5), (6, 10), (11, 100), (101, None))
 """(from, to) of the rows that count documents by their copies."""
+_LIMITS = {
+    "field_bytes": FIELD_LIMIT,
+    "record_bytes": ROW_LIMIT,
+    "channels_counted_by_name": MAX_CHANNELS,
+    "lengths_exact_to_tokens": EXACT_LENGTH,
+}
 NO_LANGUAGES = "not measured: the extra [score] is not installed"
 
 
 def card(
     *,
-    settings: Mapping[str, Any],
-    sources: Sequence[Mapping[str, Any]],
-    tally: Tally,
-    near_duplicates: int,
-    cleaning: Mapping[str, int],
-    census: Census,
-    tokenizer: Mapping[str, Any],
-    language: str,
-    command: str = "",
-    set_aside: Mapping[str, int] | None = None,
-    languages: Mapping[str, int] | str = NO_LANGUAGES,
-    ngrams: Mapping[str, Any] | None = None,
-    shards: Mapping[str, str] | None = None,
+    settings: Mapping[str, Any], sources: Sequence[Mapping[str, Any]], tally: Tally, near_duplicates: int,
+    cleaning: Mapping[str, int], census: Census, tokenizer: Mapping[str, Any], language: str, command: str = "",
+    set_aside: Mapping[str, int] | None = None, languages: Mapping[str, int] | str = NO_LANGUAGES,
+    ngrams: Mapping[str, Any] | None = None, shards: Mapping[str, str] | None = None,
     limits: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Put the card together; every number is an exact count unless the card says that it is of a sample.
 
     Args:
@@ -64,9 +61,7 @@ def card(
     Raises:
         BiasAuditError: records in are not records out.
     """
-    train, val = census.sides["train"], census.sides["val"]
-    size, documents = train.bytes + val.bytes, train.documents + val.documents
-    tokens = train.tokens + val.tokens - documents
+    documents = sum(side.documents for side in census.sides.values())
     records = _records(tally, near_duplicates, set_aside or {}, documents)
     found = {
         "kind": "biasaudit corpus",
@@ -74,31 +69,19 @@ def card(
         "language": language,
         "fingerprint": fingerprint(shards, tokenizer) if shards else None,
         "shards": {name: {"sha256": digest} for name, digest in sorted((shards or {}).items())},
-        "train_tokens": train.tokens,
-        "val_tokens": val.tokens,
-        "train_bytes": train.bytes,
-        "val_bytes": val.bytes,
-        "train_documents": train.documents,
-        "val_documents": val.documents,
-        "tokens_per_byte": round(tokens / size, 6) if size else None,
+        **_written(census),
         "tokenizer": dict(tokenizer),
         "sources": [dict(source) for source in sources],
         "records": records,
         **_set_aside(tally),
         "cleaning": dict(cleaning),
-        **_shape(census, tokens, documents),
+        **_shape(census, documents),
         "copies": _copies(census.copies, tally.duplicates, near_duplicates),
         "languages": _languages(languages),
         "ngrams": dict(ngrams) if ngrams is not None else None,
         "settings": dict(settings),
         "command": command,
-        "limits": {
-            "field_bytes": FIELD_LIMIT,
-            "record_bytes": ROW_LIMIT,
-            "channels_counted_by_name": MAX_CHANNELS,
-            "lengths_exact_to_tokens": EXACT_LENGTH,
-            **(limits or {}),
-        },
+        "limits": {**_LIMITS, **(limits or {})},
     }
     return {**found, "warnings": warnings(found)}
 
@@ -107,6 +90,16 @@ def fingerprint(shards: Mapping[str, str], tokenizer: Mapping[str, Any]) -> str:
     """Hash of the shards and of the tokenizer that made them: what a trained model's card calls the corpus."""
     hashes = [shards.get(name) for name in ("train.bin", "val.bin")]
     return identity.content_hash(["corpus", *hashes, tokenizer["fingerprint"]])
+
+
+def _written(census: Census) -> dict[str, Any]:
+    """Both sides of the split."""
+    sides = census.sides
+    size, tokens = sum(side.bytes for side in sides.values()), sum(s.tokens - s.documents for s in sides.values())
+    found: dict[str, Any] = {}
+    for what in ("tokens", "bytes", "documents"):
+        found |= {f"{name}_{what}": getattr(sides[name], what) for name in ("train", "val")}
+    return {**found, "tokens_per_byte": round(tokens / size, 6) if size else None}
 
 
 def _records(tally: Tally, near_duplicates: int, set_aside: Mapping[str, int], documents: int) -> dict[str, Any]:
@@ -148,8 +141,9 @@ def _set_aside(tally: Tally) -> dict[str, Any]:
     }
 
 
-def _shape(census: Census, tokens: int, documents: int) -> dict[str, Any]:
+def _shape(census: Census, documents: int) -> dict[str, Any]:
     """Lengths, channels, dates and sources of the documents."""
+    tokens = sum(side.tokens - side.documents for side in census.sides.values())
     lengths = quantiles(census.lengths)
     if documents:
         lengths |= {"max": census.longest, "mean": round(tokens / documents, 3)}

@@ -1,8 +1,8 @@
 """The most frequent word n-grams of a sample of documents, counted once a document.
 
-Read after masking, and looked at once more before they are listed: placeholders and long numbers break an n-gram, and none
-is listed that fewer than `MIN_DOCUMENTS` documents share, so that no single author's words can be seen in it.
-An n-gram does not cross the end of a sentence, of a line or of a document.
+Read after masking, and looked at once more before they are listed: placeholders and long numbers break an n-gram, and
+none is listed that fewer than `MIN_DOCUMENTS` documents share, so that no single author's words can be seen in it. An
+n-gram does not cross the end of a sentence, of a line or of a document.
 """
 
 from __future__ import annotations

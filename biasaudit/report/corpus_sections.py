@@ -13,7 +13,8 @@ from biasaudit.report.words import Words
 
 Block = dict[str, Any]
 MAX_SOURCES = 100
-MAX_ENTRIES = 60
+MAX_DIALECTS = 20
+MAX_ENTRIES = 40
 TOP = 20
 CALM = frozenset({"misread_by_a_csv_parser"})
 """Warnings about what was got right all the same."""
@@ -328,7 +329,7 @@ def _sources(page: Page) -> list[Block]:
     if len(sources) > MAX_SOURCES:
         blocks.append(page.say("sources_more", n=len(sources) - MAX_SOURCES))
     blocks.append(page.say("dialects"))
-    for source in sources[:MAX_SOURCES]:
+    for source in sources[:MAX_DIALECTS]:
         rows_of = entries(source.raw("dialect"))
         if rows_of:
             name = page.fill("dialect_of", name=source.text("name"))
