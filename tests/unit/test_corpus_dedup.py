@@ -112,6 +112,19 @@ def test_a_crowd_that_shares_boilerplate_is_neither_joined_nor_squared(tmp_path:
     assert (found.keeper[20_000:] == np.arange(10_000)).mean() > 0.99
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_stranger_at_the_head_of_a_bucket_hides_no_copy(tmp_path: Path, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    stranger, one = draw.integers(0, 2**32 - 1, (2, sketch.PERMUTATIONS), np.uint32)
+    stranger[:6] = one[:6]
+    copy = one.copy()
+    copy[6::6] += 1  # a value of every band but the first
+    np.stack([stranger, one, copy]).tofile(tmp_path / "signatures")
+    np.arange(6, dtype=np.uint64).tofile(tmp_path / "digests")
+    found = dedup.keepers(tmp_path / "digests", tmp_path / "signatures", mode="near", scratch=tmp_path)
+    assert found.keeper.tolist() == [0, 1, 1]
+
+
 def test_a_chain_of_near_copies_is_one_group(tmp_path: Path) -> None:
     words = sentence(random.Random(7), 2000)
     texts = [" ".join(words[n * 20 : n * 20 + 400]) for n in range(60)]
