@@ -12,8 +12,7 @@ def command(
 ) -> str:
     """The command that makes this corpus, for a shell.
 
-    Lists of cleaning rules become `--disable` and `--enable`; other settings the option of their name; `held_out`,
-    `duplicates` and the like are left out where they are the default.
+    Cleaning rules become `--disable`, `--enable` or `--legacy`; other settings the option of their name.
 
     Args:
         settings: of the ingest, by the names of `IngestSettings`.
@@ -28,8 +27,6 @@ def command(
             continue
         if name == "clean":
             words += _switched(value, default or ())
-        elif name == "duplicates":
-            words += {"keep": ["--keep-duplicates"], "near": ["--near-duplicates"]}.get(value, [])
         elif name == "privacy":
             words += [] if value else ["--no-privacy"]
         else:
@@ -38,6 +35,8 @@ def command(
 
 
 def _switched(rules: Sequence[str], usual: Sequence[str]) -> list[str]:
+    if list(rules) == ["legacy"]:
+        return ["--legacy"]
     off = [word for rule in usual if rule not in rules for word in ("--disable", rule)]
     return off + [word for rule in rules if rule not in usual for word in ("--enable", rule)]
 
@@ -53,4 +52,5 @@ def _option(name: str, value: Any) -> list[str]:
     return [] if value is None or value == "" else [flag, str(value)]
 
 
-_FLAGS = {"column_map": "--map", "kind": "--source"}
+_FLAGS = {"column_map": "--map", "kind": "--source", "only_language": "--language", "language": "--language-tag"}
+"""Options that are not named as their setting is."""

@@ -201,13 +201,38 @@ def test_every_key_of_the_card_is_documented_and_every_documented_key_is_there(c
 
 
 def test_the_command_names_what_is_not_the_default_and_nothing_else() -> None:
-    defaults = {**example.SETTINGS, "tokenizer": "embedded:base", "train_vocab": None, "column_map": {}}
+    defaults = {
+        **example.SETTINGS,
+        "language": "",
+        "only_language": "",
+        "names": False,
+        "tokenizer": "embedded:base",
+        "train_vocab": None,
+        "column_map": {},
+    }
     given = {
-        **defaults, "duplicates": "near", "clean": ["nfc", "newlines", "controls", "bidi", "whitespace", "unwrap"],
+        **defaults, "duplicates": "keep", "language": "", "only_language": "pt", "privacy": False, "names": True,
+        "clean": ["nfc", "newlines", "controls", "bidi", "whitespace", "unwrap"],
         "where": {"lang": "pt br"}, "train_vocab": 8192, "tokenizer": "", "column_map": {"corpo": "text"},
     }  # fmt: skip
     assert command(defaults, defaults, ["a b.csv"]) == "biasaudit ingest 'a b.csv' --out CORPUS"
+    legacy = command({**defaults, "clean": ["legacy"], "language": "pt"}, defaults, ["x.csv"])
+    assert legacy == "biasaudit ingest x.csv --out CORPUS --legacy --language-tag pt"
     assert command(given, defaults, ["x.csv"], out="c") == (
-        "biasaudit ingest x.csv --out c --disable forwarded --enable unwrap --map corpo=text --near-duplicates "
-        "--train-vocab 8192 --where 'lang=pt br'"
+        "biasaudit ingest x.csv --out c --disable forwarded --enable unwrap --map corpo=text --duplicates keep --names "
+        "--language pt --no-privacy --train-vocab 8192 --where 'lang=pt br'"
     )
+
+
+def test_every_option_that_the_command_names_is_one_of_the_command_line() -> None:
+    from biasaudit.cli import ingest
+
+    known = {option for parameter in ingest.params for option in parameter.opts}
+    given = {
+        "clean": ["nfc", "unwrap"], "privacy": False, "names": True, "duplicates": "exact", "join_messages": 3,
+        "only_language": "pt", "language": "pt", "split": "hash", "held_out": 0.2, "train_vocab": 400, "kind": "csv",
+        "column_map": {"a": "text"}, "where": {"b": "c"}, "encoding": "utf-8", "delimiter": ";", "quoting": "mixed",
+        "lines_per_document": {"*": 20}, "tokenizer": "gpt2", "fast_tokenizer": True,
+    }  # fmt: skip
+    line = command(given, {"clean": ["nfc", "bidi"]}, ["x"]) + " " + command({"clean": ["legacy"]}, {}, ["x"])
+    assert {word for word in line.split() if word.startswith("--")} <= known
