@@ -111,7 +111,7 @@ def run(**given: Any) -> None:
 
 
 @cli.command()
-@click.argument("sources", nargs=-1, required=True, type=PATH)
+@click.argument("sources", nargs=-1, required=True)
 @click.option("--out", type=PATH, required=True, help="Corpus folder to make.")
 @click.option("--map", "column_map", multiple=True, metavar="COLUMN=FIELD",
               help="Which column is the text, id, channel_id or date. Repeat it.")  # fmt: skip
@@ -121,11 +121,26 @@ def run(**given: Any) -> None:
 @click.option("--split", type=click.Choice(["sequential", "hash", "channel", "date"]), default="sequential",
               show_default=True, help="How the validation tenth is chosen.")  # fmt: skip
 @click.option("--source", "kind", default=None, help="Overrule the detected kind of file.")
-@click.option("--language", default="", help="Language tag for the data card.")
-@click.option("--keep-duplicates", is_flag=True, help="Keep every copy of a text.")
-@click.option("--near-duplicates", is_flag=True, help="Drop near-duplicates too.")
+@click.option("--language", "only_language", default="", metavar="CODE",
+              help="Keep documents of this language only, for instance pt (extra [score]).")  # fmt: skip
+@click.option("--language-tag", "language", default="", metavar="CODE",
+              help="Language to write into the data card, unchecked.")  # fmt: skip
+@click.option("--duplicates", type=click.Choice(["near", "exact", "keep"]), default=None,
+              help="Keep one of equal and almost equal texts (near, the default), of equal ones, or all.")  # fmt: skip
+@click.option("--keep-duplicates", is_flag=True, help="The same as --duplicates keep.")
+@click.option("--index-memory", type=click.IntRange(1), default=None, metavar="MB",
+              help="Memory for finding duplicates; above it the disk is used (default: 64).")  # fmt: skip
+@click.option("--join-messages", type=click.IntRange(1), default=1, metavar="N",
+              help="Make one document of N consecutive messages of a channel.")  # fmt: skip
 @click.option("--disable", multiple=True, metavar="RULE", help="Switch a cleaning rule off. Repeat it.")
 @click.option("--enable", multiple=True, metavar="RULE", help="Switch a cleaning rule on, for instance unwrap.")
+@click.option("--legacy", is_flag=True, help="Clean by the original study's expression alone.")
+@click.option("--no-privacy", is_flag=True, help="Leave personal data in. For your own eyes only.")
+@click.option("--names", is_flag=True, help="Also mask names after 'meu nome é' and the like.")
+@click.option("--pseudonym-key", type=PATH, default=None,
+              help="File with the key of the channels' pseudonyms (default: in your settings folder).")  # fmt: skip
+@click.option("--fast-tokenizer", is_flag=True, help="Tokenise with gigatoken, checked on a sample (extra [fast]).")
+@click.option("--processes", type=click.IntRange(1), default=None, help="Worker processes (default: one a core).")
 @click.option("--held-out", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=None,
               help="Share held out for validation (default: 1/11).")  # fmt: skip
 @click.option("--encoding", default=None, help="Overrule the encoding found.")
@@ -143,6 +158,29 @@ def ingest(**given: Any) -> None:
 
     as_json = given.pop("as_json")
     _show(commands.ingest_command(**given), as_json)
+
+
+@cli.group()
+def corpus() -> None:
+    """Look into a corpus that ingest made."""
+
+
+@corpus.command()
+@click.argument("query")
+@click.argument("folder", type=PATH, metavar="CORPUS")
+@click.option("--regex", is_flag=True, help="Read QUERY as a regular expression.")
+@click.option("--case", is_flag=True, help="Upper and lower case differ.")
+@click.option("--accents", is_flag=True, help="Accented and plain letters differ.")
+@click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="Documents to show.")
+@click.option("--nearest", is_flag=True, help="Also the documents that share most with QUERY; makes an index.")
+@QUIET
+@JSON
+def find(**given: Any) -> None:
+    """Find the documents of CORPUS that hold QUERY."""
+    from biasaudit.pipeline import commands
+
+    as_json = given.pop("as_json")
+    _show(commands.find_command(**given), as_json)
 
 
 @cli.command()

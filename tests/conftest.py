@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(os.environ.get("BIASAUDIT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pseudonym_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A key of their own for the tests' channels, so that none is made in the home of whoever runs them."""
+    path = tmp_path_factory.mktemp("settings") / "pseudonym.key"
+    path.write_text("0123456789abcdef0123456789abcdef\n", "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BIASAUDIT_PSEUDONYM_KEY", str(path))
+        yield path
 
 
 @pytest.fixture(scope="session")

@@ -50,9 +50,13 @@ class TrainingProgress:
             self.console.status(f"{line}, loss {report.loss:.3f} nats per token")
 
 
+DUPLICATES_MB = 64
+"""Megabytes that looking for duplicates may take unless the user says otherwise."""
+
+
 def ingest_command(
     *,
-    sources: Sequence[Path],
+    sources: Sequence[str],
     out: Path,
     column_map: Sequence[str],
     where: Sequence[str],
@@ -61,10 +65,13 @@ def ingest_command(
     split: str,
     kind: str | None,
     language: str,
+    duplicates: str | None,
     keep_duplicates: bool,
-    near_duplicates: bool,
+    index_memory: int | None,
     disable: Sequence[str],
     enable: Sequence[str],
+    legacy: bool,
+    no_privacy: bool,
     held_out: float | None,
     encoding: str | None,
     delimiter: str | None,
@@ -72,13 +79,16 @@ def ingest_command(
     lines_per_document: Sequence[str],
     fresh: bool,
     quiet: bool,
+    **options: Any,
 ) -> Outcome:
     """Ingest and say what came of it."""
     from biasaudit.corpus import clean
     from biasaudit.pipeline.ingest import ingest
 
-    if keep_duplicates and near_duplicates:
-        raise UsageError("--keep-duplicates and --near-duplicates ask for opposite things: give one of them")
+    if keep_duplicates and duplicates not in (None, "keep"):
+        raise UsageError(f"--keep-duplicates and --duplicates {duplicates} ask for opposite things: give one of them")
+    if legacy and (disable or enable):
+        raise UsageError("--legacy cleans by the study's expression alone: leave --enable and --disable out")
     unknown = set(disable) - set(clean.DEFAULT)
     if unknown:
         raise UsageError(f"--disable {', '.join(sorted(unknown))}: the rules are {', '.join(clean.DEFAULT)}")
@@ -99,8 +109,9 @@ def ingest_command(
         split=split,
         kind=kind,
         language=language,
-        duplicates="keep" if keep_duplicates else "near" if near_duplicates else "exact",
-        clean=[*(rule for rule in clean.DEFAULT if rule not in disable), *enable],
+        duplicates="keep" if keep_duplicates else duplicates or "near",
+        clean=["legacy"] if legacy else [*(rule for rule in clean.DEFAULT if rule not in disable), *enable],
+        privacy=not no_privacy,
         held_out=held_out,
         encoding=encoding,
         delimiter=delimiter,
@@ -108,6 +119,8 @@ def ingest_command(
         lines_per_document=lines,
         fresh=fresh,
         progress=StageProgress(Console(quiet=quiet)),
+        index_memory=(index_memory or DUPLICATES_MB) << 20,
+        **options,
     )
     return Outcome(text=f"{_corpus_summary(card)}\n{out}", data=card)
 
@@ -119,6 +132,17 @@ def _corpus_summary(card: dict[str, Any]) -> str:
     kept = ", ".join(f"{k.replace('_', ' ')} {records[k]:,}" for k in named if isinstance(records[k], int))
     tokens = f"{card.get('train_tokens', 0):,} training tokens, {card.get('val_tokens', 0):,} held out"
     return f"records: {kept}\n{tokens}" if kept else tokens
+
+
+def find_command(
+    *, query: str, folder: Path, regex: bool, case: bool, accents: bool, limit: int, nearest: bool, quiet: bool
+) -> Outcome:
+    """Search a corpus."""
+    from biasaudit.pipeline.corpus_find import find
+
+    return find(
+        folder, query, regex=regex, ignore_case=not case, accents=accents, limit=limit, nearest=nearest, quiet=quiet
+    )
 
 
 def finetune_command(*, corpus: Path, out: Path, quiet: bool, **settings: Any) -> Outcome:

@@ -1,100 +1,48 @@
 """Stage `ingest`: dumps in, a corpus folder out (documents, token shards, tokenizer, data card).
 
-Two passes. The first reads, cleans, masks and drops duplicates, and stages the documents; then sides are drawn and a
-tokenizer is learnt or loaded; the second pass writes tokens. The folder appears under its name only when it is whole.
+Three phases. Sources are read in units, on all cores: parsed, cleaned, masked, sketched. Then one process decides what
+is a duplicate and which side each document is on. Then the parts are tokenised, again on all cores, and put together in
+order. Every unit is committed by itself, so a killed run goes on where it stopped; the folder appears under its name
+only when it is whole.
 """
 
 from __future__ import annotations
 
-import fnmatch
-import json
+import os
 import platform
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from biasaudit import __version__, identity
-from biasaudit.errors import CorpusError, UsageError
+from biasaudit.errors import CorpusError
 from biasaudit.pipeline import ingest_folder as folder
-from biasaudit.pipeline import ingest_tables as tables
-from biasaudit.records import Reject
+from biasaudit.pipeline.ingest_inputs import Hashed, Input, described, hashed, inputs_of, stamps, surveyed
+from biasaudit.pipeline.ingest_settings import IngestMeans, IngestOptions, IngestSettings, settings_of
+
+if TYPE_CHECKING:
+    from biasaudit.corpus.gather import Tally
+    from biasaudit.lm.tokenizer import TextTokenizer
+    from biasaudit.pipeline.ingest_units import ReadUnit
+    from biasaudit.pipeline.ingest_worker import Job
+    from biasaudit.scale.processes import Crew
 
 Progress = Callable[[str, float, float | None, str], None]
 """(stage, done, total, note): bytes while reading, documents afterwards."""
 
-
-class IngestOptions(TypedDict, total=False):
-    """What `ingest` takes by name; every one may be left out."""
-
-    column_map: Mapping[str, str]
-    """Column of the file -> field (`text`, `id`, `channel_id`, `date`)."""
-    where: Mapping[str, str]
-    """Column -> value; other records are left out and counted."""
-    kind: str | None
-    """Name of the source for every file, instead of the file's ending."""
-    encoding: str | None
-    """Overrules the encoding found; so do the next two for delimiter and quoting."""
-    delimiter: str | None
-    quoting: str | None
-    lines_per_document: Mapping[str, int] | int
-    """Plain text as sentences, so many a document; or pattern of file names -> lines."""
-    document_chars: int
-    """Plain text: bytes after which a document ends with its paragraph (4,000)."""
-    clean: Sequence[str] | None
-    """Names of cleaning rules; None for the default ones."""
-    privacy: bool
-    """Replace personal data by typed placeholders (links, users and e-mails are replaced in any case)."""
-    duplicates: str
-    """`exact` keeps one copy, `near` also drops near copies, `keep` keeps all."""
-    split: str
-    """`sequential`, `hash`, `channel` or `date`."""
-    held_out: float | None
-    """Share of documents held out, 1/11 when None."""
-    tokenizer: str
-    """Spec of a tokenizer to use, unless `train_vocab` is given."""
-    train_vocab: int | None
-    """Learn a byte-level BPE with so many ids from the training documents."""
-    language: str
-    """The language that the user says the corpus has; recorded, not checked."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IngestSettings:
-    """Everything that decides what a corpus holds, besides the bytes of its sources; fields as in `IngestOptions`."""
-
-    column_map: Mapping[str, str] = field(default_factory=dict)
-    where: Mapping[str, str] = field(default_factory=dict)
-    kind: str | None = None
-    encoding: str | None = None
-    delimiter: str | None = None
-    quoting: str | None = None
-    lines_per_document: Mapping[str, int] = field(default_factory=dict)
-    document_chars: int = 4000
-    clean: tuple[str, ...] = ()
-    privacy: bool = True
-    duplicates: str = "exact"
-    split: str = "sequential"
-    held_out: float = 0.0
-    tokenizer: str = "embedded:base"
-    train_vocab: int | None = None
-    language: str = ""
-
-
-@dataclass(slots=True)
-class _Staged:
-    """What the first pass leaves for the second."""
-
-    path: Path
-    digests: list[bytes]
-    channels: list[str]
-    dates: list[str]
+_ALONE = 24 << 20
+"""Bytes of sources up to which starting other processes costs more than it brings."""
+_SPACE = 4
+"""Times the size of its sources that an ingest takes on the disk before it is done."""
 
 
 def ingest(
-    sources: Sequence[Path],
+    sources: Sequence[str | Path],
     out: Path,
     *,
     fresh: bool = False,
@@ -103,10 +51,10 @@ def ingest(
 ) -> dict[str, Any]:
     """Make a corpus folder of `sources` and return its data card.
 
-    The same sources and settings again return the card of what is there; a killed run leaves nothing under `out`.
+    The same sources and settings again return the card of what is there, or go on with what a killed run left.
 
     Args:
-        sources: files, or folders of files.
+        sources: files, folders of files, archives, or `hf:NAME` for a dataset of the hub.
         out: the corpus folder; made whole or not at all.
         fresh: replace a corpus that stands at `out`.
         progress: called with (stage, done, total, note).
@@ -114,152 +62,186 @@ def ingest(
 
     Raises:
         CorpusError: a source is missing or cannot be understood, or `out` holds something else.
+        ResourceError: the disk has no room for the work.
         RunLockedError: another process writes to `out`.
         UsageError: an option that cannot work.
     """
-    settings = _settings(options)
-    _check(settings)
+    settings, means = settings_of(options)
     report = progress or (lambda _stage, _done, _total, _note: None)
-    inputs = _inputs(sources, settings)
-    stamps = _stamps(inputs)
-    hashed = _hashed(inputs, report)
-    key = identity.content_hash(["corpus", _code(), identity.plain(settings), hashed, _tokenizer_key(settings)])
+    inputs = inputs_of(sources, settings)
+    with tempfile.TemporaryDirectory(prefix="biasaudit-") as scratch:
+        return _ingest(sources, out, fresh, settings, means, inputs, Path(scratch), report)
+
+
+def _ingest(
+    sources: Sequence[str | Path], out: Path, fresh: bool, settings: IngestSettings, means: IngestMeans,
+    inputs: Sequence[Input], scratch: Path, report: Progress,
+) -> dict[str, Any]:  # fmt: skip
+    before = stamps(inputs)
+    found = hashed(inputs, settings, scratch, report)
+    named_key = identity.file_hash(means.pseudonym_key) if means.pseudonym_key and means.pseudonym_key.is_file() else ""
+    words = _tokenizer(settings)
+    known = words.fingerprint if words else ""
+    parts = [_code(), identity.plain(settings), [one.row for one in found], known, named_key]
+    key = identity.content_hash(["corpus", parts])
     with folder.single_writer(out):
         done = None if fresh else folder.finished(out, key)
         if done is not None:
             report("corpus", 1, 1, "already done with these inputs and settings")
             return done
         folder.refuse_to_overwrite(out, fresh=fresh)
-        with folder.new_staging(out) as staging:
-            return _build(inputs, hashed, stamps, settings, staging, out, key, report)
-
-
-def _settings(options: IngestOptions) -> IngestSettings:
-    """The options with their defaults, in one canonical form."""
-    from biasaudit.corpus import clean, split
-
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    lines = given.pop("lines_per_document", 0)
-    lines = {"*": lines} if isinstance(lines, int) else dict(lines)
-    given["lines_per_document"] = {pattern: count for pattern, count in lines.items() if count}
-    rules = given.pop("clean", None)
-    given["clean"] = tuple(clean.DEFAULT if rules is None else rules)
-    share = given.pop("held_out", None)
-    given["held_out"] = split.DEFAULT_SHARE if share is None else share
-    if given.get("train_vocab"):
-        given["tokenizer"] = ""
-    return IngestSettings(**given)
-
-
-def _check(settings: IngestSettings) -> None:
-    from biasaudit.corpus.clean import Cleaner
-    from biasaudit.corpus.dedup import MODES
-    from biasaudit.corpus.reading import checked_columns
-    from biasaudit.corpus.split import NAMES
-    from biasaudit.errors import UnknownNameError
-
-    Cleaner(settings.clean)
-    checked_columns(settings.column_map)
-    if settings.split not in NAMES:
-        raise UnknownNameError("split", settings.split, NAMES)
-    if settings.duplicates not in MODES:
-        raise UnknownNameError("way with duplicates", settings.duplicates, MODES)
-    if not 0 < settings.held_out < 1:
-        raise UsageError(f"held-out share {settings.held_out}: give a number between 0 and 1, for instance 0.1.")
-    if settings.document_chars < 1:
-        raise UsageError(f"document size {settings.document_chars}: give at least 1 byte; 4000 is the default.")
-
-
-def _inputs(sources: Sequence[Path], settings: IngestSettings) -> list[tuple[str, Path]]:
-    """(label, file) of every source file, in the order given; a file is read once."""
-    from biasaudit.corpus import sources as door
-
-    if not sources:
-        raise UsageError("No source given. Name at least one file or folder.")
-    found: dict[Path, str] = {}
-    for source in sources:
-        for path in door.files(source):
-            if settings.kind is None:
-                door.kind_of(path)
-            label = str(path.relative_to(source)) if source.is_dir() else path.name
-            found.setdefault(path.resolve(), label)
-    return [(label, path) for path, label in found.items()]
-
-
-def _hashed(inputs: Sequence[tuple[str, Path]], report: Progress) -> list[dict[str, Any]]:
-    rows = []
-    for number, (label, path) in enumerate(inputs):
-        rows.append({"name": label, "bytes": path.stat().st_size, "sha256": identity.file_hash(path)})
-        report("hashing sources", number + 1, len(inputs), label)
-    return rows
-
-
-def _stamps(inputs: Sequence[tuple[str, Path]]) -> list[tuple[int, int, int]]:
-    """What the file system says of each source, so that one that changes under our hands is noticed."""
-    found = [path.stat() for _, path in inputs]
-    return [(status.st_ino, status.st_size, status.st_mtime_ns) for status in found]
+        with folder.staging(out, key) as staging:
+            work = _Work(settings, means, [str(source) for source in sources], out, staging, key, words, report)
+            return work.build(found, lambda: stamps(inputs) == before)
 
 
 def _code() -> str:
-    """Hash of the corpus wing's own source, so that a changed rule is never taken for work already done."""
+    """Hash of the code that decides what a corpus holds, so that a changed rule is never taken for work done."""
     files = sorted(
-        (str(p.name), p.read_text("utf-8"))
-        for base in ("biasaudit.corpus", "biasaudit.corpus.sources")
+        (base, str(p.name), p.read_text("utf-8"))
+        for base in ("biasaudit.corpus", "biasaudit.corpus.sources", "biasaudit.pipeline", "biasaudit.lm")
         for p in resources.files(base).iterdir()
         if p.name.endswith(".py")
+        and (base.startswith("biasaudit.corpus") or p.name.startswith(("ingest", "tokenizer")))
     )
     return identity.content_hash([__version__, files])
 
 
-def _tokenizer_key(settings: IngestSettings) -> str:
+def _tokenizer(settings: IngestSettings) -> TextTokenizer | None:
+    """The tokenizer named; None when one is to be learnt."""
     if settings.train_vocab:
-        return ""
+        return None
     from biasaudit.lm.tokenizer import load_tokenizer
 
-    return load_tokenizer(settings.tokenizer).fingerprint
+    return load_tokenizer(settings.tokenizer)
 
 
-def _build(
-    inputs: Sequence[tuple[str, Path]], hashed: Sequence[Mapping[str, Any]], stamps: object, settings: IngestSettings,
-    staging: Path, out: Path, key: str, report: Progress,
-) -> dict[str, Any]:  # fmt: skip
-    from biasaudit.corpus.card import Census, card
-    from biasaudit.corpus.clean import Cleaner
-    from biasaudit.corpus.dedup import Duplicates
-    from biasaudit.corpus.gather import Gatherer
-    from biasaudit.corpus.privacy import LINKS, mask
-    from biasaudit.corpus.split import held_out
+class _Work:
+    """One corpus being made."""
 
-    started = time.time()
-    cleaner, index = Cleaner(settings.clean), Duplicates(settings.duplicates)
-    kinds = None if settings.privacy else LINKS
-    gatherer = Gatherer(cleaner, lambda text: mask(text, kinds), index)
-    rows = [dict(row) for row in hashed]
-    staged = _stage(inputs, rows, settings, gatherer, staging, report)
-    gatherer.tally.check()
-    if not gatherer.tally.records and gatherer.tally.rejects:
-        raise CorpusError(_nothing_read(rows, gatherer.tally.rejects, folder.keep_rejects(staging, out)))
-    if _stamps(inputs) != stamps:
-        raise CorpusError("A source was changed while it was read. Nothing was written; run again when it is at rest.")
-    sides = held_out(
-        settings.split, share=settings.held_out, digests=lambda: staged.digests, channels=staged.channels,
-        dates=staged.dates,
-    )  # fmt: skip
-    words = _tokenizer(settings, staged, sides, report)
-    words.save(staging / "tokenizer")
-    census = Census()
-    _write(staged, sides, index.copies, words, census, staging, report)
-    staged.path.unlink()
-    described = {"fingerprint": words.fingerprint, "vocab_size": words.vocab_size, "eot_id": words.eot_id}
-    described["from"] = "learnt from the training documents" if settings.train_vocab else settings.tokenizer
-    result = card(
-        settings=identity.plain(settings), sources=rows, tally=gatherer.tally, near_duplicates=index.near,
-        cleaning=cleaner.changed, census=census, tokenizer=described, language=settings.language,
-    )  # fmt: skip
-    folder.write_json(staging / "card.json", result)
-    manifest = {"kind": "corpus", "key": key, "version": __version__, "run": _run(started)}
-    folder.commit(staging, out, manifest)
-    return result
+    def __init__(
+        self, settings: IngestSettings, means: IngestMeans, named: list[str], out: Path, staging: Path, key: str,
+        words: TextTokenizer | None, report: Progress,
+    ) -> None:  # fmt: skip
+        self._words = words
+        self._settings, self._means, self._named = settings, means, named
+        self._out, self._staging, self._key, self._report = out, staging, key, report
+        self._seconds: Counter[Any] = Counter()
+        self._started = time.time()
+
+    def build(self, found: Sequence[Hashed], at_rest: Callable[[], bool]) -> dict[str, Any]:
+        """Do all phases, commit the folder and return the card."""
+        from biasaudit.pipeline.ingest_worker import Job, worker
+        from biasaudit.scale.processes import Crew
+        from biasaudit.store.files import require_space
+
+        settings, staging = self._settings, self._staging
+        size = sum(one.size for one in found)
+        require_space(self._out.parent, _SPACE * size)
+        looked = surveyed(found, settings, staging / "unpacked")
+        job = Job(
+            settings=settings, surveys=tuple(looked.surveys), staging=staging, key=folder.channel_key(self._means)
+        )
+        processes = self._means.processes or (1 if size < _ALONE else len(os.sched_getaffinity(0)))
+        with Crew(partial(worker, job), processes, threads_per_process=1) as crew:
+            units, records = self._read(crew, job)
+            tally, notes = self._tallied(units, records, len(looked.surveys))
+            sources = described(found, looked, notes)
+            if not tally.records and tally.rejects:
+                folder.gather_rejects(staging, units, staging / "rejects.jsonl")
+                raise CorpusError(_nothing_read(sources, tally.rejects, folder.keep_rejects(staging, self._out)))
+            if not at_rest():
+                raise CorpusError(
+                    "A source was changed while it was read. Nothing was written; run again when it is at rest."
+                )
+            return self._finish(crew, job, units, records, tally, sources)
+
+    def _read(self, crew: Crew, job: Job) -> tuple[list[ReadUnit], dict[str, dict[str, Any]]]:
+        """First phase: every unit a part, and all of them a chain without a hole."""
+        from biasaudit.pipeline.ingest_tables import read_record
+        from biasaudit.pipeline.ingest_units import plan, repaired
+
+        units = plan(job.surveys, unit_bytes=self._means.unit_bytes)
+        records: dict[str, dict[str, Any]] = {}
+        total = sum(unit.count for unit in units)
+
+        def commit(unit: ReadUnit, record: dict[str, Any]) -> None:
+            records[unit.unit_id] = record
+            own = [one for one in units if one.unit_id in records]
+            read = sum(records[one.unit_id]["tally"]["records"] for one in own)
+            self._report("reading", sum(one.count for one in own), total, f"{read:,} records")
+
+        while True:
+            missing = []
+            for unit in units:
+                if unit.unit_id not in records:
+                    stored = read_record(self._staging / f"part-{unit.unit_id}.json")
+                    if stored is None:
+                        missing.append(unit)
+                    else:
+                        commit(unit, stored)
+            crew.run(missing, commit)
+            found = {unit.unit_id: records[unit.unit_id]["found"] for unit in units}
+            again = repaired(units, found, job.surveys)
+            if again == units:
+                return units, {unit.unit_id: records[unit.unit_id] for unit in units}
+            units = again
+
+    def _tallied(
+        self, units: Sequence[ReadUnit], records: Mapping[str, Mapping[str, Any]], sources: int
+    ) -> tuple[Tally, list[dict[str, int]]]:
+        """Everything that the units counted, added up; and the notes on each source."""
+        from biasaudit.corpus.gather import Tally
+
+        tally = Tally()
+        notes: list[Counter[str]] = [Counter() for _ in range(sources)]
+        for unit in units:
+            record = records[unit.unit_id]
+            tally.merge(Tally.from_json(record["tally"]))
+            self._seconds.update(record["seconds"])
+            for source, counts in record["notes"].items():
+                notes[int(source)].update(counts)
+        return tally, [dict(sorted(count.items())) for count in notes]
+
+    def _finish(
+        self, crew: Crew, job: Job, units: Sequence[ReadUnit], records: Mapping[str, Mapping[str, Any]], tally: Tally,
+        sources: list[dict[str, Any]],
+    ) -> dict[str, Any]:  # fmt: skip
+        """Second and third phase, the card, and the folder in its place."""
+        from biasaudit.pipeline.ingest_card import write_card
+        from biasaudit.pipeline.ingest_decide import decide
+        from biasaudit.pipeline.ingest_write import tokenizer_of, write
+
+        settings, staging = self._settings, self._staging
+        self._report("deciding", 0, 1, "duplicates and split")
+        start = time.process_time()
+        decided = decide(units, records, settings, staging, self._means.index_memory)
+        self._seconds.update({"decide": time.process_time() - start})
+        tally.kept, tally.duplicates = decided.kept, sum(r["documents"] for r in records.values()) - decided.kept
+        tally.check()
+        self._report("deciding", 1, 1, f"{tally.kept:,} kept, {tally.duplicates:,} duplicates")
+        corpus = folder.empty(staging / "corpus")
+        folder.gather_rejects(staging, units, corpus / "rejects.jsonl")
+        words = tokenizer_of(settings, self._words, decided, staging, self._report)
+        words.save(corpus / "tokenizer")
+        written = write(crew, decided, job, words, corpus, self._report)
+        self._seconds.update(written.seconds)
+        card = write_card(
+            corpus, settings=settings, named=self._named, sources=sources, tally=tally, near=decided.near,
+            written=written,
+        )  # fmt: skip
+        manifest = {"kind": "corpus", "key": self._key, "version": __version__, "run": self._run()}
+        folder.commit(corpus, self._out, manifest)
+        return card
+
+    def _run(self) -> dict[str, Any]:
+        """The one part of the manifest that differs between equal corpora: when, where and how fast it was made."""
+        return {
+            "started": self._started,
+            "seconds": time.time() - self._started,
+            "python": platform.python_version(),
+            "stages": {name: round(seconds, 3) for name, seconds in sorted(self._seconds.items())},
+        }
 
 
 def _nothing_read(rows: Sequence[Mapping[str, Any]], reasons: Mapping[str, int], rejects: Path) -> str:
@@ -276,112 +258,3 @@ def _nothing_read(rows: Sequence[Mapping[str, Any]], reasons: Mapping[str, int],
             "--map COLUMN=text, which names the column that holds the text; if they use another separator, --delimiter."
         )
     return text
-
-
-def _run(started: float) -> dict[str, Any]:
-    """The one part of the manifest that differs between equal corpora: when and where it was made."""
-    return {"started": started, "seconds": time.time() - started, "python": platform.python_version()}
-
-
-def _stage(
-    inputs: Sequence[tuple[str, Path]], rows: list[dict[str, Any]], settings: IngestSettings, gatherer: Any,
-    staging: Path, report: Progress,
-) -> _Staged:  # fmt: skip
-    """First pass: documents to a staged table, rejects to `rejects.jsonl`, dialects into `rows`."""
-    from biasaudit.corpus import sources as door
-    from biasaudit.corpus.dates import iso
-    from biasaudit.corpus.reading import audited
-
-    total = sum(int(row["bytes"]) for row in rows)
-    staged = _Staged(staging / "staged.parquet", [], [], [])
-    with (
-        tables.Table(staged.path, tables.STAGED) as table,
-        (staging / "rejects.jsonl").open("w", encoding="utf-8") as rejects,
-    ):
-        for row, (label, path) in zip(rows, inputs, strict=True):
-            reading = door.read(path, _options(settings, label), kind=settings.kind)
-            for found in gatherer.documents(audited(reading, label)):
-                if isinstance(found, Reject):
-                    rejects.write(json.dumps(identity.plain(found), sort_keys=True) + "\n")
-                    continue
-                document = found.document
-                staged.digests.append(gatherer.index.last)
-                staged.channels.append(document.channel_id or document.source)
-                staged.dates.append(iso(document.date))
-                table.add(
-                    text=document.text, message_id=document.message_id, channel_id=document.channel_id,
-                    date=document.date, source=document.source, offset=found.offset, flags=list(found.flags),
-                )  # fmt: skip
-                if not len(staged.digests) % 500:
-                    tally = gatherer.tally
-                    report("reading", tally.bytes_in, total, f"{tally.records:,} records, {tally.kept:,} kept")
-            row["dialect"] = reading.notes
-    report("reading", total, total, f"{gatherer.tally.records:,} records, {gatherer.tally.kept:,} kept")
-    return staged
-
-
-def _options(settings: IngestSettings, label: str) -> Any:
-    from biasaudit.corpus.reading import SourceOptions
-
-    name = Path(label).name
-    lines = next((n for p, n in settings.lines_per_document.items() if fnmatch.fnmatchcase(name, p)), 0)
-    return SourceOptions(
-        columns=settings.column_map,
-        where=settings.where,
-        encoding=settings.encoding,
-        delimiter=settings.delimiter,
-        quoting=settings.quoting,
-        label=label,
-        lines_per_document=lines,
-        document_chars=settings.document_chars,
-    )
-
-
-def _tokenizer(settings: IngestSettings, staged: _Staged, sides: Sequence[bool], report: Progress) -> Any:
-    from biasaudit.lm.tokenizer import load_tokenizer, train_tokenizer
-
-    if not settings.train_vocab:
-        return load_tokenizer(settings.tokenizer)
-    report("learning the tokenizer", 0, 1, f"{settings.train_vocab} ids")
-    texts = (row["text"] for row, held in zip(tables.rows(staged.path), sides, strict=True) if not held)
-    words = train_tokenizer(texts, settings.train_vocab)
-    report("learning the tokenizer", 1, 1, f"{words.vocab_size} ids")
-    return words
-
-
-def _write(
-    staged: _Staged, sides: Sequence[bool], copies: Sequence[int], words: Any, census: Any, staging: Path,
-    report: Progress,
-) -> None:  # fmt: skip
-    """Second pass: tokens to the two shards, documents with side and counts to `documents.parquet`."""
-    import numpy as np
-    import pyarrow as pa
-
-    from biasaudit.corpus.shards import ShardWriter
-
-    shards = {
-        side: ShardWriter(staging / f"{side}.bin", eot_id=words.eot_id, vocab_size=words.vocab_size)
-        for side in ("train", "val")
-    }
-    number = 0
-    with tables.Table(staging / "documents.parquet", tables.DOCUMENTS) as table:
-        for batch in tables.batches(staged.path):
-            first, tokens, sizes = number, [], []
-            for row, ids in zip(batch, words.encode_batch([row["text"] for row in batch]), strict=True):
-                side = "val" if sides[number] else "train"
-                tokens.append(len(ids))
-                sizes.append(len(row["text"].encode()))
-                shards[side].add(ids)
-                table.add(
-                    **row, document=number, split=side, tokens=len(ids), bytes=sizes[-1], copies=copies[number]
-                )  # fmt: skip
-                number += 1
-            census.add(
-                side=np.array(sides[first:number], bool), tokens=np.array(tokens), size=np.array(sizes),
-                copies=np.array(copies[first:number]), channel=pa.array(staged.channels[first:number], pa.string()),
-                date=pa.array(staged.dates[first:number], pa.string()),
-                source=pa.array([row["source"] for row in batch], pa.string()),
-            )  # fmt: skip
-            report("tokenising", number, len(sides), "")
-    for shard in shards.values():
-        shard.close()

@@ -1,7 +1,7 @@
 """The corpus folder on disk: one writer, staged beside its place, synced, then renamed into it.
 
-A folder that stands under its own name is complete. Whatever a killed process left behind lies under a hidden
-temporary name and is removed by the next writer.
+A folder that stands under its own name is complete. What a killed process left behind lies under a hidden temporary
+name; the same command goes on with it, and any other removes it.
 """
 
 from __future__ import annotations
@@ -9,14 +9,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from biasaudit import identity
-from biasaudit.errors import CorpusError, RunLockedError, StoreError
+from biasaudit.errors import CorpusError, RunLockedError, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from biasaudit.pipeline.ingest_settings import IngestMeans
+    from biasaudit.pipeline.ingest_units import ReadUnit
 
 MANIFEST = "manifest.json"
 
@@ -82,16 +87,88 @@ def refuse_to_overwrite(out: Path, *, fresh: bool) -> None:
 
 
 @contextmanager
-def new_staging(out: Path) -> Iterator[Path]:
-    """An empty hidden folder beside `out`, gone after the block; what killed writers left goes first."""
+def staging(out: Path, key: str) -> Iterator[Path]:
+    """The hidden folder beside `out` where work with this `key` goes on; what other work left there goes first.
+
+    It is gone after the block, unless the run was interrupted or failed for a reason outside the user's input: then
+    the same command finds it again.
+    """
+    place = out.parent / f".{out.name}.{key[:16]}.tmp"
     for left in out.parent.glob(f".{out.name}.*.tmp"):
-        shutil.rmtree(left, ignore_errors=True)
-    staging = out.parent / f".{out.name}.{os.getpid()}.tmp"
-    staging.mkdir()
+        if left != place:
+            shutil.rmtree(left, ignore_errors=True)
+    place.mkdir(exist_ok=True)
     try:
-        yield staging
+        yield place
+    except (CorpusError, UsageError):
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def empty(path: Path) -> Path:
+    """Make `path` an empty folder."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return path
+
+
+def gather_rejects(staging: Path, units: Sequence[ReadUnit], target: Path) -> None:
+    """Put the rejects of all parts into one file, in the order of the sources."""
+    with target.open("wb") as whole:
+        for unit in units:
+            with (staging / f"part-{unit.unit_id}.rejects").open("rb") as part:
+                shutil.copyfileobj(part, whole)
+
+
+def channel_key(means: IngestMeans) -> bytes | None:
+    """The key of the channels' pseudonyms: from the file named, from the user's settings folder, or made there.
+
+    It never lies in a corpus, so that whoever gets a corpus cannot find a channel's number by trying all numbers.
+
+    Returns:
+        The key, or None when no file was named and none can be made.
+
+    Raises:
+        UsageError: the file named cannot be read or made, or holds too little.
+    """
+    named = means.pseudonym_key or (Path(value) if (value := os.environ.get("BIASAUDIT_PSEUDONYM_KEY")) else None)
+    path = named or _settings_folder() / "pseudonym.key"
+    try:
+        if not path.exists():
+            _make_key(path)
+        key = path.read_bytes().strip()
+    except OSError as error:
+        if named is None:
+            return None
+        raise UsageError(f"--pseudonym-key {path}: {error.strerror}. Name a file that can be read or made.") from error
+    if len(key) < 16:
+        raise UsageError(
+            f"--pseudonym-key {path}: holds {len(key)} bytes; a key has at least 16. Delete it or name another."
+        )
+    return key
+
+
+def _settings_folder() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME")
+    return Path(base) / "biasaudit" if base else Path("~/.config/biasaudit").expanduser()
+
+
+def _make_key(path: Path) -> None:
+    """Make a key that only its owner can read; of two processes that make one, the first wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as handle:
+        handle.write(secrets.token_hex(32) + "\n")
+        handle.flush()
+        os.fsync(handle.fileno())
+    try:
+        os.link(made, path)
+    except FileExistsError:
+        pass
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        made.unlink()
 
 
 def keep_rejects(staging: Path, out: Path) -> Path:

@@ -1,65 +1,119 @@
-"""Tables of documents, written and read in row groups of bounded size, so that memory does not grow with the corpus."""
+"""Tables of the ingest stage: parts that workers leave for one another, and `documents.parquet`.
+
+Parts are Arrow files, mapped when they are read; a part counts once its record, a JSON file written last, is there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_BATCH_BYTES = 4 << 20
-"""Text held before it is written as one row group."""
+import numpy as np
+import pyarrow as pa
 
-STAGED = ("text", "message_id", "channel_id", "date", "source", "offset", "flags")
-DOCUMENTS = ("document", "split", "tokens", "bytes", "copies", *STAGED)
-_NUMBERS = ("document", "tokens", "bytes", "copies", "offset")
+STAGED = (
+    ("text", pa.string()),
+    ("message_id", pa.string()),
+    ("channel_id", pa.string()),
+    ("date", pa.string()),
+    ("source", pa.int32()),
+    ("offset", pa.int64()),
+    ("flags", pa.list_(pa.string())),
+    ("digest", pa.binary(16)),
+)
+"""Columns of a part that was read; `signature` and `channel_hash` join them where they are needed."""
+
+TOKENS = pa.schema(
+    [
+        ("train", pa.large_binary()),
+        ("val", pa.large_binary()),
+        ("tokens", pa.list_(pa.int64())),
+    ]
+)
+"""One row a batch of documents: bytes of the two shards, and the tokens of each document."""
+
+DOCUMENTS = pa.schema(
+    [
+        ("document", pa.int64()),
+        ("split", pa.string()),
+        ("tokens", pa.int64()),
+        ("bytes", pa.int64()),
+        ("copies", pa.int64()),
+        ("messages", pa.int64()),
+        ("text", pa.string()),
+        ("message_id", pa.string()),
+        ("channel_id", pa.string()),
+        ("date", pa.string()),
+        ("source", pa.string()),
+        ("offset", pa.int64()),
+        ("flags", pa.list_(pa.string())),
+    ]
+)
 
 
-class Table:
-    """A Parquet file written in row groups of bounded size, with page checksums."""
-
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
-        """Create `path` with `columns`, some of `STAGED` and `DOCUMENTS`."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        types = {name: pa.int64() if name in _NUMBERS else pa.string() for name in columns}
-        types["flags"] = pa.list_(pa.string())
-        self._schema = pa.schema([(name, types[name]) for name in columns])
-        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", write_page_checksum=True)
-        self._rows: list[dict[str, Any]] = []
-        self._held = 0
-        self._pa = pa
-
-    def add(self, **row: Any) -> None:
-        """Append one row."""
-        self._rows.append(row)
-        self._held += len(row["text"]) + 100
-        if self._held >= _BATCH_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._writer.write_table(self._pa.Table.from_pylist(self._rows, schema=self._schema))
-        self._rows, self._held = [], 0
-
-    def __enter__(self) -> Table:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._rows:
-            self._flush()
-        self._writer.close()
+@contextmanager
+def arrow_file(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatchFileWriter]:
+    """Write an Arrow file that is on the medium when the block ends."""
+    with path.open("wb") as handle:
+        with pa.ipc.new_file(handle, schema) as writer:
+            yield writer
+        handle.flush()
+        os.fsync(handle.fileno())
 
 
-def batches(path: Path) -> Iterator[list[dict[str, Any]]]:
-    """Rows of each row group, checksums verified."""
+def batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Record batches of an Arrow file, mapped; some columns only when named."""
+    with pa.memory_map(str(path)) as source:
+        options = None
+        if columns is not None:
+            schema = pa.ipc.open_file(source).schema
+            fields = [schema.get_field_index(name) for name in columns]
+            options = pa.ipc.IpcReadOptions(included_fields=fields)
+        reader = pa.ipc.open_file(source, options=options)
+        for number in range(reader.num_record_batches):
+            yield reader.get_batch(number)
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Commit a part: its record appears whole, after everything that it speaks of is on the medium."""
+    from biasaudit.store.files import write_atomic
+
+    write_atomic(path, json.dumps(record, sort_keys=True).encode())
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """The record of a part that was committed, or None."""
+    try:
+        record: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    return record
+
+
+@contextmanager
+def documents_file(path: Path) -> Iterator[Any]:
+    """Write `documents.parquet`, with page checksums; only columns with few values are worth a dictionary."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        for group in range(file.num_row_groups):
-            yield file.read_row_group(group).to_pylist()
+    few = ["split", "channel_id", "source"]
+    with pq.ParquetWriter(
+        path, DOCUMENTS, compression="zstd", use_dictionary=few, write_statistics=False, write_page_checksum=True
+    ) as writer:
+        yield writer
 
 
-def rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows one by one."""
-    for batch in batches(path):
-        yield from batch
+def fixed(rows: Any) -> pa.FixedSizeBinaryArray:
+    """Rows of numbers as strings of bytes of one width, without a copy."""
+    rows = np.ascontiguousarray(rows)
+    width = rows.shape[1] * rows.itemsize
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(rows), [None, pa.py_buffer(rows)])
+
+
+def raw(column: pa.FixedSizeBinaryArray) -> memoryview:
+    """The bytes of a column of fixed width, its own rows only."""
+    width, start = column.type.byte_width, column.offset
+    return memoryview(column.buffers()[1])[start * width : (start + len(column)) * width]

@@ -92,7 +92,9 @@ def test_a_corpus_folder_holds_what_its_card_says(dump: Path, tmp_path: Path) ->
         assert sum(len(text.encode()) for text in texts) == card[f"{side}_bytes"]
     assert not any(b"91234" in content or b"maria@" in content for content in hashes(out).values())
     assert [row["copies"] for row in table if row["message_id"] == "19"] == [2]
-    assert {row["channel_id"] for row in table} == {f"channel-{n}" for n in range(1, 8)}
+    channels = {row["channel_id"] for row in table}
+    assert len(channels) == 7
+    assert all(name.startswith("channel-") and "100" not in name[:11] for name in channels)
 
 
 def test_the_same_command_again_does_nothing_and_another_is_refused(dump: Path, tmp_path: Path) -> None:
@@ -158,12 +160,13 @@ def test_every_split_holds_whole_documents_out(dump: Path, tmp_path: Path, split
         assert max(row["date"] for row in train) < min(row["date"] for row in val)
 
 
-def test_near_copies_are_dropped_when_asked(tmp_path: Path) -> None:
+def test_near_copies_are_dropped_unless_only_exact_ones_are_meant(tmp_path: Path) -> None:
     rows = [" ".join(sentences(4, seed=n)) for n in range(40)]
     rows += [rows[0] + " repassem"]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": row}) + "\n" for row in rows), "utf-8")
-    assert ingest([tmp_path / "a.jsonl"], tmp_path / "exact", train_vocab=300)["records"]["kept"] == 41
-    card = ingest([tmp_path / "a.jsonl"], tmp_path / "near", train_vocab=300, duplicates="near")
+    exact = ingest([tmp_path / "a.jsonl"], tmp_path / "exact", train_vocab=300, duplicates="exact")
+    assert exact["records"]["kept"] == 41
+    card = ingest([tmp_path / "a.jsonl"], tmp_path / "near", train_vocab=300)
     assert (card["records"]["kept"], card["records"]["near_duplicates_among_them"]) == (40, 1)
 
 
@@ -239,14 +242,19 @@ from pathlib import Path
 from biasaudit.pipeline.ingest import ingest
 def told(stage, done, total, note):
     print(stage, flush=True)
-ingest([Path(sys.argv[1])], Path(sys.argv[2]), train_vocab=600, split="hash", progress=told)
-print("finished", flush=True)
+if __name__ == "__main__":
+    ingest([Path(sys.argv[2])], Path(sys.argv[3]), train_vocab=600, split="hash", progress=told,
+           processes=int(sys.argv[1]), unit_bytes=65536)
+    print("finished", flush=True)
 """
 
 
-def run_child(source: Path, out: Path, kill_at: str = "", delay: float = 0.0) -> int:
+def run_child(source: Path, out: Path, kill_at: str = "", delay: float = 0.0, processes: int = 1) -> int:
     """Run the stage in a process of its own; SIGKILL it a while after it says `kill_at`."""
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(source), str(out)], stdout=subprocess.PIPE, text=True)
+    script = out.parent / "child.py"
+    script.write_text(CHILD, "utf-8")
+    command = [sys.executable, str(script), str(processes), str(source), str(out)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     for line in child.stdout:
         if kill_at and line.startswith(kill_at):
@@ -257,26 +265,125 @@ def run_child(source: Path, out: Path, kill_at: str = "", delay: float = 0.0) ->
     return child.wait()
 
 
-def test_kill_9_at_any_moment_then_the_same_command_gives_the_same_bytes(tmp_path: Path) -> None:
-    source = tmp_path / "big.csv"
-    with source.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(["id", "channel_id", "date", "message"])
-        writer.writerows([n, 5, "2021-01-01", text] for n, text in enumerate(sentences(3000)))
-    assert run_child(source, tmp_path / "whole") == 0
+@pytest.fixture
+def larger(tmp_path: Path) -> Path:
+    """About ten units of 64 KiB, without quotes and with lines inside of messages."""
+    path = tmp_path / "larger.csv"
+    rng = random.Random(11)
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        handle.write("id,channel_id,date,message\n")
+        for n, text in enumerate(sentences(4000)):
+            parts = text.split(" ")
+            parts.insert(rng.randrange(len(parts)), '"\n, ' if n % 3 else "")
+            handle.write(f"{n},{-100 - n // 500},2021-{1 + n // 400:02}-05 10:00:00+00:00,{' '.join(parts)}\n")
+    return path
+
+
+def test_kill_9_at_any_moment_then_the_same_command_gives_the_same_bytes(larger: Path, tmp_path: Path) -> None:
+    assert run_child(larger, tmp_path / "whole") == 0
     rng = random.Random(3)
     out = tmp_path / "killed"
     killed = 0
-    for moment in ("hashing", "reading", "learning", "tokenising", "tokenising"):
-        code = run_child(source, out, moment, rng.uniform(0, 0.05))
+    for number, moment in enumerate(("hashing", "reading", "reading", "deciding", "learning", "tokenising")):
+        code = run_child(larger, out, moment, rng.uniform(0, 0.05), processes=1 + number % 2)
         killed += code == -signal.SIGKILL
         assert not out.exists() or hashes(out) == hashes(tmp_path / "whole")
         if out.exists():
             shutil.rmtree(out)
-    assert killed >= 3
-    assert run_child(source, out) == 0
+    assert killed >= 4
+    assert run_child(larger, out) == 0
     assert hashes(out) == hashes(tmp_path / "whole")
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".killed.lock", ".whole.lock", "big.csv", "killed", "whole"]
+    left = [".killed.lock", ".whole.lock", "child.py", "killed", "larger.csv", "whole"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == left
+
+
+def test_a_resumed_run_reads_no_unit_twice(larger: Path, tmp_path: Path) -> None:
+    out = tmp_path / "one"
+
+    def stop(stage: str, done: float, total: float | None, note: str) -> None:
+        if stage == "reading" and done > 200_000:
+            raise KeyboardInterrupt
+
+    options: dict[str, object] = {"train_vocab": 400, "unit_bytes": 65536}
+    with pytest.raises(KeyboardInterrupt):
+        ingest([larger], out, progress=stop, **options)
+    parts = {p: p.stat().st_mtime_ns for p in tmp_path.glob(".one.*.tmp/part-*.arrow")}
+    assert len(parts) >= 3
+    seen: list[dict[Path, int]] = []
+
+    def look(stage: str, done: float, total: float | None, note: str) -> None:
+        if stage == "deciding":
+            seen.append({p: p.stat().st_mtime_ns for p in parts})
+
+    ingest([larger], out, progress=look, **options)
+    assert seen[0] == parts
+
+
+def logical(out: Path) -> object:
+    """What a corpus holds, however its table is cut into row groups."""
+    table = pq.read_table(out / "documents.parquet").to_pylist()
+    return table, (out / "train.bin").read_bytes(), (out / "val.bin").read_bytes(), (out / "card.json").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["larger", "dump"])
+def test_units_processes_and_memory_change_nothing(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:  # fmt: skip
+    source = request.getfixturevalue(name)
+    ingest([source], tmp_path / "a", train_vocab=400)
+    ingest([source], tmp_path / "b", train_vocab=400, unit_bytes=5_000, index_memory=1)
+    ingest([source], tmp_path / "c", train_vocab=400, unit_bytes=70_001, processes=2)
+    assert logical(tmp_path / "a") == logical(tmp_path / "b") == logical(tmp_path / "c")
+
+
+def test_records_that_a_cut_guesses_wrong_are_read_again(tmp_path: Path) -> None:
+    """Quoted messages full of lines that look like records: nearly every guess is wrong."""
+    path = tmp_path / "forged.csv"
+    texts = [f"{text}\n" + "\n".join(f"{n}{k},{n},2021-01-01,forged {k}" for k in range(40))
+             for n, text in enumerate(sentences(200))]  # fmt: skip
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerow(["id", "channel_id", "date", "message"])
+        writer.writerows([n, 7, "2021-01-01 10:00:00", text] for n, text in enumerate(texts))
+    for unit_bytes in (3_000, 1 << 20):
+        out = tmp_path / f"{unit_bytes}"
+        card = ingest([path], out, train_vocab=300, unit_bytes=unit_bytes, privacy=False)
+        assert card["records"]["in"] == 200
+        assert [row["text"] for row in pq.read_table(out / "documents.parquet").to_pylist()] == texts
+
+
+def test_channels_keep_their_pseudonym_with_one_key_only(dump: Path, tmp_path: Path) -> None:
+    key = tmp_path / "other.key"
+    ingest([dump], tmp_path / "a", train_vocab=300)
+    ingest([dump], tmp_path / "b", train_vocab=300, clean=["whitespace"])
+    ingest([dump], tmp_path / "c", train_vocab=300, pseudonym_key=key)
+    named = [
+        {row["channel_id"] for row in pq.read_table(tmp_path / n / "documents.parquet").to_pylist()} for n in "abc"
+    ]
+    assert named[0] == named[1]
+    assert not named[0] & named[2]
+    assert key.stat().st_mode & 0o077 == 0
+    key.write_text("short", "utf-8")
+    with pytest.raises(UsageError, match="at least 16"):
+        ingest([dump], tmp_path / "d", train_vocab=300, pseudonym_key=key)
+
+
+def test_messages_of_a_channel_are_joined(larger: Path, tmp_path: Path) -> None:
+    card = ingest([larger], tmp_path / "one", train_vocab=300, join_messages=10, unit_bytes=65536, privacy=False)
+    table = pq.read_table(tmp_path / "one" / "documents.parquet").to_pylist()
+    assert card["records"]["kept"] == 4000
+    assert sum(row["messages"] for row in table) == 4000
+    assert {row["messages"] for row in table} == {10}
+    assert table[0]["text"].startswith("0: ")
+    assert all(f"\n{n}: " in table[0]["text"] for n in range(1, 10))
+
+
+def test_legacy_cleaning_runs_after_the_mask(tmp_path: Path) -> None:
+    rows = [f"{text} 95% CPF 529.982.247-25" for text in sentences(20)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": row}) + "\n" for row in rows), "utf-8")
+    ingest([tmp_path / "a.jsonl"], tmp_path / "one", train_vocab=300, clean=["legacy"])
+    table = pq.read_table(tmp_path / "one" / "documents.parquet").to_pylist()
+    assert all("95 " in row["text"] and "CPF" in row["text"] and "529" not in row["text"] for row in table)
 
 
 def test_real_dumps_agree_whether_quoted_or_not(shared_data: Path, tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""The data card of a corpus that was just written, as JSON and as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from biasaudit import identity
+from biasaudit.errors import BiasAuditError
+from biasaudit.pipeline import ingest_folder as folder
+
+if TYPE_CHECKING:
+    from biasaudit.corpus.gather import Tally
+    from biasaudit.pipeline.ingest_settings import IngestSettings
+    from biasaudit.pipeline.ingest_write import Written
+
+_JUDGED = 500
+"""Documents whose language is judged for the card."""
+
+
+def write_card(
+    corpus: Path, *, settings: IngestSettings, named: Sequence[str], sources: Sequence[dict[str, Any]], tally: Tally,
+    near: int, written: Written,
+) -> dict[str, Any]:  # fmt: skip
+    """Write `card.json` and `card.html` into `corpus`; return the card."""
+    from biasaudit.corpus.card import card
+    from biasaudit.corpus.card_command import command
+    from biasaudit.corpus.card_ngrams import ngrams
+    from biasaudit.pipeline.corpus_page import corpus_page
+    from biasaudit.pipeline.ingest_settings import settings_of
+
+    plain = identity.plain(settings)
+    usual = identity.plain(settings_of({})[0])
+    made = card(
+        settings=plain, sources=sources, tally=tally, near_duplicates=near, cleaning=dict(tally.cleaning),
+        census=written.census, tokenizer={**written.tokenizer, "doubts": written.doubts}, language=settings.language,
+        command=command(plain, usual, named),
+        set_aside={"other_language": tally.other_language} if settings.only_language else {},
+        languages=_languages(written.sample), ngrams=ngrams(written.sample),
+        shards={name: identity.file_hash(corpus / name) for name in ("train.bin", "val.bin")},
+    )  # fmt: skip
+    folder.write_json(corpus / "card.json", made)
+    (corpus / "card.html").write_text(corpus_page(made, "pt" if made["language"] == "pt" else "en"), "utf-8")
+    return made
+
+
+def _languages(sample: Any) -> dict[str, int] | str:
+    """Languages of a few documents, or why they were not judged."""
+    from biasaudit.corpus.language import languages_of
+
+    try:
+        return dict(languages_of(sample.first(_JUDGED).to_pylist()))
+    except BiasAuditError:
+        return "not measured: the extra [score] is not installed"

@@ -1,0 +1,156 @@
+"""Work units of the ingest stage: byte ranges of the sources, and the chain that proves that they fit together.
+
+A unit is cut where no record is known to begin; its worker looks for one and says where it found it. A record reader
+knows nothing but where it starts, so when every stretch begins where the one before it ended, the stretches hold
+exactly what one pass over the file would have found. A stretch that guessed wrong is read again from the right place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from biasaudit import identity
+from biasaudit.errors import BiasAuditError
+
+if TYPE_CHECKING:
+    from biasaudit.corpus.reading import Survey
+
+_ROW_BYTES = 400
+"""What a row counts for where a source counts rows."""
+
+Found = tuple[int, int] | None
+"""Where a stretch really began and ended; None when no record begins in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """A range of one source."""
+
+    source: int
+    """Number of the source."""
+    start: int
+    stop: int
+    synced: bool
+    """Whether a span is known to begin at `start`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadUnit:
+    """Stretches that are read and stored together."""
+
+    number: int
+    stretches: tuple[Stretch, ...]
+    count: int
+    """Bytes, about."""
+
+    @property
+    def unit_id(self) -> str:
+        """Name of the part that the unit makes: its place, and a hash of what it covers."""
+        covered = [[s.source, s.start, s.stop, s.synced] for s in self.stretches]
+        return f"{self.number:06}-{identity.content_hash(covered)[:12]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteUnit:
+    """Documents of one part, to be tokenised."""
+
+    number: int
+    part: str
+    """File name of the part."""
+    count: int
+    """Documents."""
+
+    @property
+    def unit_id(self) -> str:
+        """Name of the tokens that the unit makes: its place, and a hash of the part's name."""
+        return f"{self.number:06}-{identity.content_hash(self.part)[:12]}"
+
+
+def plan(surveys: Sequence[Survey], *, unit_bytes: int) -> list[ReadUnit]:
+    """Cut the sources into units: large ones into ranges, small ones gathered."""
+    units: list[ReadUnit] = []
+    waiting: list[Stretch] = []
+    held = 0
+
+    def close() -> None:
+        nonlocal held
+        if waiting:
+            units.append(ReadUnit(number=len(units), stretches=tuple(waiting), count=held))
+            waiting.clear()
+            held = 0
+
+    for number, survey in enumerate(surveys):
+        weight = _ROW_BYTES if survey.unit == "rows" else 1
+        for start, stop in _ranges(survey, max(1, unit_bytes // weight)):
+            synced = start == 0 or survey.cuts is not None
+            waiting.append(Stretch(source=number, start=start, stop=stop, synced=synced))
+            held += (stop - start) * weight
+            if held >= unit_bytes:
+                close()
+    close()
+    return units
+
+
+def _ranges(survey: Survey, size: int) -> Iterable[tuple[int, int]]:
+    """Ranges of about `size` that cover a source, cut only where it allows."""
+    places = range(size, survey.size, size) if survey.cuts is None else survey.cuts
+    start = 0
+    for place in places:
+        # The last range takes what is left when that is little.
+        if place - start >= size and survey.size - place >= size // 4:
+            yield start, place
+            start = place
+    yield start, survey.size
+
+
+def repaired(
+    units: Sequence[ReadUnit], found: Mapping[str, Sequence[Found]], surveys: Sequence[Survey]
+) -> list[ReadUnit]:
+    """The units with every stretch that did not begin where the one before it ended put right.
+
+    Args:
+        units: in order.
+        found: unit id -> what was found in each of its stretches.
+        surveys: of the sources.
+
+    Returns:
+        The same units where everything fits; changed ones have another id and must be read.
+
+    Raises:
+        BiasAuditError: a stretch that began at a known place left a hole (conservation law).
+    """
+    expected = [0] * len(surveys)
+    result = []
+    for unit in units:
+        stretches = []
+        for stretch, span in zip(unit.stretches, found[unit.unit_id], strict=True):
+            place = expected[stretch.source]
+            if _fits(stretch, span, place):
+                stretches.append(stretch)
+            elif stretch.synced and stretch.start == min(place, stretch.stop):
+                raise _hole(surveys[stretch.source].label, place, span)
+            else:
+                stretches.append(replace(stretch, start=min(place, stretch.stop), synced=True))
+            if span is not None:
+                expected[stretch.source] = max(place, span[1])
+        result.append(replace(unit, stretches=tuple(stretches)))
+    if result == list(units):
+        for survey, place in zip(surveys, expected, strict=True):
+            if place != survey.size:
+                raise _hole(survey.label, place, (survey.size, survey.size))
+    return result
+
+
+def _fits(stretch: Stretch, span: Found, expected: int) -> bool:
+    if span is None:
+        return expected >= stretch.stop or stretch.start == stretch.stop
+    return span[0] == expected
+
+
+def _hole(label: str, place: int, span: Found) -> BiasAuditError:
+    return BiasAuditError(
+        f"{label}: bytes {place} to {span[0] if span else 'the end'} are in no record (conservation law). The file "
+        "changed while it was read, or the reader is wrong. Nothing was written; run again."
+    )

@@ -1,0 +1,174 @@
+"""Third phase of the ingest stage: parts become tokens on all cores, and are put together in their order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from biasaudit.pipeline import ingest_folder as folder
+from biasaudit.pipeline import ingest_tables as tables
+from biasaudit.pipeline.ingest_units import WriteUnit
+from biasaudit.pipeline.ingest_worker import Decisions, Job
+
+if TYPE_CHECKING:
+    from biasaudit.lm.tokenizer import TextTokenizer
+    from biasaudit.pipeline.ingest import Progress
+    from biasaudit.pipeline.ingest_decide import Decided
+    from biasaudit.pipeline.ingest_settings import IngestSettings
+    from biasaudit.scale.processes import Crew
+
+
+@dataclass(slots=True)
+class Written:
+    """What the third phase counted."""
+
+    census: Any
+    sample: Any
+    tokenizer: dict[str, Any]
+    doubts: list[str] = field(default_factory=list)
+    """What the tokenizer had to say."""
+    seconds: Counter[Any] = field(default_factory=Counter)
+
+
+def tokenizer_of(
+    settings: IngestSettings, words: TextTokenizer | None, decided: Decided, staging: Path, report: Progress
+) -> TextTokenizer:
+    """The tokenizer named, or one learnt from the training documents; its files go to `staging` for the workers."""
+    from biasaudit.lm.tokenizer import load_tokenizer, train_tokenizer
+
+    place = staging / "tokenizer"
+    if place.is_dir():
+        return words or load_tokenizer(place)
+    if words is None:
+        assert settings.train_vocab, "a tokenizer is named or learnt"
+        report("learning the tokenizer", 0, 1, f"{settings.train_vocab} ids")
+        words = train_tokenizer(_training_texts(decided, staging), settings.train_vocab)
+        report("learning the tokenizer", 1, 1, f"{words.vocab_size} ids")
+    made = folder.empty(staging / "tokenizer.new")
+    words.save(made)
+    made.rename(place)
+    return words
+
+
+def _training_texts(decided: Decided, staging: Path) -> Iterator[str]:
+    for unit in decided.units:
+        decisions = Decisions.load(staging, unit.number)
+        row = 0
+        for batch in tables.batches(staging / unit.part, ["text"]):
+            here = decisions.of(row, row + batch.num_rows)
+            row += batch.num_rows
+            yield from batch.column(0).take(pa.array(here.rows[~here.held_out])).to_pylist()
+
+
+def write(crew: Crew, decided: Decided, job: Job, words: TextTokenizer, corpus: Path, report: Progress) -> Written:
+    """Tokenise every part and append it to the shards and to `documents.parquet`, in order."""
+    staging = job.staging
+    total = sum(unit.count for unit in decided.units)
+    with (
+        tables.documents_file(corpus / "documents.parquet") as documents,
+        (corpus / "train.bin").open("xb") as train,
+        (corpus / "val.bin").open("xb") as val,
+    ):
+        assembly = _Assembly(decided.units, job, documents, train, val, lambda n: report("tokenising", n, total, ""))
+        missing = []
+        for unit in decided.units:
+            record = tables.read_record(staging / f"tokens-{unit.unit_id}.json")
+            if record is None:
+                missing.append(unit)
+            else:
+                assembly.take(unit, record)
+        crew.run(missing, assembly.take)
+    return assembly.written(words)
+
+
+class _Assembly:
+    """Puts finished parts together in their order; one that comes early waits on the disk."""
+
+    def __init__(
+        self, units: Sequence[WriteUnit], job: Job, documents: Any, train: Any, val: Any, told: Any
+    ) -> None:  # fmt: skip
+        from biasaudit.corpus.card import Census
+
+        self._units, self._job = units, job
+        self._documents, self._train, self._val, self._told = documents, train, val, told
+        self._records: dict[int, dict[str, Any]] = {}
+        self._next = 0
+        self._number = 0
+        self._census = Census()
+        self._samples: list[Any] = []
+        self._doubts: set[str] = set()
+        self._seconds: Counter[Any] = Counter()
+
+    def take(self, unit: WriteUnit, record: dict[str, Any]) -> None:
+        """Accept the record of a part whose tokens are stored."""
+        self._records[unit.number] = record
+        while self._next in self._records:
+            self._append(self._units[self._next], self._records.pop(self._next))
+            self._next += 1
+            self._told(self._number)
+
+    def _append(self, unit: WriteUnit, record: dict[str, Any]) -> None:
+        from biasaudit.corpus.card import Census
+        from biasaudit.corpus.card_sample import Sample
+        from biasaudit.corpus.gather import Clock
+
+        clock = Clock()
+        staging = self._job.staging
+        decisions = Decisions.load(staging, unit.number)
+        row = 0
+        with clock.stage("assemble"):
+            parts = tables.batches(staging / unit.part)
+            for batch, tokens in zip(parts, tables.batches(staging / f"tokens-{unit.unit_id}.arrow"), strict=True):
+                here = decisions.of(row, row + batch.num_rows)
+                row += batch.num_rows
+                self._train.write(tokens.column("train")[0].as_buffer())
+                self._val.write(tokens.column("val")[0].as_buffer())
+                if len(here.rows):
+                    self._documents.write_batch(self._table(batch.take(pa.array(here.rows)), here, tokens))
+        self._census.merge(Census.from_json(record["census"]))
+        sample = record["sample"]
+        self._samples.append(
+            Sample(
+                np.array(sample["key"], np.uint64), pa.array(sample["text"], pa.string()), sample["documents"],
+                sample["bytes"],
+            )
+        )  # fmt: skip
+        self._doubts.update(record["doubts"])
+        self._seconds.update(record["seconds"])
+        self._seconds.update(clock.seconds)
+
+    def _table(self, kept: pa.RecordBatch, here: Any, tokens: pa.RecordBatch) -> pa.RecordBatch:
+        count = kept.num_rows
+        labels = pa.array([survey.label for survey in self._job.surveys])
+        sides = pa.array(["train", "val"])
+        messages = kept.column("messages") if "messages" in kept.schema.names else pa.array(np.ones(count, np.int64))
+        columns = {
+            "document": pa.array(np.arange(self._number, self._number + count)),
+            "split": sides.take(pa.array(here.held_out.astype(np.int32))),
+            "tokens": tokens.column("tokens")[0].values,
+            "bytes": pc.cast(pc.binary_length(kept.column("text")), pa.int64()),
+            "copies": pa.array(here.copies),
+            "messages": messages,
+            "source": labels.take(kept.column("source")),
+        }
+        for name in ("text", "message_id", "channel_id", "date", "offset", "flags"):
+            columns[name] = kept.column(name)
+        self._number += count
+        arrays = [columns[one.name].cast(one.type) for one in tables.DOCUMENTS]
+        return pa.RecordBatch.from_arrays(arrays, schema=tables.DOCUMENTS)
+
+    def written(self, words: TextTokenizer) -> Written:
+        """What was counted, once everything is in."""
+        from biasaudit.corpus.card_sample import joined
+
+        described = {"fingerprint": words.fingerprint, "vocab_size": words.vocab_size, "eot_id": words.eot_id}
+        settings = self._job.settings
+        described["from"] = "learnt from the training documents" if settings.train_vocab else settings.tokenizer
+        return Written(self._census, joined(self._samples), described, sorted(self._doubts), self._seconds)
