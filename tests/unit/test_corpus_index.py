@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +65,7 @@ def right(index: SpanIndex, queries: Sequence[Sequence[int]], text: np.ndarray[A
     st.lists(st.integers(0, 3), max_size=60),
     st.lists(st.lists(st.integers(-1, 4), max_size=40), max_size=5),
     st.integers(0, 3),
-    st.integers(1, 25),
+    st.integers(4, 25),
     st.sampled_from(["uint16", "uint32"]),
 )
 def test_answers_are_those_of_brute_force(
@@ -309,3 +312,37 @@ def test_index_json_says_what_it_was_made_from(tmp_path: Path) -> None:
     path = next((tmp_path / "index").glob("train-*/index.json"))
     made = json.loads(path.read_text("utf-8"))["made_from"]
     assert (made["tokens"], made["dtype"], made["eot_id"], made["limit"]) == (3, "uint16", EOT, 4096)
+
+
+def test_a_killed_build_leaves_nothing_that_is_read_and_goes_on(tmp_path: Path) -> None:
+    text = np.random.default_rng(8).integers(0, 500, 200_000)
+    put(tmp_path, text)
+    code = (
+        "import sys; from pathlib import Path; from biasaudit.corpus.index import open_index;"
+        "open_index(Path(sys.argv[1]), 'train', dtype='uint16', eot_id=9, block=4000)"
+    )
+    for delay in (0.05, 0.1, 0.2, 0.3):
+        process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+        deadline = time.monotonic() + 20
+        while not list((tmp_path / "index").glob("train-*/*.json")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(delay)
+        process.kill()
+        process.wait()
+    opened(tmp_path / "whole", text, block=4000)
+    opened(tmp_path, text, block=4000)
+    done = next((tmp_path / "index").glob("train-*"))
+    whole = next((tmp_path / "whole" / "index").glob("train-*"))
+    wanted = {path.name: path.read_bytes() for path in whole.iterdir()}
+    assert {path.name: path.read_bytes() for path in done.iterdir() if not path.name.startswith(".")} == wanted
+
+
+def test_a_missing_sorter_is_told_with_its_extra(tmp_path: Path) -> None:
+    put(tmp_path, [1, 2])
+    code = (
+        "import sys; sys.modules['pydivsufsort'] = None; from pathlib import Path;"
+        "from biasaudit.corpus.index import open_index; open_index(Path(sys.argv[1]), 'train', dtype='uint16', eot_id=0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert "UsageError" in done.stderr
+    assert "biasaudit[search]" in done.stderr
