@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import mmap
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from biasaudit.corpus.dialect import Dialect, Recogniser, recogniser, verdict
+from biasaudit.corpus.dialect import Dialect, Recogniser, recogniser
 from biasaudit.corpus.reading import FIELD_LIMIT, ROW_LIMIT
 
 QUOTED = re.compile(rb'"[^"]*+(?:""[^"]*+)*+"')
-_QUOTED_BACKSLASH = re.compile(rb'"(?:[^"\\]|\\.|"")*+"', re.DOTALL)
+QUOTED_BACKSLASH = re.compile(rb'"(?:[^"\\]|\\.|"")*+"', re.DOTALL)
 _LINE_END = re.compile(rb"\r\n|\n|\r|\Z")
 _BLANK_LINES = re.compile(rb"(?:[ \t]{0,64}(?:\r\n|\n|\r))+")
 _BOM = b"\xef\xbb\xbf"
@@ -121,7 +121,7 @@ class DumpReader:
         view = self._view
         if view[start : start + 1] != b'"':
             return None
-        pattern = _QUOTED_BACKSLASH if self._dialect.quoting == "backslash" else QUOTED
+        pattern = QUOTED_BACKSLASH if self._dialect.quoting == "backslash" else QUOTED
         closed = pattern.match(view, start, min(self._size, position + ROW_LIMIT))
         if closed is None:
             return None
@@ -293,31 +293,6 @@ class DumpReader:
             quoted, plain = groups[2 * number], groups[2 * number + 1]
             values[name] = quoted if quoted is not None else plain
         return values
-
-
-def judge(samples: Iterable[tuple[bytes, int]], dialect: Dialect) -> tuple[str, dict[str, int]]:
-    """Decide the quoting of a dump by the records of samples that tell; also gives the counts.
-
-    Args:
-        samples: stretches of the dump, and where the first record starts in each.
-        dialect: all but the quoting.
-    """
-    counts = {"quoted": 0, "bare": 0, "backslash": 0, "double": 0}
-    d = dialect.delimiter
-    for sample, start in samples:
-        for raw in DumpReader(sample, dialect).spans(start):
-            if raw.values is None or raw.values[0] is None:
-                continue
-            text = raw.values[0]
-            if raw.end == len(sample) and "unclosed-quote" in raw.flags:
-                continue
-            if not raw.bare:
-                counts["quoted"] += 1
-                counts["double"] += bool(QUOTED.fullmatch(text) and b'""' in text[1:-1]) or text == b'""'
-            elif d in text or b'"' in text or b"\n" in text:
-                counts["bare"] += 1
-                counts["backslash"] += bool(_QUOTED_BACKSLASH.fullmatch(text) and b'\\"' in text)
-    return verdict(counts["quoted"], counts["bare"], counts["backslash"], counts["double"]), counts
 
 
 def _plain(cell: bytes) -> bytes:

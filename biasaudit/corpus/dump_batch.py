@@ -70,7 +70,7 @@ class BatchMaker:
             flags[number] = (*flags.get(number, ()), FORGED)
         for number in self._filtered(piece):
             flags[number] = (*flags.get(number, ()), FILTERED)
-        columns = {name: self._cells(column) for name, column in zip(COLUMNS, piece.columns, strict=False)}
+        columns = {name: self._cells(piece.columns[number]) for number, name in enumerate(COLUMNS) if number}
         notes = {"misread_by_a_csv_parser": int(piece.bare.sum()), "forged_record_starts": len(suspects)}
         rejects = [
             Reject(source=self._label, offset=one, length=two - one, reason=raw.reason,

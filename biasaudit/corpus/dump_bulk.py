@@ -50,7 +50,7 @@ class _Proof:
 class BulkReader:
     """Reads stretches of one dump under one dialect."""
 
-    def __init__(self, view: mmap.mmap, dialect: Dialect) -> None:
+    def __init__(self, view: bytes | mmap.mmap, dialect: Dialect) -> None:
         """Read `view`."""
         self._view = view
         self._size = len(view)
@@ -207,6 +207,8 @@ class BulkReader:
             stop=block.at[rows + 1] + base,
             columns=tuple(columns.get(name, absent) for name in COLUMNS),
             bare=proof.telling[rows],
+            quoted=proof.quoted[rows],
+            block=block,
         )
 
     def _texts(self, text: pa.BinaryArray, proof: _Proof, rows: Int64s) -> pa.BinaryArray:

@@ -30,6 +30,8 @@ class Block:
     """Bytes with the places of everything that can bound a cell; all positions count from the block's first byte."""
 
     data: bytes
+    decided: int
+    """Lines up to here are known; those behind it start too close to the block's end."""
     at: Int64s
     """Lines that start as a record or a header does, shape (n,): their first bytes, rising."""
     line: Int64s
@@ -45,6 +47,18 @@ class Block:
     quotes: Int64s
     strays: Int64s
     """Bytes that end lines elsewhere: carriage returns where lines end in line feeds, and the other way round."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Marks:
+    data: bytes
+    b: Bytes8
+    last: int
+    lines: Int64s
+    starts: Int64s
+    limits: Int64s
+    quotes: Int64s
+    strays: Int64s
 
 
 class LineFinder:
@@ -84,11 +98,13 @@ class LineFinder:
             # A carriage return before a line feed belongs to the line's end, wherever it stands.
             follower = b[np.minimum(strays + 1, len(b) - 1)]
             strays = strays[(follower != _LF) | (strays + 1 == len(b))]
-        return self._recognise(data, b, lines, starts[lines], limits[lines], quotes, strays)
+        marks = _Marks(data, b, last, lines, starts[lines], limits[lines], quotes, strays)
+        return self._recognise(marks)
 
-    def _recognise(
-        self, data: bytes, b: Bytes8, lines: Int64s, starts: Int64s, limits: Int64s, quotes: Int64s, strays: Int64s
-    ) -> Block:
+    def _recognise(self, marks: _Marks) -> Block:
+        data, b, starts, limits, quotes, strays = (
+            marks.data, marks.b, marks.starts, marks.limits, marks.quotes, marks.strays,
+        )  # fmt: skip
         columns = len(self._kinds)
         delimiters = np.flatnonzero(b == self._delimiter)
         padded = np.concatenate([delimiters, np.full(columns + 1, len(b) + 1, np.int64)])
@@ -117,14 +133,12 @@ class LineFinder:
         asked = np.concatenate([rows[doubtful], np.flatnonzero(odd)])
         single = np.array(sorted({int(n) for n in asked if self._starts.match(data, int(starts[n]))}), np.int64)
         rows, bounds, clean, text = rows[sure], bounds[sure], clean[sure], text[sure]
-        return self._joined(data, lines, starts, rows, bounds, clean, text, padded[first[rows] + columns], single,
-                            quotes, strays)  # fmt: skip
+        return self._joined(marks, rows, bounds, clean, text, padded[first[rows] + columns], single)
 
     @staticmethod
     def _joined(
-        data: bytes, lines: Int64s, starts: Int64s, rows: Int64s, bounds: Int64s, clean: Bools, text: Int64s,
-        after: Int64s, single: Int64s, quotes: Int64s, strays: Int64s,
-    ) -> Block:  # fmt: skip
+        marks: _Marks, rows: Int64s, bounds: Int64s, clean: Bools, text: Int64s, after: Int64s, single: Int64s
+    ) -> Block:
         single = np.setdiff1d(single, rows, assume_unique=True)
         if len(single):
             order = np.argsort(np.concatenate([rows, single]), kind="stable")
@@ -133,7 +147,10 @@ class LineFinder:
             bounds = np.concatenate([bounds, np.zeros((len(single), bounds.shape[1]), np.int64)])[order]
             clean = np.concatenate([clean, none > 0])[order]
             text, after = np.concatenate([text, none])[order], np.concatenate([after, none])[order]
-        return Block(data, starts[rows], lines[rows], clean, bounds, text, after, quotes, strays)
+        return Block(
+            marks.data, marks.last, marks.starts[rows], marks.lines[rows], clean, bounds, text, after, marks.quotes,
+            marks.strays,
+        )  # fmt: skip
 
     def _dated(self, b: Bytes8, bounds: Int64s) -> tuple[Bools, Bools]:
         """Which lines have a date in its column, and which have nothing there."""

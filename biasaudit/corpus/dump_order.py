@@ -9,6 +9,7 @@ there. The answer for a record depends on the lines within `CONTEXT` bytes of it
 from __future__ import annotations
 
 import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,8 @@ _LONGEST = 3
 _RARE = 0.002
 """A sign that more records of the sample bear than this share is none."""
 _DIGITS = 18
+_QUOTE, _DASH, _COLON = 34, 45, 58
+_CLOCK = (11, 12, 14, 15, 17, 18)
 _UNKNOWN = int(np.iinfo(np.int64).min) + 1
 
 Int64s = npt.NDArray[np.int64]
@@ -63,6 +66,15 @@ class _Columns:
     """The record before is not quoted, so it can hold a forged line."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lines:
+    """Lines of a block that begin at `last` or before; `base` is where the block's own places count from."""
+
+    block: Block
+    base: int
+    last: int
+
+
 class OrderJudge:
     """Finds the records of a dump that stand out of its order."""
 
@@ -73,19 +85,35 @@ class OrderJudge:
         self._signs = signs
         self._finder = LineFinder(dialect, recogniser(dialect))
 
-    def forged(self, start: int, end: int) -> Int64s:
-        """First bytes of all lines in [start, end) that could be forged records; rising."""
+    def forged(self, start: int, end: int, block: Block | None = None) -> Int64s:
+        """First bytes of all lines in [start, end) that could be forged records; rising.
+
+        Args:
+            start: a place in the view.
+            end: a place in the view.
+            block: lines from `start` on, where they are known already.
+        """
         if not self._signs:
             return np.zeros(0, np.int64)
         low, high = max(self._dialect.start, start - CONTEXT), min(len(self._view), end + CONTEXT)
-        stop = min(len(self._view), high + self._finder.horizon)
-        before = max(low - 1, 0)
-        from_start = low == self._dialect.start
-        data = self._view[low if from_start else before : stop]
-        block = self._finder.block(data, final=stop == len(self._view), from_line_start=from_start)
-        columns = columns_of(block, self._dialect, low if from_start else before)
+        if block is None:
+            parts = [self._lines(low, high)]
+        else:
+            known = start + block.decided
+            parts = [self._lines(low, start - 1), _Lines(block, start, len(self._view)), self._lines(known + 1, high)]
+        columns = _joined([part for part in parts if part], self._dialect, self._signs)
         found = columns.at[_standing_out(columns, self._signs) & columns.exposed]
         return found[(found >= start) & (found < end)]
+
+    def _lines(self, first: int, last: int) -> _Lines | None:
+        if last < first:
+            return None
+        head = first == self._dialect.start
+        base = first if head else first - 1
+        stop = min(len(self._view), last + self._finder.horizon)
+        final = stop == len(self._view)
+        block = self._finder.block(self._view[base:stop], final=final, from_line_start=head)
+        return _Lines(block, base, last)
 
 
 def signs_of(sample: bytes, dialect: Dialect) -> Signs:
@@ -94,7 +122,7 @@ def signs_of(sample: bytes, dialect: Dialect) -> Signs:
         return Signs()
     finder = LineFinder(dialect, recogniser(dialect))
     block = finder.block(sample[dialect.start :], final=True, from_line_start=True)
-    columns = columns_of(block, dialect, 0)
+    columns = _joined([_Lines(block, 0, len(sample))], dialect, Signs(channel=1, ids=1, dates=1, all_dates=1))
     limit = max(2, int(_RARE * len(columns.at)))
     same = columns.channel[1:] == columns.channel[:-1]
     runs = int("channel_id" in dialect.fields and 2 * int(same.sum()) >= len(same))
@@ -168,74 +196,77 @@ def _displaced(at: Int64s, keys: Int64s, group: Int64s) -> Bools:
 # ---------------------------------------------------------------------------- columns as numbers
 
 
-def columns_of(block: Block, dialect: Dialect, base: int) -> _Columns:
-    """Read the cells of a block's plain lines as numbers that compare as they do."""
-    rows = np.flatnonzero(block.plain)
-    b = np.frombuffer(block.data, np.uint8)
+def _joined(parts: Sequence[_Lines], dialect: Dialect, signs: Signs) -> _Columns:
+    """Read the cells that `signs` ask for in the plain lines of blocks, as numbers that compare as they do."""
     kinds = {name: n for name, n in dialect.fields.items() if n < dialect.fields["text"]}
-
-    def bounds(name: str) -> tuple[Int64s, Int64s]:
-        return block.cells[rows, 2 * kinds[name]], block.cells[rows, 2 * kinds[name] + 1]
-
-    none = np.full(len(rows), _UNKNOWN)
-    channel = none
-    if "channel_id" in kinds:
-        channel = _codes(block.data, *bounds("channel_id"))
-    exposed = np.ones(len(rows), bool)
+    places, channels, ids, dates, quoted = [], [], [], [], []
+    for part in parts:
+        block = part.block
+        rows = np.flatnonzero(block.plain & (block.at <= part.last - part.base))
+        b = np.frombuffer(block.data, np.uint8)
+        cells = {name: (block.cells[rows, 2 * n], block.cells[rows, 2 * n + 1]) for name, n in kinds.items()}
+        none = np.full(len(rows), _UNKNOWN)
+        places.append(block.at[rows] + part.base)
+        channels.append(_values(block.data, *cells["channel_id"]) if "channel_id" in cells else None)
+        ids.append(_numbers(b, *cells["id"]) if signs.ids and "id" in cells else none)
+        dates.append(_dates(b, *cells["date"]) if (signs.dates or signs.all_dates) and "date" in cells else none)
+        quoted.append(b[np.minimum(block.text[rows], len(b) - 1)] == _QUOTE)
+    at = np.concatenate(places)
+    exposed = np.ones(len(at), bool)
     if dialect.quoting == "mixed":
-        quoted = b[np.minimum(block.text[rows[:-1]], len(b) - 1)] == 34
-        exposed[1:] = ~quoted | (np.diff(block.at[rows]) > CONTEXT)
-    return _Columns(
-        at=block.at[rows] + base,
-        channel=channel,
-        ids=_numbers(b, *bounds("id")) if "id" in kinds else none,
-        dates=_dates(b, *bounds("date")) if "date" in kinds else none,
-        exposed=exposed,
-    )
+        exposed[1:] = ~np.concatenate(quoted)[:-1] | (np.diff(at) > CONTEXT)
+    known = [values for values in channels if values is not None]
+    codes: Int64s = np.zeros(len(at), np.int64)
+    if known:
+        codes = pa.concat_arrays(known).dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return _Columns(at=at, channel=codes, ids=np.concatenate(ids), dates=np.concatenate(dates), exposed=exposed)
 
 
-def _codes(data: bytes, start: Int64s, end: Int64s) -> Int64s:
-    """A number for every value; equal values have equal numbers."""
+def _values(data: bytes, start: Int64s, end: Int64s) -> pa.BinaryArray:
     offsets = np.append(np.stack([start, end], axis=1).ravel(), len(data)).astype(np.int32)
     cells = pa.Array.from_buffers(pa.binary(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
-    taken = cells.take(pa.array(np.arange(0, len(offsets) - 1, 2)))
-    codes: Int64s = taken.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return codes
+    return cells.take(pa.array(np.arange(0, len(offsets) - 1, 2)))
 
 
 def _numbers(b: npt.NDArray[np.uint8], start: Int64s, end: Int64s) -> Int64s:
     """Decimal numbers of up to 18 digits; unknown when anything else stands there."""
+    length = end - start
+    known = (length > 0) & (length <= _DIGITS)
+    width = int(np.max(np.where(known, length, 0), initial=0))
     value = np.zeros(len(start), np.int64)
-    known = (end > start) & (end - start <= _DIGITS)
-    for n in range(int(np.max(np.where(known, end - start, 0), initial=0))):
-        place = start + n
-        digit = b[np.minimum(place, len(b) - 1)].astype(np.int64) - 48
-        inside = place < end
-        known &= ~inside | ((digit >= 0) & (digit <= 9))
-        value = np.where(inside, value * 10 + digit, value)
+    for n in range(width, 0, -1):
+        # From the front, as if all had leading zeros.
+        digit = b[np.maximum(end - n, 0)] - np.uint8(48)
+        inside = length >= n
+        known &= (digit <= 9) | ~inside
+        value *= 10
+        value += np.where(inside, digit, 0)
     return np.where(known, value, _UNKNOWN)
 
 
 def _dates(b: npt.NDArray[np.uint8], start: Int64s, end: Int64s) -> Int64s:
     """Dates, with their times when these follow, as numbers in order."""
+    last = len(b) - 1
+    value = np.full(len(start), _UNKNOWN)
+    iso = b[np.minimum(start + 4, last)] == _DASH
+    length = end - start
+    timed = (length >= 16) & (b[np.minimum(start + 13, last)] == _COLON)
+    seconds = timed & (length >= 19) & (b[np.minimum(start + 16, last)] == _COLON)
+    for day_places, chosen in (((0, 1, 2, 3, 5, 6, 8, 9), iso), ((6, 7, 8, 9, 3, 4, 0, 1), ~iso)):
+        for clock_places, rows in ((_CLOCK, seconds), (_CLOCK[:4], timed & ~seconds), ((), ~timed)):
+            chosen_rows = np.flatnonzero(chosen & rows)
+            if len(chosen_rows):
+                value[chosen_rows] = _digits(b, start[chosen_rows], (*day_places, *clock_places))
+    return value
 
-    def number(first: int, digits: int) -> Int64s:
-        return _numbers(b, np.minimum(start + first, end), np.minimum(start + first + digits, end))
 
-    def sign(place: int) -> npt.NDArray[np.uint8]:
-        return np.where(start + place < end, b[np.minimum(start + place, len(b) - 1)], np.uint8(0))
-
-    iso = sign(4) == 45
-    parts = [
-        np.where(iso, number(0, 4), number(6, 4)),
-        np.where(iso, number(5, 2), number(3, 2)),
-        np.where(iso, number(8, 2), number(0, 2)),
-    ]
-    timed = (sign(13) == 58) & (end - start >= 16)
-    seconds = timed & (sign(16) == 58) & (end - start >= 19)
-    parts += [np.where(timed, number(11, 2), 0), np.where(timed, number(14, 2), 0), np.where(seconds, number(17, 2), 0)]
-    known = np.logical_and.reduce([part >= 0 for part in parts])
+def _digits(b: npt.NDArray[np.uint8], start: Int64s, places: tuple[int, ...]) -> Int64s:
+    """The digits at `places` of each cell as one number of fourteen digits."""
     value = np.zeros(len(start), np.int64)
-    for part in parts:
-        value = value * 100 + np.where(known, part, 0)
-    return np.where(known, value, _UNKNOWN)
+    known = np.ones(len(start), bool)
+    for place in places:
+        digit = b[np.minimum(start + place, len(b) - 1)] - np.uint8(48)
+        known &= digit <= 9
+        value *= 10
+        value += digit
+    return np.where(known, value * 10 ** (14 - len(places)), _UNKNOWN)

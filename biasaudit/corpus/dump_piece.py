@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from biasaudit.corpus.dump import Raw
+from biasaudit.corpus.dump_lines import Block
 
 Int64s = npt.NDArray[np.int64]
 COLUMNS = ("text", "id", "channel_id", "date")
@@ -30,9 +31,13 @@ class Piece:
     """The cells of each record, without quotes: `COLUMNS` of a dump, the wanted columns of a table."""
     bare: npt.NDArray[np.bool_]
     """Records whose text was read without quotes and that a CSV parser would read otherwise."""
+    quoted: npt.NDArray[np.bool_]
+    """Records whose text was read with its quotes."""
     flags: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     others: tuple[Raw, ...] = ()
     """Gaps and rejects."""
+    block: Block | None = None
+    """Lines from `start` on, when the piece was read in bulk."""
 
 
 def piece_of(raws: Sequence[Raw], start: int, end: int, telling: bytes, *, width: int = len(COLUMNS)) -> Piece:
@@ -54,6 +59,7 @@ def piece_of(raws: Sequence[Raw], start: int, end: int, telling: bytes, *, width
         stop=np.array([raw.end for raw in records], np.int64),
         columns=tuple(pa.array([row[n] for row in rows], pa.binary()) for n in range(width)),
         bare=np.array([raw.bare and _any_of(raw.values[0], telling) for raw in records if raw.values], bool),
+        quoted=np.array([not raw.bare for raw in records], bool),
         flags={n: raw.flags for n, raw in enumerate(records) if raw.flags},
         others=tuple(raw for raw in raws if raw.values is None),
     )
@@ -63,7 +69,7 @@ def merged(bulk: Piece, single: Piece) -> Piece:
     """Two pieces with the same bounds as one, records in the order of the file."""
     if not len(single.at):
         return Piece(start=bulk.start, end=bulk.end, at=bulk.at, stop=bulk.stop, columns=bulk.columns,
-                     bare=bulk.bare, flags=bulk.flags, others=single.others)  # fmt: skip
+                     bare=bulk.bare, quoted=bulk.quoted, flags=bulk.flags, others=single.others, block=bulk.block)  # fmt: skip
     at = np.concatenate([bulk.at, single.at])
     order = np.argsort(at, kind="stable")
     place = np.empty(len(order), np.int64)
@@ -80,8 +86,10 @@ def merged(bulk: Piece, single: Piece) -> Piece:
             pa.concat_arrays([one, two]).take(take) for one, two in zip(bulk.columns, single.columns, strict=True)
         ),
         bare=np.concatenate([bulk.bare, single.bare])[order],
+        quoted=np.concatenate([bulk.quoted, single.quoted])[order],
         flags=flags,
         others=(*bulk.others, *single.others),
+        block=bulk.block,
     )
 
 

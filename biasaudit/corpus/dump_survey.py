@@ -9,9 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from biasaudit.corpus import dialect as dialects
 from biasaudit.corpus.dialect import Dialect, recogniser
-from biasaudit.corpus.dump import judge
+from biasaudit.corpus.dump import QUOTED, QUOTED_BACKSLASH
+from biasaudit.corpus.dump_bulk import BulkReader
 from biasaudit.corpus.reading import SourceOptions
 from biasaudit.errors import CorpusError, UnknownNameError
 
@@ -109,6 +113,32 @@ def _with_quoting(found: Dialect, sample: Sample, options: SourceOptions, *, wra
     return dataclasses.replace(found, quoting=quoting)
 
 
+def judge(samples: Iterable[tuple[bytes, int]], dialect: Dialect) -> tuple[str, dict[str, int]]:
+    """Decide the quoting of a dump by the records of samples that tell; also gives the counts.
+
+    Args:
+        samples: stretches of the dump, and where the first record starts in each.
+        dialect: all but the quoting, which is `mixed`.
+    """
+    counts = {"quoted": 0, "bare": 0, "backslash": 0, "double": 0}
+    for sample, start in samples:
+        for piece in BulkReader(sample, dialect).pieces(start, len(sample)):
+            bare = piece.bare.copy()
+            # A sample may end inside quotes.
+            bare[
+                [n for n, said in piece.flags.items() if piece.stop[n] == len(sample) and "unclosed-quote" in said]
+            ] = 0
+            counts["quoted"] += int(piece.quoted.sum())
+            counts["bare"] += int(bare.sum())
+            opened = pc.starts_with(piece.columns[0], '"').fill_null(False).to_numpy(zero_copy_only=False)
+            for text in piece.columns[0].filter(pa.array(opened & piece.quoted)).to_pylist():
+                counts["double"] += text == b'""' or bool(QUOTED.fullmatch(text) and b'""' in text[1:-1])
+            for text in piece.columns[0].filter(pa.array(opened & bare)).to_pylist():
+                counts["backslash"] += b'\\"' in text and bool(QUOTED_BACKSLASH.fullmatch(text))
+    verdict = dialects.verdict(counts["quoted"], counts["bare"], counts["backslash"], counts["double"])
+    return verdict, counts
+
+
 def _shown(dialect: Dialect) -> str:
     """The start of a record in short, for people: three patterns of the columns before the text."""
     forms = {"id": r"\d+", "channel_id": r"-?\d+", "date": r"\d{4}-…" if dialect.date == dialects.DATE else "date…"}
@@ -126,6 +156,8 @@ def _newline_of_records(head: bytes, dialect: Dialect) -> bytes:
         return dialect.newline
     body = dataclasses.replace(dialect, newline=b"\n", header=None)
     starts = recogniser(body).strict.pattern[len(re.escape(b"\n")) :]
+    if b"\r" not in head:
+        return b"\n"
     counts = {
         end: len(re.findall(before + end + starts, head))
         for end, before in ((b"\r\r\n", b""), (b"\r\n", rb"(?<!\r)"), (b"\n", rb"(?<!\r)"), (b"\r", b""))

@@ -127,6 +127,7 @@ class TableReader:
             columns=tuple(pa.array(column, pa.binary()) if n >= 0 else none
                           for column, n in zip(cells, self._wanted, strict=True)),
             bare=np.zeros(len(at), bool),
+            quoted=np.zeros(len(at), bool),
             others=tuple(others),
         )  # fmt: skip
 

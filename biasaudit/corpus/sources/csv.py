@@ -96,7 +96,7 @@ def stretch(survey: Survey, start: int, stop: int, synced: bool) -> Iterator[Bat
         for piece in reader.pieces(stop if position is None else position, stop):
             forged = frozenset[int]()
             if judge and len(piece.at):
-                forged = frozenset(judge.forged(int(piece.at[0]), int(piece.at[-1]) + 1).tolist())
+                forged = frozenset(judge.forged(piece.start, int(piece.at[-1]) + 1, piece.block).tolist())
             yield maker.batch(piece, forged, counted=dialect.messages)
             pages.passed(piece.end)
         if decoder.wide and maker.reached < survey.size:
