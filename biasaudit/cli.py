@@ -154,10 +154,10 @@ def run(**given: Any) -> None:
 @JSON
 def ingest(**given: Any) -> None:
     """Turn dumps into a corpus: read every record, clean, mask personal data, dedupe, tokenise, split."""
-    from biasaudit.pipeline import commands
+    from biasaudit.pipeline.ingest_command import ingest_command
 
     as_json = given.pop("as_json")
-    _show(commands.ingest_command(**given), as_json)
+    _show(ingest_command(**given), as_json)
 
 
 @cli.group()

@@ -7,16 +7,13 @@ beside the files themselves (16 and 512 bytes a text).
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from biasaudit.corpus import dedup_near
-from biasaudit.corpus.dedup_near import NEAR
 from biasaudit.corpus.dedup_sort import Int64s, blocks, in_order, linked
 from biasaudit.corpus.sketch import PERMUTATIONS
 from biasaudit.errors import BiasAuditError, UnknownNameError
@@ -27,10 +24,6 @@ DIGEST_BYTES = 16
 SIGNATURE_BYTES = 4 * PERMUTATIONS
 
 _BLOCK = 1 << 20
-_PERMUTATIONS = 128
-_BANDS = 16
-_SEED = 1
-_SHORTEST = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,68 +97,3 @@ def _drop_equal(keeper: Int64s, digests: Path, budget: int, folder: Path) -> Non
 def _kept(keeper: Int64s) -> int:
     steps = range(0, len(keeper), _BLOCK)
     return sum(int((keeper[at : at + _BLOCK] == np.arange(at, min(at + _BLOCK, len(keeper)))).sum()) for at in steps)
-
-
-class Duplicates:
-    """The texts kept so far, and how many copies each one stands for."""
-
-    def __init__(self, mode: str = "exact") -> None:
-        """Start empty.
-
-        Raises:
-            UnknownNameError: `mode` is not one of `MODES`.
-        """
-        if mode not in MODES:
-            raise UnknownNameError("way with duplicates", mode, MODES)
-        self._mode = mode
-        self._number: dict[bytes, int] = {}
-        self._near = _NearIndex() if mode == "near" else None
-        self.copies: list[int] = []
-        """Copies of each kept text, in the order in which they came."""
-        self.near = 0
-        """Texts dropped because they are almost, and not exactly, equal to one that is kept."""
-        self.last = b""
-        """Digest of the text added last."""
-
-    def add(self, text: str) -> bool:
-        """Count `text`; True when it is to be kept."""
-        self.last = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        if self._mode == "keep":
-            self.copies.append(1)
-            return True
-        number = self._number.get(self.last)
-        if number is None and self._near is not None:
-            number = self._near.find(text, len(self.copies))
-            self.near += number is not None
-        if number is None:
-            self._number[self.last] = len(self.copies)
-            self.copies.append(1)
-            return True
-        self._number[self.last] = number
-        self.copies[number] += 1
-        return False
-
-
-class _NearIndex:
-    """MinHash signatures of kept texts in bands; candidates are checked against their signatures."""
-
-    def __init__(self) -> None:
-        import rensa
-
-        self._rensa = rensa
-        self._bands = rensa.RMinHashLSH(threshold=NEAR, num_perm=_PERMUTATIONS, num_bands=_BANDS)
-        self._signatures: dict[int, Any] = {}
-
-    def find(self, text: str, number: int) -> int | None:
-        """The kept text that `text` almost equals; None, after filing it as `number`, when there is none."""
-        words = text.lower().split()
-        if len(words) < _SHORTEST:
-            return None
-        signature = self._rensa.RMinHash(num_perm=_PERMUTATIONS, seed=_SEED)
-        signature.update([" ".join(words[at : at + 3]) for at in range(len(words) - 2)])
-        for candidate in sorted(self._bands.query(signature)):
-            if self._signatures[candidate].jaccard(signature) >= NEAR:
-                return int(candidate)
-        self._bands.insert(number, signature)
-        self._signatures[number] = signature
-        return None

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from biasaudit.errors import UsageError
 from biasaudit.pipeline.outcome import Outcome
-from biasaudit.pipeline.plan import parse_pairs
 from biasaudit.pipeline.progress import Console, Task, clock
 
 if TYPE_CHECKING:
@@ -48,90 +47,6 @@ class TrainingProgress:
             self.console.say(f"{line}, validation {report.validation.bits_per_byte:.3f} bits per byte")
         elif report.loss is not None:
             self.console.status(f"{line}, loss {report.loss:.3f} nats per token")
-
-
-DUPLICATES_MB = 64
-"""Megabytes that looking for duplicates may take unless the user says otherwise."""
-
-
-def ingest_command(
-    *,
-    sources: Sequence[str],
-    out: Path,
-    column_map: Sequence[str],
-    where: Sequence[str],
-    tokenizer: str,
-    train_vocab: int | None,
-    split: str,
-    kind: str | None,
-    language: str,
-    duplicates: str | None,
-    keep_duplicates: bool,
-    index_memory: int | None,
-    disable: Sequence[str],
-    enable: Sequence[str],
-    legacy: bool,
-    no_privacy: bool,
-    held_out: float | None,
-    encoding: str | None,
-    delimiter: str | None,
-    quoting: str | None,
-    lines_per_document: Sequence[str],
-    fresh: bool,
-    quiet: bool,
-    **options: Any,
-) -> Outcome:
-    """Ingest and say what came of it."""
-    from biasaudit.corpus import clean
-    from biasaudit.pipeline.ingest import ingest
-
-    if keep_duplicates and duplicates not in (None, "keep"):
-        raise UsageError(f"--keep-duplicates and --duplicates {duplicates} ask for opposite things: give one of them")
-    if legacy and (disable or enable):
-        raise UsageError("--legacy cleans by the study's expression alone: leave --enable and --disable out")
-    unknown = set(disable) - set(clean.DEFAULT)
-    if unknown:
-        raise UsageError(f"--disable {', '.join(sorted(unknown))}: the rules are {', '.join(clean.DEFAULT)}")
-    lines = {}
-    for pattern, count in parse_pairs(lines_per_document, "--lines-per-document").items():
-        if not count.isdigit() or int(count) < 1:
-            raise UsageError(
-                f"--lines-per-document {pattern}={count}: expected PATTERN=NUMBER, for instance '*.txt=20'"
-            )
-        lines[pattern] = int(count)
-    card = ingest(
-        sources,
-        out,
-        column_map=parse_pairs(column_map, "--map"),
-        where=parse_pairs(where, "--where"),
-        tokenizer=tokenizer,
-        train_vocab=train_vocab,
-        split=split,
-        kind=kind,
-        language=language,
-        duplicates="keep" if keep_duplicates else duplicates or "near",
-        clean=["legacy"] if legacy else [*(rule for rule in clean.DEFAULT if rule not in disable), *enable],
-        privacy=not no_privacy,
-        held_out=held_out,
-        encoding=encoding,
-        delimiter=delimiter,
-        quoting=quoting,
-        lines_per_document=lines,
-        fresh=fresh,
-        progress=StageProgress(Console(quiet=quiet)),
-        index_memory=(index_memory or DUPLICATES_MB) << 20,
-        **options,
-    )
-    return Outcome(text=f"{_corpus_summary(card)}\n{out}", data=card)
-
-
-def _corpus_summary(card: dict[str, Any]) -> str:
-    records = card.get("records", {})
-    order = ("in", "kept", "duplicates", "near_duplicates_among_them", "filtered", "empty_after_cleaning")
-    named = [*(key for key in order if key in records), *(key for key in sorted(records) if key not in order)]
-    kept = ", ".join(f"{k.replace('_', ' ')} {records[k]:,}" for k in named if isinstance(records[k], int))
-    tokens = f"{card.get('train_tokens', 0):,} training tokens, {card.get('val_tokens', 0):,} held out"
-    return f"records: {kept}\n{tokens}" if kept else tokens
 
 
 def find_command(

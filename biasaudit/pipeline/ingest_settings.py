@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -108,7 +108,7 @@ def settings_of(options: IngestOptions) -> tuple[IngestSettings, IngestMeans]:
     from biasaudit.corpus import clean, split
 
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    means = {name: given.pop(name) for name in ("pseudonym_key", "index_memory", "processes", "unit_bytes") if name in given}
+    means = {one.name: given.pop(one.name) for one in fields(IngestMeans) if one.name in given}
     lines = given.pop("lines_per_document", 0)
     lines = {"*": lines} if isinstance(lines, int) else dict(lines)
     given["lines_per_document"] = {pattern: count for pattern, count in lines.items() if count}

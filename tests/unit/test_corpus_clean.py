@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biasaudit.corpus import dates, dedup, reading, shards, sources, split
+from biasaudit.corpus import dates, reading, shards, sources
 from biasaudit.corpus.card import quantiles
 from biasaudit.corpus.clean import Cleaner
 from biasaudit.corpus.gather import Tally
 from biasaudit.corpus.reading import Gap, Reading, SourceOptions
-from biasaudit.errors import BiasAuditError, CorpusError
+from biasaudit.errors import BiasAuditError
 from biasaudit.records import Message, Reject
 
 MEANINGFUL = [
@@ -146,34 +146,6 @@ def test_shards_grow_to_32_bits_with_the_vocabulary(tmp_path: Path) -> None:
         writer.close()
         assert np.fromfile(path, dtype=kind).tolist() == [1, 2, vocab - 1, vocab - 1]
         assert (writer.documents, writer.tokens) == (2, 4)
-
-
-def test_equal_texts_are_counted_and_kept_once() -> None:
-    index = dedup.Duplicates()
-    assert [index.add(text) for text in ("a", "b", "a", "a")] == [True, True, False, False]
-    assert index.copies == [3, 1]
-    everything = dedup.Duplicates("keep")
-    assert [everything.add(text) for text in ("a", "a")] == [True, True]
-    assert everything.copies == [1, 1]
-
-
-def test_a_split_that_leaves_a_side_empty_is_refused() -> None:
-    with pytest.raises(CorpusError, match="at least two"):
-        split.held_out("sequential", share=0.1, digests=list, channels=["a"], dates=[""])
-    with pytest.raises(CorpusError, match="no document has a date"):
-        split.held_out("date", share=0.1, digests=list, channels=["a", "b"], dates=["", ""])
-    with pytest.raises(CorpusError, match="one channel only"):
-        split.held_out("channel", share=0.1, digests=list, channels=["a", "a"], dates=["", ""])
-    with pytest.raises(CorpusError, match="side is empty"):
-        split.held_out("hash", share=0.1, digests=lambda: [b"\xff" * 8] * 2, channels=["a", "b"], dates=["", ""])
-
-
-def test_a_document_keeps_its_side_when_others_come() -> None:
-    few = [bytes([n * 7 % 256] * 8) for n in range(30)]
-    many = few + [bytes([n * 11 % 256] * 8) for n in range(50)]
-    one = split.held_out("hash", share=0.3, digests=lambda: few, channels=["a"] * 30, dates=[""] * 30)
-    two = split.held_out("hash", share=0.3, digests=lambda: many, channels=["a"] * 80, dates=[""] * 80)
-    assert two[:30] == one
 
 
 def test_quantiles_are_values_that_occurred() -> None:

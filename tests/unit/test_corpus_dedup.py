@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from biasaudit.corpus import dedup, sketch
+from biasaudit.corpus import dedup, dedup_near, sketch
 from biasaudit.errors import BiasAuditError, UnknownNameError
 
 
@@ -152,7 +152,7 @@ def _near_pairs(texts: list[str]) -> dict[tuple[int, int], float]:
         rare = sorted(triples, key=lambda t: (often[t], t))[: len(triples) - -(-4 * len(triples) // 5) + 1]
         for other in {other for t in rare for other in holders.get(t, ())}:
             similarity = len(triples & sets[other]) / len(triples | sets[other])
-            if similarity >= dedup.NEAR:
+            if similarity >= dedup_near.NEAR:
                 pairs[other, number] = similarity
         for t in rare:
             holders.setdefault(t, []).append(number)
@@ -195,6 +195,6 @@ def test_the_sketch_sees_no_near_copies_among_what_is_kept(tmp_path: Path, share
     keeper = decide(tmp_path, texts).keeper
     rows = sketch.signatures(pa.array([texts[n] for n in np.flatnonzero(keeper == np.arange(len(texts)))], pa.string()))
     rows = rows[rows[:, 0] != sketch.NO_SIGNATURE]
-    near = sum(int(((rows[n + 1 :] == rows[n]).mean(axis=1) >= dedup.NEAR).sum()) for n in range(len(rows)))
+    near = sum(int(((rows[n + 1 :] == rows[n]).mean(axis=1) >= dedup_near.NEAR).sum()) for n in range(len(rows)))
     assert len(rows) > 2000
     assert near <= 1
