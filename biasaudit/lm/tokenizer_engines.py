@@ -9,9 +9,11 @@ Every engine but the first knows the slower one that it must agree with.
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +29,10 @@ EOT = "<|endoftext|>"
 
 CHUNK_BYTES = 1 << 20
 """Text that is joined and encoded at once; more is no faster, and costs memory."""
+
+CACHE_BYTES = 64 << 20
+"""Growth of this process after which gigatoken is built anew (0.1 s): its table of words that it has met has no bound
+in 0.10 (https://github.com/marcelroed/gigatoken/issues/36); real text adds 1 byte a byte at first, nonsense 7."""
 
 LONG = 1 << 16
 """Characters above which a text is encoded in parts: tiktoken's regular expression engine gives up (it panics) at a run
@@ -132,7 +138,7 @@ class Gigatoken:
             UsageError: the extra is not installed.
         """
         try:
-            from gigatoken import Tokenizer
+            import gigatoken
         except ImportError as error:
             raise UsageError(
                 f"The fast tokenizer needs gigatoken, which cannot be imported ({error}). "
@@ -140,7 +146,10 @@ class Gigatoken:
             ) from None
         self.slower = slower
         self.encode = slower.encode
-        self._tokenizer: Any = Tokenizer.from_json(tokenizer_json)
+        self._build: Callable[[str], Any] = gigatoken.Tokenizer.from_json
+        self._json = tokenizer_json
+        self._tokenizer: Any = None
+        self._renew()
         self._doubtful = doubtful_characters()
 
     @property
@@ -153,11 +162,25 @@ class Gigatoken:
         return _in_chunks(texts, self._joined, self._odd, self)
 
     def _joined(self, text: pa.Buffer) -> Ids:
+        if (_held() or self._met) > self._start + CACHE_BYTES:
+            self._renew()
+        self._met += text.size
         ids: Ids = self._tokenizer.encode(text.to_pybytes())
         return ids
 
+    def _renew(self) -> None:
+        self._tokenizer = None  # so that the old one goes before the new one comes
+        self._tokenizer = self._build(self._json)
+        self._met = 0
+        self._start = _held()
+
     def _odd(self, texts: pa.StringArray) -> npt.NDArray[np.bool_]:
-        return _flags(pc.match_substring_regex(texts, self._doubtful))
+        bounds = _bounds(texts)
+        data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[bounds[0] : bounds[-1]]
+        places = _places(data, self._doubtful)
+        odd = np.zeros(len(texts), bool)
+        odd[np.searchsorted(bounds, places + bounds[0], side="right") - 1] = True
+        return odd
 
 
 def parts_of(text: str) -> Iterator[str]:
@@ -175,25 +198,43 @@ def parts_of(text: str) -> Iterator[str]:
         start = stop
 
 
-def doubtful_characters() -> str:
-    """A pattern (RE2) of characters that tables of different Unicode versions may class differently.
+def doubtful_characters() -> npt.NDArray[np.bool_]:
+    """Code points that tables of different Unicode versions may class differently, shape (0x110000,).
 
     Both libraries split text by the classes letter, number and blank, each with the tables of its own Unicode version:
     gigatoken 0.10 knows 4,658 letters and numbers of Unicode 17 that tiktoken 0.14 takes for symbols. Out of doubt is
-    what was assigned in Unicode 3.2 and is still in the same class; blocks of symbols and emoji, where nothing else
-    is assigned; and the private and unassigned rest of these blocks.
+    what was assigned in Unicode 3.2 and is still in the same class; and blocks of symbols and emoji, where nothing
+    but symbols is added.
     """
-    symbols = (range(0x2000, 0x2C00), range(0xFE00, 0xFE10), range(0x1F000, 0x1FB00))
-    doubtful = [
-        code
-        for code in range(0x80, 0x20000)
-        if not 0xD800 <= code < 0xE000 and not any(code in block for block in symbols) and not _settled(chr(code))
-    ]
-    steps = np.flatnonzero(np.diff(doubtful) > 1)
-    firsts = [doubtful[0], *(doubtful[i + 1] for i in steps)]
-    lasts = [*(doubtful[i] for i in steps), doubtful[-1]]
-    ranges = [f"\\x{{{a:x}}}-\\x{{{b:x}}}" for a, b in zip(firsts, lasts, strict=True)]
-    return "[" + "".join(ranges) + "\\x{2a6d7}-\\x{10ffff}]"
+    doubtful = np.zeros(0x110000, bool)
+    doubtful[0x80:0x20000] = [not _settled(chr(code)) for code in range(0x80, 0x20000)]
+    doubtful[0x2A6D7:] = True
+    for first, last in ((0x2000, 0x2BFF), (0xFE00, 0xFE0F), (0x1F000, 0x1FAFF)):
+        doubtful[first : last + 1] = False
+    return doubtful
+
+
+def _places(data: npt.NDArray[np.uint8], wanted: npt.NDArray[np.bool_]) -> Counts:
+    """Where in UTF-8 text the characters begin whose code points are wanted."""
+    found = [np.empty(0, np.int64)]
+    starts = np.flatnonzero(data >= 0xC0)
+    leads = data[starts]
+    for size, low, high in ((2, 0xC0, 0xE0), (3, 0xE0, 0xF0), (4, 0xF0, 0x100)):
+        at = starts[(leads >= low) & (leads < high)]
+        codes = (data[at] & (0x7F >> size)).astype(np.int64)
+        for step in range(1, size):
+            codes = codes << 6 | data[at + step] & 0x3F
+        found.append(at[wanted[codes]])
+    return np.concatenate(found)
+
+
+def _held() -> int:
+    """Memory that this process holds, bytes; 0 where the system does not say."""
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _settled(character: str) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from biasaudit.errors import ModelError
 from biasaudit.lm import embedded
 from biasaudit.lm.tokenizer import TextTokenizer, load_tokenizer, train_tokenizer
-from biasaudit.lm.tokenizer_engines import LONG, Gigatoken, OneByOne, Tiktoken, doubtful_characters, parts_of
+from biasaudit.lm.tokenizer_engines import LONG, OneByOne, Tiktoken, _places, doubtful_characters, parts_of
 from tests.lm_example import sentences
 
 EOT = "<|endoftext|>"
@@ -185,18 +187,48 @@ def test_the_fast_engine_is_only_used_when_asked_for() -> None:
 def test_the_characters_in_doubt_hold_all_that_the_two_libraries_class_differently() -> None:
     """A letter (a number) is one match of tiktoken's class; gigatoken joins it to a letter (a number) before it."""
     gigatoken = pytest.importorskip("gigatoken.gigatoken_rs")
-    import re
-
     import tiktoken
 
-    codes = [chr(c) for c in range(0x80, 0x20000) if not 0xD800 <= c < 0xE000]
-    pattern = re.sub(r"\\x\{(\w+)\}", lambda m: f"\\U{m[1]:0>8}", doubtful_characters())
-    doubtful = set(re.findall(pattern, "".join(codes)))
+    table = doubtful_characters()
+    codes = [chr(code) for code in range(0x110000) if not table[code] and not 0xD800 <= code < 0xE000]
     raw = {bytes([b]): b for b in range(256)}
     for kind, one in (("L", b"a"), ("N", b"1")):
         theirs = tiktoken.Encoding(kind, pat_str=rf"\p{{{kind}}}", mergeable_ranks=raw, special_tokens={})
         mine = set(bytes(theirs.encode_ordinary("".join(codes))).decode())
         fast = {c for c in codes if next(iter(gigatoken.pretokenizer(one + c.encode()))) != one}
-        assert not (mine ^ fast) - doubtful
-    assert not set("aéíñ😀👍🏽“”…—€ßЖжאب中文あ한") & doubtful
-    assert Gigatoken.name == "gigatoken"
+        assert mine == fast
+    assert not table[[ord(c) for c in "aéíñ😀👍🏽“”…—€ßЖжאب中文あ한"]].any()
+
+
+@given(st.text(max_size=30))
+def test_doubtful_characters_are_found_where_they_stand(text: str) -> None:
+    table = np.zeros(0x110000, bool)
+    table[[0xE9, 0x2014, 0x1F600, 0x10FFFF, *map(ord, text[::3])]] = True
+    table[:0x80] = False
+    text += "é—a😀\U0010ffff"
+    expected = [len(text[:i].encode()) for i, c in enumerate(text) if table[ord(c)]]
+    assert sorted(_places(np.frombuffer(text.encode(), np.uint8), table).tolist()) == expected
+
+
+def test_a_fast_engine_that_is_built_anew_gives_the_same_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gigatoken")
+    texts = sentences(300)
+    fast = OURS.accelerated()
+    monkeypatch.setattr("biasaudit.lm.tokenizer_engines.CACHE_BYTES", -(1 << 40))
+    monkeypatch.setattr("biasaudit.lm.tokenizer_engines.CHUNK_BYTES", 3000)
+    assert in_bulk(fast, texts) == one_by_one(OURS, texts)
+
+
+@pytest.mark.slow
+def test_nonsense_does_not_fill_the_memory_with_words() -> None:
+    pytest.importorskip("gigatoken")
+    code = (
+        "import re, numpy as np, pyarrow as pa; from biasaudit.lm.tokenizer import load_tokenizer;"
+        "fast = load_tokenizer('embedded:base', fast=True); draw = np.random.default_rng(1);"
+        "letters = np.frombuffer(b'abcdefghijklmnopqrstuvwxyz  ', np.uint8);\n"
+        "for _ in range(80): fast.encode_documents(pa.array([letters[draw.integers(0, 28, 10**6)].tobytes().decode()]))\n"
+        "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 450_000, "without a bound it is near 800 MB"
