@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 
 from biasaudit.corpus.batch import BATCH_BYTES, BATCH_RECORDS, Batch
 from biasaudit.corpus.encoding import decode
+from biasaudit.corpus.fields import listed, missing
 from biasaudit.corpus.reading import FIELD_LIMIT, FILTERED, SourceOptions, checked_columns, field_of
 from biasaudit.errors import CorpusError
 from biasaudit.records import Reject
@@ -53,20 +53,16 @@ def columns_of(source: str | Path, schema: pa.Schema, options: SourceOptions) ->
     found |= asked
     for column in (*asked.values(), *options.where):
         if column not in types:
-            near = difflib.get_close_matches(column, types, n=1, cutoff=0.4)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
-            raise CorpusError(f"{source}: no column '{column}'.{hint} Columns: {', '.join(types)}.")
+            raise CorpusError(f"{source}: {missing('column', column, types)}")
     if "text" not in found:
         raise CorpusError(
-            f"{source}: no column is called text or message. Name it with --map COLUMN=text. Columns: "
-            f"{', '.join(types)}."
+            f"{source}: no column is called text or message. Name it with --map COLUMN=text. Columns: {listed(types)}."
         )
     for name, column in (*found.items(), *(("--where", column) for column in options.where)):
         kind = types[column]
         if not (_textual(kind) if name == "text" else not pa.types.is_nested(kind)):
             raise CorpusError(
-                f"{source}: column '{column}' holds {kind}, which cannot be read as {name}. Columns: "
-                f"{', '.join(types)}."
+                f"{source}: column '{column}' holds {kind}, which cannot be read as {name}. Columns: {listed(types)}."
             )
     return Columns(
         found["text"], found.get("id"), found.get("channel_id"), found.get("date"), tuple(options.where.items())
@@ -131,6 +127,7 @@ def _parts(table: pa.RecordBatch, columns: Columns) -> Iterator[pa.RecordBatch]:
 def _batch(rows: pa.RecordBatch, columns: Columns, label: str, start: int) -> Batch:
     count = rows.num_rows
     text, doubts = _texts(_column(rows, columns.text))
+    text = text.fill_null("")
     long = pc.greater(pc.binary_length(text), FIELD_LIMIT).to_numpy(zero_copy_only=False)
     rejects = tuple(_reject(text, number, label, start) for number in np.flatnonzero(long).tolist())
     keep = pa.array(~long)
@@ -146,7 +143,7 @@ def _batch(rows: pa.RecordBatch, columns: Columns, label: str, start: int) -> Ba
     if numbers is not None:
         flags = {numbers[row]: found for row, found in flags.items() if row in numbers}
     return Batch(
-        start=start, end=start + count, text=text.fill_null("").filter(keep),
+        start=start, end=start + count, text=text.filter(keep),
         message_id=others[0].filter(keep), channel_id=others[1].filter(keep), date=others[2].filter(keep),
         offset=places.astype(np.int64) + start, length=np.ones(len(places), np.int64), flags=flags, rejects=rejects,
     )  # fmt: skip

@@ -23,7 +23,9 @@ DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=
 """Reads JSON with numbers as `Number`."""
 
 _LISTED = 40
-"""Keys that an error message names."""
+"""Names that an error message lists."""
+_NAME = 60
+"""Characters of a name that it shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ def fields_of(path: Path, sample: Iterable[Mapping[str, Any]], options: SourceOp
     found |= asked
     for key in (found.get("text", "text"), *asked.values(), *options.where):
         if key not in keys:
-            raise CorpusError(f"{path}: {_missing(key, list(keys), mapped=bool(asked))}")
+            advice = "" if asked else " Name the one that holds the text with --map FIELD=text."
+            raise CorpusError(f"{path}: {missing('field', key, keys, advice)}")
     return Fields(
         found["text"], found.get("id"), found.get("channel_id"), found.get("date"), tuple(options.where.items())
     )
@@ -133,9 +136,21 @@ def _keys(value: Mapping[str, Any], before: str = "", depth: int = 0) -> Iterabl
                 yield from _keys(inner, f"{before}{key}.", depth + 1)
 
 
-def _missing(key: str, keys: list[str], *, mapped: bool) -> str:
-    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.4)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    more = f" and {len(keys) - _LISTED} more" if len(keys) > _LISTED else ""
-    how = "" if mapped else " Name the one that holds the text with --map FIELD=text."
-    return f"no field '{key}'.{hint}{how} Fields: {', '.join(keys[:_LISTED])}{more}."
+def missing(what: str, name: str, known: Iterable[str], advice: str = "") -> str:
+    """Say that there is no `what` called `name`, with the nearest of `known` and the first of all."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names[:10_000], n=1, cutoff=0.4)
+    hint = f" Did you mean '{_short(near[0])}'?" if near else ""
+    return f"no {what} '{name}'.{hint}{advice} {what.capitalize()}s: {listed(names)}."
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a message: not all of many, not the whole of a long one."""
+    known = list(names)
+    more = f" and {len(known) - _LISTED:,} more" if len(known) > _LISTED else ""
+    return ", ".join(_short(name) for name in known[:_LISTED]) + more or "none"
+
+
+def _short(name: str) -> str:
+    name = "".join(c if c.isprintable() else "\ufffd" for c in name[: _NAME + 1])
+    return name if len(name) <= _NAME else f"{name[:_NAME]}…"

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import mmap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
 
 from biasaudit.corpus.batch import BATCH_BYTES, BATCH_RECORDS, Batch
 from biasaudit.corpus.encoding import Decoder
-from biasaudit.corpus.mapped import PageReturner, digest_of
+from biasaudit.corpus.mapped import PageReturner, digest_of, mapped
+from biasaudit.corpus.reading import Survey, regular_size
+from biasaudit.errors import CorpusError
 from biasaudit.records import Reject
+
+
+@contextmanager
+def opened(found: Survey, start: int) -> Iterator[tuple[Spans, Decoder]]:
+    """Map a surveyed file and begin a stretch of it at `start`.
+
+    Raises:
+        CorpusError: the file is not the one that was surveyed.
+    """
+    if regular_size(found.path) != found.size:
+        raise CorpusError(f"{found.path}: changed while it was read. Run again when nothing writes to it.")
+    decoder = Decoder(found.path, found.options.encoding)
+    with mapped(found.path, decoder) as (view, _):
+        yield Spans(view, decoder, found.label, start), decoder
 
 
 class Spans:
@@ -111,6 +128,15 @@ class Spans:
     def empty(self) -> bool:
         """Whether no byte was gathered since the last batch."""
         return self._offset == self._first
+
+
+def nothing(size: int) -> Batch:
+    """The one batch of a source without content: its `size` bytes are a byte order mark, or none."""
+    none, places = strings([]), np.empty(0, np.int64)
+    return Batch(
+        start=0, end=size, text=none, message_id=none, channel_id=none, date=none, offset=places, length=places,
+        separators=size,
+    )  # fmt: skip
 
 
 def strings(values: Sequence[str | None]) -> pa.StringArray:

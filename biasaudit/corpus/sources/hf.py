@@ -7,6 +7,7 @@ run: the library has given up scripts. Neither downloads nor names are reported 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,7 +164,6 @@ def _digest(files: list[str]) -> str:
 def _library() -> Any:
     try:
         import datasets
-        import huggingface_hub
         import huggingface_hub.constants as hub
     except ImportError as error:
         raise CorpusError(
@@ -173,8 +173,8 @@ def _library() -> Any:
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     datasets.disable_progress_bars()
     # Every retry would be a line of its own; what failed is said once, by our error.
-    datasets.utils.logging.set_verbosity_error()
-    huggingface_hub.utils.logging.set_verbosity_error()
+    for name in ("datasets", "huggingface_hub"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     return datasets
 
 

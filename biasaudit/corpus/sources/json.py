@@ -22,7 +22,7 @@ from biasaudit.corpus.encoding import Decoder
 from biasaudit.corpus.fields import DECODER, Fields, fields_of
 from biasaudit.corpus.mapped import PageReturner, mapped
 from biasaudit.corpus.reading import ROW_LIMIT, SourceOptions, Survey, regular_size
-from biasaudit.corpus.spans import Spans
+from biasaudit.corpus.spans import Spans, opened
 from biasaudit.errors import CorpusError
 
 SUFFIXES: tuple[str, ...] = ()
@@ -97,14 +97,12 @@ def stretch(found: Survey, start: int, stop: int, synced: bool) -> Iterator[Batc
     assert synced, "a stretch of JSON begins at a cut"
     records = found.detail
     assert isinstance(records, _Records)
-    decoder = Decoder(found.path, found.options.encoding)
-    with mapped(found.path, decoder) as (view, _):
-        final = stop >= found.size
-        last = records.end if final else stop
-        spans = Spans(view, decoder, found.label, start)
+    final = stop >= found.size
+    last = records.end if final else stop
+    with opened(found, start) as (spans, decoder):
         if start == 0:
             spans.gap(records.begin)
-        for first, end in elements(view, spans.position, last):
+        for first, end in elements(spans.view, spans.position, last):
             _read_between(spans, first, records)
             if end < 0:
                 spans.reject(last, f"{_BROKEN}: the file ends inside it")

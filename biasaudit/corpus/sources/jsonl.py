@@ -12,7 +12,7 @@ from biasaudit.corpus.encoding import Decoder
 from biasaudit.corpus.fields import DECODER, Fields, fields_of
 from biasaudit.corpus.mapped import mapped
 from biasaudit.corpus.reading import ROW_LIMIT, SourceOptions, Survey, regular_size
-from biasaudit.corpus.spans import Spans
+from biasaudit.corpus.spans import Spans, opened
 from biasaudit.errors import CorpusError
 
 SUFFIXES = (".jsonl", ".ndjson")
@@ -58,22 +58,33 @@ def stretch(found: Survey, start: int, stop: int, synced: bool) -> Iterator[Batc
     """Read the lines that begin in [start, stop)."""
     fields = found.detail
     assert isinstance(fields, Fields)
-    decoder = Decoder(found.path, found.options.encoding)
-    with mapped(found.path, decoder) as (view, _):
-        last = len(view) if stop >= found.size else stop
-        if not synced and start:
-            start = view.find(b"\n", start - 1, last) + 1
-            if not start or start >= last:
-                return
-        spans = Spans(view, decoder, found.label, start)
+    if not synced and start:
+        start = _next_line(found.path, start, stop)
+        if not start:
+            return
+    with opened(found, start) as (spans, decoder):
+        last = len(spans.view) if stop >= found.size else stop
         while spans.position < last:
-            _read_lines(spans, _lines_end(view, spans.position, last), fields, decoder)
+            _read_lines(spans, _lines_end(spans.view, spans.position, last), fields, decoder)
             if spans.full:
                 yield spans.batch()
         if stop >= found.size:
             spans.finish(found.size)
         if not spans.empty:
             yield spans.batch()
+
+
+def _next_line(path: Path, start: int, stop: int) -> int:
+    """Where the first line begins that does so in [start, stop); 0 when none does."""
+    with path.open("rb") as handle:
+        handle.seek(start - 1)
+        at = start - 1
+        while at < stop - 1 and (block := handle.read(min(_CHUNK, stop - 1 - at))):
+            found = block.find(b"\n")
+            if found >= 0:
+                return at + found + 1
+            at += len(block)
+    return 0
 
 
 def _lines_end(view: mmap.mmap, position: int, last: int) -> int:

@@ -23,7 +23,7 @@ from biasaudit.corpus.fields import DECODER, Fields, fields_of, joined
 from biasaudit.corpus.mapped import PageReturner, mapped
 from biasaudit.corpus.reading import ROW_LIMIT, SourceOptions, Survey, regular_size
 from biasaudit.corpus.sources import json as lists
-from biasaudit.corpus.spans import Spans
+from biasaudit.corpus.spans import Spans, opened
 from biasaudit.errors import CorpusError
 
 SUFFIXES = (".json",)
@@ -70,7 +70,12 @@ def survey(path: Path, options: SourceOptions) -> Survey:
             return lists.survey(path, options)
         if len(chats) > _CHATS:
             raise CorpusError(f"{path}: more than {_CHATS:,} chats, which no export of Telegram has.")
-        fields = fields_of(path, _sample(view, decoder), options)
+        sample = list(_sample(view, decoder))
+        if not sample:
+            raise CorpusError(
+                f"{path}: an export of Telegram, but none of its first messages is valid JSON. Export again."
+            )
+        fields = fields_of(path, sample, options)
         whole = view[-64:].rstrip().endswith(b"}")
         cuts = () if decoder.wide else tuple(_cuts(view))
     notes: dict[str, object] = {
@@ -91,13 +96,11 @@ def stretch(found: Survey, start: int, stop: int, synced: bool) -> Iterator[Batc
     assert synced, "a stretch of an export begins at a cut"
     export = found.detail
     assert isinstance(export, _Export)
-    decoder = Decoder(found.path, found.options.encoding)
-    with mapped(found.path, decoder) as (view, _):
-        last = len(view) if stop >= found.size else stop
-        spans = Spans(view, decoder, found.label, start)
+    with opened(found, start) as (spans, decoder):
+        last = len(spans.view) if stop >= found.size else stop
         if start == 0:
             spans.gap(export.starts[0])
-        for match in _MESSAGE.finditer(view, spans.position, last):
+        for match in _MESSAGE.finditer(spans.view, spans.position, last):
             _read_until(spans, match.start(), export, decoder)
             if spans.full:
                 yield spans.batch()

@@ -21,7 +21,7 @@ from biasaudit.corpus.batch import Batch
 from biasaudit.corpus.encoding import Decoder
 from biasaudit.corpus.mapped import PageReturner, mapped
 from biasaudit.corpus.reading import FIELD_LIMIT, SourceOptions, Survey, regular_size
-from biasaudit.corpus.spans import Spans
+from biasaudit.corpus.spans import Spans, nothing, opened
 
 SUFFIXES = (".txt", ".text", ".md")
 
@@ -72,13 +72,12 @@ def survey(path: Path, options: SourceOptions) -> Survey:
 def stretch(found: Survey, start: int, stop: int, synced: bool) -> Iterator[Batch]:
     """Read the documents that begin in [start, stop)."""
     assert synced, "a stretch of plain text begins at a cut"
-    decoder = Decoder(found.path, found.options.encoding)
-    if found.size <= decoder.bom:
+    if found.size <= Decoder(found.path, found.options.encoding).bom:
+        yield nothing(found.size)
         return
-    with mapped(found.path, decoder) as (view, _):
-        last = len(view) if stop >= found.size else stop
-        spans = Spans(view, decoder, found.label, start)
-        for begin, ends in _windows(view, spans.position, last, found.options):
+    with opened(found, start) as (spans, decoder):
+        last = len(spans.view) if stop >= found.size else stop
+        for begin, ends in _windows(spans.view, spans.position, last, found.options):
             _read_documents(spans, begin, ends, decoder)
             if spans.full:
                 yield spans.batch()

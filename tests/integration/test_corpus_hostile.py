@@ -1,0 +1,175 @@
+"""Hostile input ends in seconds, with a result or a clear error, and touches nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from biasaudit.corpus import sources
+from biasaudit.corpus.batch import Batch
+from biasaudit.corpus.reading import SourceOptions, Survey
+from biasaudit.errors import CorpusError
+
+HEADER = "id,channel_id,date,message\n"
+DATE = "2021-03-04 10:00:00+00:00"
+REDOS = [
+    "a" * 50_000 + "!", "@" * 50_000, "\\" * 50_001, '"' * 50_000, "[" * 50_000 + "](" * 50_000, " " * 100_000 + "x",
+    "http://" * 20_000, "1" * 100_000, "\t \t" * 30_000 + ".", ",".join("1" * 30_000), "{" * 50_000, '{"id": 1,' * 9_000,
+]  # fmt: skip
+
+
+@contextmanager
+def seconds(limit: float) -> Iterator[None]:
+    started = time.process_time()
+    yield
+    assert time.process_time() - started < limit
+
+
+def read(path: Path, **options: Any) -> list[Batch]:
+    found = sources.survey(path, SourceOptions(**options))
+    return read_survey(found)
+
+
+def read_survey(found: Survey) -> list[Batch]:
+    batches = list(sources.stretch(found, 0, found.size))
+    position = 0
+    for batch in batches:
+        batch.check(found.label)
+        assert batch.start == position
+        position = batch.end
+    assert position == found.size
+    return batches
+
+
+def outcome(path: Path) -> str:
+    try:
+        return f"{len(texts(read(path)))} records"
+    except CorpusError as error:
+        return str(error)
+
+
+def texts(batches: list[Batch]) -> list[str]:
+    return [text for batch in batches for text in batch.text.to_pylist()]
+
+
+def reasons(batches: list[Batch]) -> list[str]:
+    return [reject.reason for batch in batches for reject in batch.rejects]
+
+
+def write(path: Path, kind: str, values: list[str]) -> Path:
+    rows = [{"id": n, "type": "message", "date": DATE, "text": text} for n, text in enumerate(values)]
+    file = path / f"a.{kind}"
+    if kind == "json":
+        file.write_text(json.dumps({"id": 7, "messages": rows}), "utf-8")
+    elif kind == "jsonl":
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    elif kind == "csv":
+        doubled = (text.replace('"', '""') for text in values)
+        file.write_text(HEADER + "".join(f'{n},7,{DATE},"{text}"\n' for n, text in enumerate(doubled)), "utf-8")
+    else:
+        file.write_text("".join(text + "\n" for text in values), "utf-8")
+    return file
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "json", "txt"])
+def test_long_messages_and_catastrophic_strings_come_through(tmp_path: Path, kind: str) -> None:
+    values = ["é" * 200_000, "x" * 2_000_000, *REDOS, "fim"]
+    path = write(tmp_path, kind, values)
+    with seconds(8):
+        found = texts(read(path))
+    if kind == "txt":
+        assert "".join(found).split() == path.read_text("utf-8").split()
+    else:
+        assert found == values
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "json", "txt"])
+@pytest.mark.parametrize(
+    "unit", [b"\x00", b'"', b"[", b'{"a":', b"\\", b"1,2,", b"\r", b"\xff", b"{}", b"[],", b'"messages":[']
+)
+def test_two_megabytes_of_one_thing_end_in_words_or_records(tmp_path: Path, kind: str, unit: bytes) -> None:
+    path = tmp_path / f"a.{kind}"
+    path.write_bytes((unit * 2_000_000)[:2_000_000])
+    with seconds(5):
+        answer = outcome(path)
+    assert len(answer) < 4000 or kind == "csv"
+
+
+def test_json_that_is_nested_too_deep_costs_one_record(tmp_path: Path) -> None:
+    deep = "[" * 100_000 + "]" * 100_000
+    rows = ['{"id": 1, "type": "message", "text": "a"}', f'{{"id": 2, "type": "message", "text": {deep}}}',
+            '{"id": 3, "type": "message", "text": "b"}']  # fmt: skip
+    (tmp_path / "a.jsonl").write_text("\n".join(rows), "utf-8")
+    (tmp_path / "chat.json").write_text('{"id": 7, "messages": [' + ",".join(rows) + "]}", "utf-8")
+    (tmp_path / "list.json").write_text("[" + ",".join(rows).replace('"type"', '"kind"') + "]", "utf-8")
+    for path in tmp_path.iterdir():
+        with seconds(2):
+            found = read(path)
+        assert (texts(found), reasons(found)) == (["a", "b"], ["not valid JSON"])
+    (tmp_path / "deep.json").write_text(deep, "utf-8")
+    with seconds(2), pytest.raises(CorpusError, match="none of its first entries is an object"):
+        read(tmp_path / "deep.json")
+
+
+def test_numbers_and_strings_of_megabytes_are_values_like_others(tmp_path: Path) -> None:
+    number, text = "9" * 2_000_000, "x" * 2_000_000
+    rows = f'{{"id": {number}, "text": "a"}}\n{{"id": "b", "text": "{text}"}}\n'
+    (tmp_path / "a.jsonl").write_text(rows, "utf-8")
+    (tmp_path / "a.json").write_text("[" + ",".join(rows.split("\n")[:2]) + "]", "utf-8")
+    for path in tmp_path.iterdir():
+        with seconds(3):
+            found = read(path)
+        assert texts(found) == ["a", text]
+        assert found[0].message_id.to_pylist()[0] == number
+
+
+def test_a_line_of_forty_megabytes_is_set_aside(tmp_path: Path) -> None:
+    with (tmp_path / "a.jsonl").open("w") as file:
+        file.write('{"text": "a"}\n{"text": "' + "x" * 40_000_000 + '"}\n{"text": "b"}\n')
+    with seconds(4):
+        found = read(tmp_path / "a.jsonl")
+    assert (texts(found), reasons(found)) == (["a", "b"], ["row over 33554432 bytes"])
+
+
+def test_forged_starts_of_messages_cost_linear_time(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    start = '{"id": 1, "type": "message", "x": '
+    path.write_text('{"id": 7, "messages": [{"id": 0, "type": "message", "text": "a"},' + start * 60_000, "utf-8")
+    with seconds(6):
+        found = read(path)
+    assert texts(found) == ["a"]
+    assert sum(r.length for batch in found for r in batch.rejects) == 60_000 * len(start)
+
+
+def test_pipes_devices_and_links_are_not_read(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("segredo", "utf-8")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.txt").write_text("texto", "utf-8")
+    (folder / "link.txt").symlink_to(secret)
+    (folder / "out").symlink_to(tmp_path, target_is_directory=True)
+    os.mkfifo(folder / "pipe.txt")
+    os.mkfifo(folder / "pipe.json")
+    with seconds(1):
+        assert [p.name for p in sources.files(folder)] == ["a.txt"]
+        for bad in (folder / "pipe.txt", folder / "pipe.json", Path("/dev/zero")):
+            with pytest.raises(CorpusError, match="not a regular file"):
+                sources.files(bad)
+            with pytest.raises(CorpusError, match="not a regular file"):
+                sources.survey(bad, SourceOptions(), kind="telegram")
+
+
+def test_a_file_that_shrinks_is_no_crash(tmp_path: Path) -> None:
+    path = write(tmp_path, "jsonl", ["a"] * 1000)
+    found = sources.survey(path, SourceOptions())
+    path.write_text("", "utf-8")
+    with pytest.raises(CorpusError, match="changed while it was read"):
+        read_survey(found)
