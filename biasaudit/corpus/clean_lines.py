@@ -36,7 +36,8 @@ _HEADERS = (
     rf"\[(?:{_DAY},? {_CLOCK}|{_CLOCK}, {_DAY})\] [^:\n]{{1,60}}:[ \n]",
     rf"{_DAY},? {_CLOCK} - \+\d[\d ()-]{{6,22}}: ",
 )
-_HEADER = re.compile(f"[{SPACES}]*[{_ARROWS}]{{0,4}}(?:{'|'.join(_HEADERS)})", re.IGNORECASE | re.ASCII)
+_HEADER = re.compile(f"[{_ARROWS}]{{0,4}}(?:{'|'.join(_HEADERS)})", re.IGNORECASE | re.ASCII)
+_LEAD = re.compile(f"[{SPACES}]+")
 
 FORWARDED_TRIGGER = (
     rf"\A[{SPACES}{_ARROWS}]*(?:(?i:\[?(?:forw|fwd|freq|encam|reenv|repost|mensag))|--|\[?[0-9]{{1,4}}[./:-][0-9]"
@@ -47,9 +48,12 @@ FORWARDED_TRIGGER = (
 def forwarded(text: str) -> str:
     """Remove the headers at the start that say from whom, by whom and when a message was sent on."""
     start = 0
-    while found := _HEADER.match(text, start):
+    while True:
+        lead = _LEAD.match(text, start)
+        found = _HEADER.match(text, lead.end() if lead else start)
+        if not found:
+            return text[start:]
         start = found.end()
-    return text[start:]
 
 
 # ---------------------------------------------------------------------------- bots

@@ -36,6 +36,8 @@ _MANY_LINES = re.compile(r"\n{3,}")
 _WRAPPED = 50
 """Characters from which a line counts as wrapped; verse and headings are shorter."""
 _SENTENCE_ENDS = (".", "!", "?", "…", ":", '"', "”", "»", ")")
+_LONG_RUN = 32
+"""Combining marks in a row, of which no script has so many."""
 _NEVER_JOINED = ("—", "-", "*", "•")
 
 CONTROLS_TRIGGER = f"[{_HIDDEN}]"
@@ -62,7 +64,10 @@ def newlines(text: str) -> str:
 
 def nfc(text: str) -> str:
     """Compose canonically."""
-    return unicodedata.normalize("NFC", text)
+    if text.isascii():
+        return text
+    # Python orders the marks after a letter by insertion: a long run in disorder takes quadratic time.
+    return unicodedata.normalize("NFC", _composition()[1].sub(_in_order, text))
 
 
 def whitespace(text: str) -> str:
@@ -110,29 +115,42 @@ def whitespace_column(text: pa.StringArray) -> pa.StringArray:
 
 
 def ranges(points: Iterable[int]) -> str:
-    """The inside of a character class that holds exactly the code points `points`."""
+    """The inside of a character class of exactly `points`, none of which may mean something else in there."""
     spans: list[list[int]] = []
     for point in sorted(points):
         if spans and spans[-1][1] == point - 1:
             spans[-1][1] = point
         else:
             spans.append([point, point])
-    return "".join(f"\\x{{{first:x}}}-\\x{{{last:x}}}" for first, last in spans)
+    return "".join(f"{chr(first)}-{chr(last)}" for first, last in spans)
 
 
 @cache
-def nfc_trigger() -> str:
-    """Every text without one of these characters is composed: NFC_Quick_Check No or Maybe, or reordered as a mark.
+def _composition() -> tuple[str, re.Pattern[str]]:
+    """The trigger of `nfc`, and what finds long runs of combining marks.
 
     Asked of this Python's own tables, since Unicode grows; all such characters lie in the areas looked at.
     """
     areas = (*range(0x300, 0x3400), *range(0xA000, 0xAC00), *range(0xF900, 0x1F000), *range(0x2F800, 0x2FA20))
     suspects = {*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)}  # Hangul vowels and finals compose by rule.
+    marks = set()
     for point in areas:
         char = chr(point)
-        if unicodedata.combining(char) or not unicodedata.is_normalized("NFC", char):
+        if unicodedata.combining(unicodedata.normalize("NFD", char)[0]):
+            marks.add(point)
+        if not unicodedata.is_normalized("NFC", char):
             suspects.add(point)
         parts = unicodedata.decomposition(char).split()
         if len(parts) == 2 and not parts[0].startswith("<"):
             suspects.add(int(parts[1], 16))
-    return f"[{ranges(suspects)}]"
+    return f"[{ranges(suspects | marks)}]", re.compile(f"[{ranges(marks)}]{{{_LONG_RUN},}}")
+
+
+def nfc_trigger() -> str:
+    """Every text without one of these characters is composed: NFC_Quick_Check No or Maybe, or reordered as a mark."""
+    return _composition()[0]
+
+
+def _in_order(found: re.Match[str]) -> str:
+    marks = "".join(unicodedata.normalize("NFD", char) for char in found.group())
+    return "".join(sorted(marks, key=unicodedata.combining))

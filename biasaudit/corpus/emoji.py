@@ -38,7 +38,8 @@ _ONE = rf"(?:[{_PICTURES}]|[{_ON_REQUEST}](?=\ufe0f))[\ufe0e\ufe0f]?[{_TONES}]?"
 _UNIT = re.compile(
     rf"(?:[{_LETTERS}]{{1,2}}|[0-9#*]\ufe0f?\u20e3|{_ONE}(?:[{_TAGS}]{{1,32}}|(?:\u200d{_ONE}){{0,9}}))[{_LOOSE}]{{0,8}}"
 )
-_RUN = re.compile(rf" ?{_UNIT.pattern}(?: ?{_UNIT.pattern})* ?")
+# Possessive: a long run needs no way back, and remembering one makes it slow.
+_RUN = re.compile(rf" ?{_UNIT.pattern}(?: ?{_UNIT.pattern})*+ ?")
 _CLOSES = re.compile(r"[.,;:!?…)\]]{0,3}(?:\s|\Z)")
 _TONE_NAMES = ("light", "medium-light", "medium", "medium-dark", "dark")
 
