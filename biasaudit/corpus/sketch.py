@@ -33,9 +33,9 @@ _Int64s = npt.NDArray[np.int64]
 _SLICE = 1 << 20
 """Bytes of text taken at once: what one slice needs (about 30 times as much) stays small, and near the processor."""
 _STEP = 64
-"""Triples of a row, and the bytes of a word that count; longer ones are rows (words) of their own (with a length)."""
-_ROWS = 512
-"""Rows hashed at once: 128 × 512 values of 4 bytes stay in the cache."""
+"""Bytes of a word that count, besides its length."""
+_SEED = 1
+"""Of the library's permutations; a part of what a signature means."""
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _HALF = np.uint64(32)
 _MASKS = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
@@ -61,7 +61,7 @@ def signatures(text: pa.StringArray) -> UInt32s:
         triples, first = _triples(*_word_hashes(part))
         compared = np.flatnonzero(np.diff(first))
         if compared.size:
-            rows = _minima(triples, first[:-1][compared], np.diff(first)[compared])
+            rows = _minima(triples, np.append(first[compared], first[-1]))
             found[start + compared] = np.minimum(rows, NO_SIGNATURE - 1)
     return found
 
@@ -122,7 +122,7 @@ def _words(raw: npt.NDArray[np.uint8], limits: _Int64s) -> tuple[_Int64s, _Int64
     return np.flatnonzero(begins), np.flatnonzero(ends) + 1
 
 
-def _triples(words: UInt64s, first: _Int64s) -> tuple[UInt32s, _Int64s]:
+def _triples(words: UInt64s, first: _Int64s) -> tuple[UInt64s, _Int64s]:
     """A hash of every three words in a row of a text, and the number of each text's first, shape (texts + 1,)."""
     count = np.diff(first)
     count = np.where(count < SHORTEST, 0, count - 2)
@@ -130,7 +130,7 @@ def _triples(words: UInt64s, first: _Int64s) -> tuple[UInt32s, _Int64s]:
     used = np.flatnonzero(count)
     at = np.arange(edges[-1]) + np.repeat(first[:-1][used] - edges[:-1][used], count[used])
     mixed = _mixed(_mixed(words[at] + _MIX) ^ words[at + 1])
-    return (_mixed(mixed + _MIX ^ words[at + 2]) >> _HALF).astype(np.uint32), edges
+    return _mixed(mixed + _MIX ^ words[at + 2]), edges
 
 
 def _mixed(value: UInt64s) -> UInt64s:
@@ -138,40 +138,12 @@ def _mixed(value: UInt64s) -> UInt64s:
     return value ^ (value >> _HALF)
 
 
-def _minima(triples: UInt32s, first: _Int64s, count: _Int64s) -> UInt32s:
-    """Smallest value of every permutation over the `count` triples from `first` on, shape (texts, PERMUTATIONS).
+def _minima(triples: UInt64s, edges: _Int64s) -> UInt32s:
+    """Smallest value of every permutation over each text's triples, shape (texts, PERMUTATIONS)."""
+    import rensa
 
-    Rows of at most `_STEP` triples are hashed side by side, the longest first: one step takes the next triple of all.
-    """
-    pieces = -(-count // _STEP)
-    edges = np.concatenate([[0], np.cumsum(pieces)])
-    step = np.arange(edges[-1]) - np.repeat(edges[:-1], pieces)
-    starts = np.repeat(first, pieces) + step * _STEP
-    lengths = np.minimum(np.repeat(count, pieces) - step * _STEP, _STEP)
-    order = np.argsort(-lengths, kind="stable")
-    found = np.empty((len(order), PERMUTATIONS), np.uint32)
-    values = np.empty((PERMUTATIONS, _ROWS), np.uint32)
-    for begin in range(0, len(order), _ROWS):
-        rows = order[begin : begin + _ROWS]
-        least = np.full((PERMUTATIONS, len(rows)), NO_SIGNATURE, np.uint32)
-        active = np.searchsorted(-lengths[rows], -np.arange(lengths[rows[0]]), "left")
-        for at, some in enumerate(active):
-            value, low = values[:, :some], least[:, :some]
-            np.multiply(triples[starts[rows[:some]] + at], _FACTORS, out=value)
-            np.bitwise_xor(value, _MASK_BITS, out=value)
-            np.minimum(low, value, out=low)
-        found[rows] = least.T
-    lowest: UInt32s = found[edges[:-1]]
-    for text in np.flatnonzero(pieces > 1):
-        lowest[text] = found[edges[text] : edges[text + 1]].min(axis=0)
-    return lowest
-
-
-def _permutations() -> tuple[UInt32s, UInt32s]:
-    """The permutations x → (x · odd) ⊕ mask of 32-bit values, each of shape (PERMUTATIONS, 1); the same for ever."""
-    raw = hashlib.shake_256(b"biasaudit near duplicates 1").digest(8 * PERMUTATIONS)
-    drawn = np.frombuffer(raw, "<u4").reshape(2, PERMUTATIONS, 1)
-    return drawn[0] | np.uint32(1), drawn[1]
+    rows = rensa.RMinHash.digest_matrix_from_flat_token_hashes(triples, edges.astype(np.uint64), PERMUTATIONS, _SEED)
+    return np.array(rows.to_rows(), np.uint32)
 
 
 def _ascii() -> npt.NDArray[np.bool_]:
@@ -199,6 +171,5 @@ def _kinds() -> npt.NDArray[np.uint8]:
     return kinds
 
 
-_FACTORS, _MASK_BITS = _permutations()
 _ASCII = _ascii()
 _KINDS = _kinds()

@@ -30,18 +30,21 @@ def write_card(
     from biasaudit.pipeline.corpus_page import corpus_page
     from biasaudit.pipeline.ingest_settings import settings_of
 
+    language = settings.language or settings.only_language
     plain = identity.plain(settings)
     usual = identity.plain(settings_of({})[0])
     made = card(
         settings=plain, sources=sources, tally=tally, near_duplicates=near, cleaning=dict(tally.cleaning),
-        census=written.census, tokenizer={**written.tokenizer, "doubts": written.doubts}, language=settings.language,
+        census=written.census, tokenizer={**written.tokenizer, "doubts": written.doubts}, language=language,
         command=command(plain, usual, named),
         set_aside={"other_language": tally.other_language} if settings.only_language else {},
-        languages=_languages(written.sample), ngrams=ngrams(written.sample),
+        languages=_languages(written.sample), ngrams=ngrams(written.sample, masked=settings.privacy),
+        limits={"documents_judged_for_language": _JUDGED},
         shards={name: identity.file_hash(corpus / name) for name in ("train.bin", "val.bin")},
     )  # fmt: skip
     folder.write_json(corpus / "card.json", made)
-    (corpus / "card.html").write_text(corpus_page(made, "pt" if made["language"] == "pt" else "en"), "utf-8")
+    locale = "pt" if language.startswith("pt") else "en"
+    (corpus / "card.html").write_text(corpus_page(made, locale), "utf-8")
     return made
 
 

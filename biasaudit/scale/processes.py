@@ -45,7 +45,8 @@ Worker = Callable[[Any], Any]
 WorkerFactory = Callable[[], Worker]
 """Makes a worker with its state; picklable (a top-level function, or a partial of one) for several processes."""
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+                    "RAYON_NUM_THREADS")  # fmt: skip
 ATTEMPTS = 3
 """How often a unit may lose its worker before the run gives up."""
 _START = "start"
