@@ -28,7 +28,7 @@ DATE = rb"(?:\d{4}-\d\d-\d\d|\d\d/\d\d/\d{4})"
 """Dates that every dump may have; a dump whose first record has another form is read by that one alone."""
 _OTHER_DATES = (
     rb"\d{4}[/.]\d\d?[/.]\d\d?", rb"\d{4}-\d\d?-\d\d?", rb"\d\d?[/.-]\d\d?[/.-]\d{4}", rb"\d\d?/\d\d?/\d\d(?!\d)",
-    rb"\d{8}T?\d{4,6}", rb"\d{9,13}(?:\.\d+)?(?![^\"])",
+    rb"\d{8}T?\d{4,6}", rb"\d{9,13}",
 )  # fmt: skip
 CELL_LIMIT = 64
 """Bytes that an id may have for its line to count as a record's start."""
@@ -53,6 +53,8 @@ class Dialect:
     newline: bytes
     date: bytes = DATE
     """Pattern of what a date starts with."""
+    padded: bool = False
+    """A blank follows every delimiter."""
     messages: bool
     """True when every column is a known field, so that a record start can be recognised."""
     quoting: str = "quoted"
@@ -80,6 +82,7 @@ class Recogniser:
 def recogniser(dialect: Dialect) -> Recogniser:
     """Build the patterns for a dialect whose columns are all known fields."""
     d = re.escape(dialect.delimiter)
+    after_cell = d + b" ?" if dialect.padded else d
     text = dialect.fields["text"]
     kinds = {number: name for name, number in dialect.fields.items()}
     before = [kinds[n] for n in range(text)]
@@ -88,17 +91,17 @@ def recogniser(dialect: Dialect) -> Recogniser:
     date = dialect.date + rb"[^%s\r\n\"]{0,%d}" % (d, DATE_LIMIT)
     bare = {"id": rb"\d{0,40}", "channel_id": rb"-?\d{0,40}", "date": date}
     loose = {"id": any_cell, "channel_id": any_cell, "date": date}
-    strict = b"".join(rb'"?%s"?%s' % (bare[k], d) for k in before)
+    strict = b"".join(rb'"?%s"?%s' % (bare[k], after_cell) for k in before)
     cells = {k: rb'(?:"(%s)"|(%s))' % (loose[k], loose[k]) for k in loose}
-    lenient = b"".join(cells[k] + d for k in before)
+    lenient = b"".join(cells[k] + after_cell for k in before)
     if {"id", "channel_id", "date"} <= set(before):
         # A record without a date is one only when both its numbers are there.
         numbers = {"id": rb'"?\d{1,40}"?', "channel_id": rb'"?-?\d{1,40}"?', "date": b'(?:"")?'}
-        undated = b"".join(numbers[k] + d for k in before)
+        undated = b"".join(numbers[k] + after_cell for k in before)
         strict = rb"(?:%s|%s)" % (strict, undated)
-        dated = b"".join(rb'(?:"%s"|%s)%s' % (loose[k], loose[k], d) for k in before)
+        dated = b"".join(rb'(?:"%s"|%s)%s' % (loose[k], loose[k], after_cell) for k in before)
         cells["date"] = rb'(?:"((?:%s)?)"|((?:%s)?))' % (date, date)
-        lenient = rb"(?=%s|%s)" % (dated, undated) + b"".join(cells[k] + d for k in before)
+        lenient = rb"(?=%s|%s)" % (dated, undated) + b"".join(cells[k] + after_cell for k in before)
     header = rb"(?i:%s)" % d.join(rb'[ \t]*"?%s"?[ \t]*' % re.escape(name.encode()) for name in dialect.columns)
     start = rb"(?:%s)?(?:%s|%s(?:\r?\n|\r|\Z))" % (_BOM, strict, header)
     tail = b"".join(d + rb'(?:"(%s)"|(%s))' % (loose[k], loose[k]) for k in after)
@@ -190,10 +193,22 @@ def date_of(sample: bytes, dialect: Dialect) -> bytes:
     if number is None or line is None or number > dialect.fields["text"]:
         return DATE
     cells = line.group().split(dialect.delimiter, number + 1)
-    value = cells[number].strip(b'"') if len(cells) > number + 1 else b""
+    value = cells[number].strip(b' "') if len(cells) > number + 1 else b""
     if not value or re.match(DATE, value):
         return DATE
     return next((rb"(?:%s)" % form for form in _OTHER_DATES if re.match(form, value)), DATE)
+
+
+def is_padded(sample: bytes, dialect: Dialect) -> bool:
+    """Whether a blank follows every delimiter of the header and of the columns before the first record's text."""
+    if dialect.header is None:
+        return False
+    d = dialect.delimiter
+    names = dialect.header.split(d)[1:]
+    record = rb"(?:[^%s\r\n]*%s ){%d}" % (re.escape(d), re.escape(d), dialect.fields["text"])
+    return (
+        d != b" " and all(n.startswith(b" ") for n in names) and bool(re.compile(record).match(sample, dialect.start))
+    )
 
 
 def verdict(quoted: int, bare: int, backslash: int, double: int) -> str:

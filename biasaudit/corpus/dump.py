@@ -126,10 +126,18 @@ class DumpReader:
         if closed is None:
             return None
         after = (self._patterns.suffix or _LINE_END).match(view, closed.end(), self._size)
-        if after is None or not self._may_start(after.end()):
+        if after is None or not (self._may_start(after.end()) or self._only_strays(after.end())):
             return None
         text = self._unquoted_text(closed.group())
         return self._made(position, after.end(), text, found, self._after_values(after))
+
+    def _only_strays(self, position: int) -> bool:
+        """Whether what stands up to the next record has no quote that this one's could belong to."""
+        if self._dialect.quoting != "quoted" or not self._before:
+            return False
+        limit = min(self._size, position + ROW_LIMIT)
+        following = self._following(position - 1, limit)
+        return self._view.find(b'"', position, limit if following is None else following) < 0
 
     def _unquoted_text(self, raw: bytes) -> bytes:
         quoting = self._dialect.quoting

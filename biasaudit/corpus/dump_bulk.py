@@ -225,7 +225,13 @@ class BulkReader:
 def in_bulk(dialect: Dialect) -> bool:
     """Whether `BulkReader` can do better than reading record by record under this dialect."""
     last = dialect.fields["text"] == len(dialect.columns) - 1 > 0
-    return last and dialect.quoting in _BULK_QUOTINGS and dialect.date == DATE and "date" in dialect.fields
+    return (
+        last
+        and not dialect.padded
+        and dialect.quoting in _BULK_QUOTINGS
+        and dialect.date == DATE
+        and "date" in dialect.fields
+    )
 
 
 def _replaced(values: pa.BinaryArray, rows: Int64s, new: pa.BinaryArray) -> pa.BinaryArray:

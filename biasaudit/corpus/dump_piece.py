@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -68,8 +68,7 @@ def piece_of(raws: Sequence[Raw], start: int, end: int, telling: bytes, *, width
 def merged(bulk: Piece, single: Piece) -> Piece:
     """Two pieces with the same bounds as one, records in the order of the file."""
     if not len(single.at):
-        return Piece(start=bulk.start, end=bulk.end, at=bulk.at, stop=bulk.stop, columns=bulk.columns,
-                     bare=bulk.bare, quoted=bulk.quoted, flags=bulk.flags, others=single.others, block=bulk.block)  # fmt: skip
+        return replace(bulk, others=single.others)
     at = np.concatenate([bulk.at, single.at])
     order = np.argsort(at, kind="stable")
     place = np.empty(len(order), np.int64)

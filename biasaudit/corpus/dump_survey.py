@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -76,8 +77,8 @@ def find_dialect(path: Path, sample: Sample, content: int, options: SourceOption
         notes={"content_starts_at": content, "kind": "message dump" if messages else "table"},
     )  # fmt: skip
     if messages:
-        date = dialects.date_of(head, found)
-        found = dataclasses.replace(found, date=date)
+        found = dataclasses.replace(found, padded=dialects.is_padded(head, found))
+        found = dataclasses.replace(found, date=dialects.date_of(head, found))
         found = dataclasses.replace(found, newline=_newline_of_records(head, found))
     found.notes.update(
         columns=list(columns), delimiter=delimiter.decode("latin-1"),
@@ -121,22 +122,39 @@ def judge(samples: Iterable[tuple[bytes, int]], dialect: Dialect) -> tuple[str, 
         dialect: all but the quoting, which is `mixed`.
     """
     counts = {"quoted": 0, "bare": 0, "backslash": 0, "double": 0}
+    needless = plain = 0
+    special = re.compile(rb'[%s"\r\n]' % re.escape(dialect.delimiter))
     for sample, start in samples:
         for piece in BulkReader(sample, dialect).pieces(start, len(sample)):
+            text = piece.columns[0].fill_null(b"")
+            opened = pc.starts_with(text, '"').to_numpy(zero_copy_only=False)
             bare = piece.bare.copy()
-            # A sample may end inside quotes.
-            bare[
-                [n for n, said in piece.flags.items() if piece.stop[n] == len(sample) and "unclosed-quote" in said]
-            ] = 0
-            counts["quoted"] += int(piece.quoted.sum())
+            for n in np.flatnonzero(opened & bare).tolist():
+                value = text[n].as_py()
+                counts["backslash"] += b'\\"' in value and bool(QUOTED_BACKSLASH.fullmatch(value))
+                # A sample may end inside quotes, and lines that are no records may follow a closed one.
+                cut = piece.stop[n] == len(sample) and "unclosed-quote" in piece.flags.get(n, ())
+                bare[n] = not cut and not _closes_at_a_line(value)
+            quoted = text.filter(pa.array(piece.quoted)).to_pylist()
+            needless += sum(not special.search(value) for value in quoted)
+            plain += int((~piece.quoted & ~piece.bare).sum())
+            counts["quoted"] += len(quoted)
             counts["bare"] += int(bare.sum())
-            opened = pc.starts_with(piece.columns[0], '"').fill_null(False).to_numpy(zero_copy_only=False)
-            for text in piece.columns[0].filter(pa.array(opened & piece.quoted)).to_pylist():
-                counts["double"] += text == b'""' or bool(QUOTED.fullmatch(text) and b'""' in text[1:-1])
-            for text in piece.columns[0].filter(pa.array(opened & bare)).to_pylist():
-                counts["backslash"] += b'\\"' in text and bool(QUOTED_BACKSLASH.fullmatch(text))
+            for value in text.filter(pa.array(opened & piece.quoted)).to_pylist():
+                counts["double"] += value == b'""' or bool(QUOTED.fullmatch(value) and b'""' in value[1:-1])
+    if plain and counts["bare"]:
+        # Who leaves plain texts without quotes quotes only those that need it: other quotes are the messages' own.
+        counts["quoted"] -= needless
     verdict = dialects.verdict(counts["quoted"], counts["bare"], counts["backslash"], counts["double"])
     return verdict, counts
+
+
+def _closes_at_a_line(text: bytes) -> bool:
+    """Whether a quote opens a text and closes at the end of one of its lines, with no quote after it."""
+    found = QUOTED.match(text)
+    return (
+        found is not None and text[found.end() : found.end() + 1] in (b"\n", b"\r") and b'"' not in text[found.end() :]
+    )
 
 
 def _shown(dialect: Dialect) -> str:
