@@ -207,7 +207,10 @@ def doubtful_characters() -> npt.NDArray[np.bool_]:
     but symbols is added.
     """
     doubtful = np.zeros(0x110000, bool)
-    doubtful[0x80:0x20000] = [not _settled(chr(code)) for code in range(0x80, 0x20000)]
+    characters = [chr(code) for code in range(0x80, 0x20000)]
+    old = [*map(unicodedata.ucd_3_2_0.category, characters)]
+    new = [*map(unicodedata.category, characters)]
+    doubtful[0x80:0x20000] = [a == "Cn" or (a != b and _class(a) != _class(b)) for a, b in zip(old, new, strict=True)]
     doubtful[0x2A6D7:] = True
     for first, last in ((0x2000, 0x2BFF), (0xFE00, 0xFE0F), (0x1F000, 0x1FAFF)):
         doubtful[first : last + 1] = False
@@ -235,12 +238,6 @@ def _held() -> int:
     except OSError:
         return 0
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _settled(character: str) -> bool:
-    """Whether a character was assigned in Unicode 3.2, and has the class of then."""
-    old = unicodedata.ucd_3_2_0.category(character)
-    return old != "Cn" and _class(old) == _class(unicodedata.category(character))
 
 
 def _class(category: str) -> str:

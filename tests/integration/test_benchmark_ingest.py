@@ -16,12 +16,12 @@ def test_the_benchmark_measures_every_contender_and_finds_equal_ids(tmp_path: Pa
     if importlib.util.find_spec("gigatoken"):
         names.append("ours-fast")
     done = subprocess.run(
-        [sys.executable, "benchmarks/ingest.py", "--megabytes", "2", "--messages", "corpora/sample",
+        [sys.executable, "benchmarks/ingest.py", "--megabytes", "1", "--messages", "corpora/sample",
          "--tokenizer", "embedded:base", "--rounds", "1", "--contenders", ",".join(names), "--results", str(tmp_path)],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads((tmp_path / "ingest-2mb-unquoted-1.json").read_text())
+    found = json.loads((tmp_path / "ingest-1mb-unquoted-1.json").read_text())
     assert list(found["medians"]) == names
     assert len({found["hashes"][name] for name in names[2:]}) == 1
     assert all(row["wall"] > 0 and row["peak"] > 20 for row in found["medians"].values())
