@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from biasaudit.corpus.mapped import PageReturner
+
 _BLOCK = 1 << 20
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
 _SPECIAL = np.zeros(256, bool)
@@ -30,6 +32,7 @@ def brackets(view: mmap.mmap, start: int, last: int) -> Iterator[tuple[Int64s, I
         bracket, and the depth behind it (0 at `start`).
     """
     depth, within, odd = 0, False, False
+    pages = PageReturner(view)
     while start < last:
         # A run of backslashes that the block before cut counts from its last one when that one escapes.
         begin = start - odd
@@ -54,6 +57,7 @@ def brackets(view: mmap.mmap, start: int, last: int) -> Iterator[tuple[Int64s, I
         if len(depths):
             depth = int(depths[-1])
         start = begin + len(block)
+        pages.passed(begin)
 
 
 def _backslashes(places: Int64s, marks: npt.NDArray[np.uint8]) -> Int64s:

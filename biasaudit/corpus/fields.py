@@ -43,12 +43,12 @@ class Fields:
 
         A list of strings and of objects with a `text` (Telegram's entities) is the text that they spell.
         """
-        found = _under(value, self.text)
+        found = _under(value, self.text, missing=Number())
         if isinstance(found, str):
             return None if isinstance(found, Number) else found
         if isinstance(found, list):
             return joined(found)
-        return "" if found is None and self.text in value else None
+        return "" if found is None else None
 
     def flags_of(self, value: Mapping[str, Any]) -> tuple[str, ...]:
         """What the user's `where` says of an object."""
@@ -116,14 +116,14 @@ def joined(parts: Iterable[object]) -> str | None:
     return "".join(texts)
 
 
-def _under(value: Mapping[str, Any], key: str) -> Any:
+def _under(value: Mapping[str, Any], key: str, missing: Any = None) -> Any:
     if key in value or "." not in key:
-        return value.get(key)
+        return value.get(key, missing)
     found: Any = value
     for part in key.split("."):
         if not isinstance(found, dict):
-            return None
-        found = found.get(part)
+            return missing
+        found = found.get(part, missing)
     return found
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import mmap
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,10 +14,38 @@ import pyarrow as pa
 
 from biasaudit.corpus.batch import BATCH_BYTES, BATCH_RECORDS, Batch
 from biasaudit.corpus.encoding import Decoder
-from biasaudit.corpus.mapped import PageReturner, digest_of, mapped
+from biasaudit.corpus.mapped import PageReturner, mapped
 from biasaudit.corpus.reading import Survey, regular_size
 from biasaudit.errors import CorpusError
 from biasaudit.records import Reject
+
+_BLOCK = 1 << 20
+_WINDOW = 32 << 20
+
+
+def find(view: mmap.mmap, mark: bytes, start: int, stop: int) -> int:
+    """Where `mark` first stands in [start, stop), -1 when it does not; what was searched does not stay in memory."""
+    pages = PageReturner(view)
+    while start < stop:
+        at = view.find(mark, start, min(start + _WINDOW + len(mark) - 1, stop))
+        if at >= 0:
+            return at
+        start += _WINDOW
+        pages.passed(min(start, stop))
+    return -1
+
+
+def matches(pattern: re.Pattern[bytes], longest: int, view: mmap.mmap, start: int, stop: int) -> Iterator[int]:
+    """Where `pattern`, which matches at most `longest` bytes, matches in [start, stop), in bounded memory."""
+    pages = PageReturner(view)
+    while start < stop:
+        edge = min(start + _WINDOW, stop)
+        for match in pattern.finditer(view, start, min(edge + longest, stop)):
+            if match.start() >= edge:
+                break
+            yield match.start()
+        start = edge
+        pages.passed(start)
 
 
 @contextmanager
@@ -81,11 +111,14 @@ class Spans:
 
     def reject(self, end: int, reason: str) -> None:
         """The bytes up to `end` could not be understood."""
-        digest = digest_of(self.view, self.position, end)
+        digest = hashlib.sha256()
+        for at in range(self.position, end, _BLOCK):
+            digest.update(self.view[at : min(end, at + _BLOCK)])
+            self._pages.passed(at)
         offset = self._offset
         length = self._advance(end)
         self._rejects.append(
-            Reject(source=self._label, offset=offset, length=length, reason=reason, sha256=digest)
+            Reject(source=self._label, offset=offset, length=length, reason=reason, sha256=digest.hexdigest())
         )  # fmt: skip
 
     def _advance(self, end: int) -> int:

@@ -187,6 +187,13 @@ def test_what_is_no_list_is_refused_in_words(tmp_path: Path, content: str, expec
         look(dump(tmp_path, content))
 
 
+def test_one_object_a_line_is_json_lines_whatever_its_ending(tmp_path: Path) -> None:
+    rows = [{"text": "um", "more": {"text": "x"}}, message(2, "dois"), {"text": "três"}]
+    path = dump(tmp_path, "\n".join(json.dumps(row) for row in rows))
+    assert look(path).kind == "jsonl"
+    assert read(path).text.to_pylist() == ["um", "dois", "três"]
+
+
 def test_damage_in_a_list_is_set_aside(tmp_path: Path) -> None:
     found = read(dump(tmp_path, '[{"text": "a"}, nada, {"text": 5}, {"text": "b"}, [1], {"text": "c"'))
     assert found.text.to_pylist() == ["a", "b"]

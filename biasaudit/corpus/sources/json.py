@@ -1,7 +1,8 @@
 """JSON that is one list of objects: at the top, under a key of the top object, or the values of the top object.
 
 The file is never parsed whole: brackets outside of strings say where each object begins and ends, and each is then
-read by itself. The source `telegram` answers to `.json` and hands over what is no export of Telegram.
+read by itself. The source `telegram` answers to `.json` and hands over what is no export of Telegram; a file of one
+object a line, whatever its ending, is handed on to `jsonl`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from biasaudit.corpus.batch import Batch
 from biasaudit.corpus.brackets import Int64s, brackets, elements
 from biasaudit.corpus.encoding import Decoder
 from biasaudit.corpus.fields import DECODER, Fields, fields_of
-from biasaudit.corpus.mapped import PageReturner, mapped
+from biasaudit.corpus.mapped import mapped
 from biasaudit.corpus.reading import ROW_LIMIT, SourceOptions, Survey, regular_size
+from biasaudit.corpus.sources import jsonl
 from biasaudit.corpus.spans import Spans, opened
 from biasaudit.errors import CorpusError
 
@@ -37,6 +39,7 @@ _COMMA = re.compile(rb"[\s,]*+")
 _KEY = re.compile(rb'[\s,]*+"(?:[^"\\]|\\.)*+"\s*+:\s*+', re.DOTALL)
 _FIRST = re.compile(rb"\s*+([\[{])")
 _OBJECT = re.compile(rb"\[\s*+\{")
+_ANOTHER = re.compile(rb"\s*+\{")
 _BROKEN = "not valid JSON"
 
 
@@ -70,6 +73,8 @@ def survey(path: Path, options: SourceOptions) -> Survey:
         raise CorpusError(f"{path}: the file is empty. Give a dump with at least one record.")
     with mapped(path, decoder) as (view, start):
         records, where, cuts = _found(path, view, start)
+        if records.keyed and _ANOTHER.match(view, min(records.end + 1, len(view))):
+            return jsonl.survey(path, options)
         sample = _sample(view, records, decoder)
         if not sample:
             raise CorpusError(
@@ -227,7 +232,6 @@ def _scan(view: mmap.mmap, root: int) -> tuple[_Level, _Level, list[tuple[int, i
     """Cuts at depth 1 and 2, the lists at depth 1 (start, closing bracket), and where the top is closed."""
     top, inner = _Level(), _Level()
     lists: list[tuple[int, int]] = []
-    pages = PageReturner(view)
     opened = -1
     for places, steps, depths in brackets(view, root, len(view)):
         done = np.flatnonzero(depths == 0)
@@ -248,8 +252,6 @@ def _scan(view: mmap.mmap, root: int) -> tuple[_Level, _Level, list[tuple[int, i
                     opened = -1
         if len(done):
             return top, inner, lists, closed
-        if len(places):
-            pages.passed(int(places[-1]))
     if opened >= 0:
         lists.append((opened, len(view)))
     return top, inner, lists, len(view)

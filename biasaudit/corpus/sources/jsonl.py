@@ -12,7 +12,7 @@ from biasaudit.corpus.encoding import Decoder
 from biasaudit.corpus.fields import DECODER, Fields, fields_of
 from biasaudit.corpus.mapped import mapped
 from biasaudit.corpus.reading import ROW_LIMIT, SourceOptions, Survey, regular_size
-from biasaudit.corpus.spans import Spans, opened
+from biasaudit.corpus.spans import Spans, find, opened
 from biasaudit.errors import CorpusError
 
 SUFFIXES = (".jsonl", ".ndjson")
@@ -90,7 +90,7 @@ def _next_line(path: Path, start: int, stop: int) -> int:
 def _lines_end(view: mmap.mmap, position: int, last: int) -> int:
     """Where the lines end that begin in the next chunk; a longer line is taken whole."""
     cut = view.rfind(b"\n", position, min(position + _CHUNK, last)) + 1
-    return cut or view.find(b"\n", position) + 1 or len(view)
+    return cut or find(view, b"\n", position, len(view)) + 1 or len(view)
 
 
 def _read_lines(spans: Spans, end: int, fields: Fields, decoder: Decoder) -> None:
@@ -143,7 +143,7 @@ def _sample(view: mmap.mmap, start: int, decoder: Decoder) -> list[dict[str, Any
     found: list[dict[str, Any]] = []
     last = min(len(view), start + _SAMPLE_BYTES)
     while start < last and len(found) < _SAMPLE_RECORDS:
-        end = view.find(b"\n", start) + 1 or len(view)
+        end = find(view, b"\n", start, len(view)) + 1 or len(view)
         if end - start <= ROW_LIMIT:
             value = _parsed(view[start:end], decoder)[0]
             if isinstance(value, dict):

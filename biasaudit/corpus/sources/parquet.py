@@ -16,6 +16,8 @@ SUFFIXES = (".parquet", ".pq")
 
 _ROWS = 1024
 """Rows that are decoded at once."""
+_BUFFER = 1 << 20
+"""Bytes of a column that are held at once."""
 
 
 def survey(path: Path, options: SourceOptions) -> Survey:
@@ -77,7 +79,7 @@ def _opened(path: Path) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
+        with pq.ParquetFile(path, buffer_size=_BUFFER, page_checksum_verification=True) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__

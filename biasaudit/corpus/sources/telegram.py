@@ -20,10 +20,10 @@ from typing import Any
 from biasaudit.corpus.batch import Batch
 from biasaudit.corpus.encoding import Decoder
 from biasaudit.corpus.fields import DECODER, Fields, fields_of, joined
-from biasaudit.corpus.mapped import PageReturner, mapped
+from biasaudit.corpus.mapped import mapped
 from biasaudit.corpus.reading import ROW_LIMIT, SourceOptions, Survey, regular_size
 from biasaudit.corpus.sources import json as lists
-from biasaudit.corpus.spans import Spans, opened
+from biasaudit.corpus.spans import Spans, find, matches, opened
 from biasaudit.errors import CorpusError
 
 SUFFIXES = (".json",)
@@ -31,6 +31,8 @@ SUFFIXES = (".json",)
 _MESSAGE = re.compile(
     rb'\{\s{0,99}"id"\s{0,9}:\s{0,9}-?\d{1,40}\s{0,9},\s{0,99}"type"\s{0,9}:\s{0,9}"(?:message|service|unsupported)"'
 )
+_LONGEST = 512
+"""Bytes that a match may have; the pattern allows fewer."""
 _KEY = b'"messages"'
 _CHAT = re.compile(rb'"messages"\s{0,9}:\s{0,9}\[')
 _CHAT_ID = re.compile(rb'"id"\s{0,9}:\s{0,9}(-?\d{1,40})\s{0,9}[,}]')
@@ -64,9 +66,9 @@ def survey(path: Path, options: SourceOptions) -> Survey:
     if size <= decoder.bom:
         raise CorpusError(f"{path}: the file is empty. Give a dump with at least one record.")
     with mapped(path, decoder) as (view, _):
-        first = _MESSAGE.search(view)
-        chats = list(islice(_chats(view), _CHATS + 1)) if first else []
-        if not first or not chats or chats[0][0] > first.start():
+        first = next(_places(view, 0), None)
+        chats = list(islice(_chats(view), _CHATS + 1)) if first is not None else []
+        if first is None or not chats or chats[0][0] > first:
             return lists.survey(path, options)
         if len(chats) > _CHATS:
             raise CorpusError(f"{path}: more than {_CHATS:,} chats, which no export of Telegram has.")
@@ -100,8 +102,8 @@ def stretch(found: Survey, start: int, stop: int, synced: bool) -> Iterator[Batc
         last = len(spans.view) if stop >= found.size else stop
         if start == 0:
             spans.gap(export.starts[0])
-        for match in _MESSAGE.finditer(spans.view, spans.position, last):
-            _read_until(spans, match.start(), export, decoder)
+        for place in matches(_MESSAGE, _LONGEST, spans.view, spans.position, last):
+            _read_until(spans, place, export, decoder)
             if spans.full:
                 yield spans.batch()
         _read_until(spans, last, export, decoder)
@@ -198,28 +200,29 @@ def _day(value: dict[str, Any]) -> str | None:
 
 def _chats(view: mmap.mmap) -> Iterator[tuple[int, str | None]]:
     """Where the messages of each chat begin, and the chat's id."""
-    at = view.find(_KEY)
+    at = find(view, _KEY, 0, len(view))
     while at >= 0:
         opened = _CHAT.match(view, at)
         if opened:
             header = view[max(0, at - _HEADER) : at]
             ids = _CHAT_ID.findall(header[header.rfind(b"]") + 1 :])
             yield opened.end(), ids[-1].decode() if ids else None
-        at = view.find(_KEY, at + len(_KEY))
+        at = find(view, _KEY, at + len(_KEY), len(view))
 
 
 def _sample(view: mmap.mmap, decoder: Decoder) -> Iterator[dict[str, Any]]:
-    starts = (match.start() for match in _MESSAGE.finditer(view))
-    for start, end in islice(pairwise(chain(starts, [len(view)])), _SAMPLE):
+    for start, end in islice(pairwise(chain(_places(view, 0), [len(view)])), _SAMPLE):
         found = _object(view, start, end, decoder)
         if found:
             yield found[0]
 
 
 def _cuts(view: mmap.mmap) -> Iterator[int]:
-    pages = PageReturner(view)
-    found = _MESSAGE.search(view, _CUT_BYTES)
-    while found:
-        yield found.start()
-        pages.passed(found.start())
-        found = _MESSAGE.search(view, found.start() + _CUT_BYTES)
+    place = next(_places(view, _CUT_BYTES), None)
+    while place is not None:
+        yield place
+        place = next(_places(view, place + _CUT_BYTES), None)
+
+
+def _places(view: mmap.mmap, start: int) -> Iterator[int]:
+    return matches(_MESSAGE, _LONGEST, view, start, len(view))

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from biasaudit.corpus.batch import Batch
 from biasaudit.corpus.encoding import Decoder
@@ -30,10 +32,11 @@ _LINE_LIMIT = 1 << 16
 """Bytes after which a line without end is cut, at a blank if there is one."""
 _STRETCH = 2
 """A document may grow to so many times its wanted size before it is cut at any line end."""
-_WINDOW = 1 << 20
+_WINDOW = 2 << 20
 """Bytes that are looked at together; more when no document ends in them. Results do not depend on it."""
 _CUT_BYTES = 4 << 20
 """Bytes between places where a stretch may begin."""
+_NOT_BLANK = r"[^ \t\n\r\x0b\x0c]"
 
 
 def survey(path: Path, options: SourceOptions) -> Survey:
@@ -76,18 +79,51 @@ def stretch(found: Survey, start: int, stop: int, synced: bool) -> Iterator[Batc
         yield nothing(found.size)
         return
     with opened(found, start) as (spans, decoder):
-        last = len(spans.view) if stop >= found.size else stop
-        for begin, ends in _windows(spans.view, spans.position, last, found.options):
-            _read_documents(spans, begin, ends, decoder)
-            if spans.full:
-                yield spans.batch()
-        if stop >= found.size:
+        view = spans.view
+        last = len(view) if stop >= found.size else stop
+        pages = PageReturner(view)
+        first = start
+        for begin, ends in _windows(view, spans.position, last, found.options):
+            if decoder.wide:
+                _read_documents(spans, begin, ends, decoder)
+                continue
+            batch = _in_bulk(view, first, begin, ends) if decoder.encoding == "utf-8" else None
+            if batch is None:
+                spans = Spans(view, decoder, found.label, first)
+                _read_documents(spans, begin, ends, decoder)
+                batch = spans.batch()
+            yield batch
+            first = batch.end
+            pages.passed(first)
+        if decoder.wide:
             spans.finish(found.size)
-        if not spans.empty:
             yield spans.batch()
 
 
+def _in_bulk(view: mmap.mmap, first: int, begin: int, ends: list[int]) -> Batch | None:
+    """The documents of a window as one batch, whose bytes start at `first`; None when not all of them are UTF-8."""
+    places = np.array([begin, *ends], np.int64)
+    block = view[begin : ends[-1]]
+    text = pa.StringArray.from_buffers(
+        len(ends), pa.py_buffer((places - begin).astype(np.int32)), pa.py_buffer(block)
+    )  # fmt: skip
+    try:
+        text.validate(full=True)
+    except pa.ArrowInvalid:
+        return None
+    lengths = np.diff(places)
+    filled = pc.match_substring_regex(text, _NOT_BLANK)
+    keep = filled.to_numpy(zero_copy_only=False)
+    none = pa.nulls(int(keep.sum()), pa.string())
+    return Batch(
+        start=first, end=ends[-1], text=text if keep.all() else text.filter(filled), message_id=none, channel_id=none,
+        date=none, offset=places[:-1][keep], length=lengths[keep],
+        separators=begin - first + int(lengths[~keep].sum()),
+    )  # fmt: skip
+
+
 def _read_documents(spans: Spans, begin: int, ends: list[int], decoder: Decoder) -> None:
+    """The documents of a window one by one."""
     block = spans.view[begin : ends[-1]]
     start = 0
     for end in ends:
