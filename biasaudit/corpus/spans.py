@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pyarrow as pa
 from biasaudit.corpus.batch import BATCH_BYTES, BATCH_RECORDS, Batch
 from biasaudit.corpus.encoding import Decoder
 from biasaudit.corpus.mapped import PageReturner, mapped
-from biasaudit.corpus.reading import Survey, regular_size
+from biasaudit.corpus.reading import SourceOptions, Survey, regular_size
 from biasaudit.errors import CorpusError
 from biasaudit.records import Reject
 
@@ -46,6 +47,24 @@ def matches(pattern: re.Pattern[bytes], longest: int, view: mmap.mmap, start: in
             yield match.start()
         start = edge
         pages.passed(start)
+
+
+def filled(path: Path, options: SourceOptions) -> tuple[int, Decoder]:
+    """Size and encoding of a file that holds something.
+
+    Raises:
+        CorpusError: missing, not a regular file, or empty.
+    """
+    size = regular_size(path)
+    decoder = Decoder(path, options.encoding)
+    if blank(size, decoder):
+        raise CorpusError(f"{path}: the file is empty. Give a dump with at least one record.")
+    return size, decoder
+
+
+def blank(size: int, decoder: Decoder) -> bool:
+    """Whether a file of `size` bytes has nothing behind its byte order mark."""
+    return size - decoder.bom < (2 if decoder.wide else 1)
 
 
 @contextmanager

@@ -22,9 +22,9 @@ from biasaudit.corpus.brackets import Int64s, brackets, elements
 from biasaudit.corpus.encoding import Decoder
 from biasaudit.corpus.fields import DECODER, Fields, fields_of
 from biasaudit.corpus.mapped import mapped
-from biasaudit.corpus.reading import ROW_LIMIT, SourceOptions, Survey, regular_size
+from biasaudit.corpus.reading import ROW_LIMIT, SourceOptions, Survey
 from biasaudit.corpus.sources import jsonl
-from biasaudit.corpus.spans import Spans, opened
+from biasaudit.corpus.spans import Spans, filled, opened
 from biasaudit.errors import CorpusError
 
 SUFFIXES: tuple[str, ...] = ()
@@ -67,10 +67,7 @@ def survey(path: Path, options: SourceOptions) -> Survey:
     Raises:
         CorpusError: missing or empty file, no JSON, no list of objects in it, or no field that holds the text.
     """
-    size = regular_size(path)
-    decoder = Decoder(path, options.encoding)
-    if size <= decoder.bom:
-        raise CorpusError(f"{path}: the file is empty. Give a dump with at least one record.")
+    size, decoder = filled(path, options)
     with mapped(path, decoder) as (view, start):
         records, where, cuts = _found(path, view, start)
         if records.keyed and _ANOTHER.match(view, min(records.end + 1, len(view))):

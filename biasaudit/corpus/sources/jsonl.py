@@ -11,8 +11,8 @@ from biasaudit.corpus.batch import Batch
 from biasaudit.corpus.encoding import Decoder
 from biasaudit.corpus.fields import DECODER, Fields, fields_of
 from biasaudit.corpus.mapped import mapped
-from biasaudit.corpus.reading import ROW_LIMIT, SourceOptions, Survey, regular_size
-from biasaudit.corpus.spans import Spans, find, opened
+from biasaudit.corpus.reading import ROW_LIMIT, SourceOptions, Survey
+from biasaudit.corpus.spans import Spans, filled, find, opened
 from biasaudit.errors import CorpusError
 
 SUFFIXES = (".jsonl", ".ndjson")
@@ -29,10 +29,7 @@ def survey(path: Path, options: SourceOptions) -> Survey:
     Raises:
         CorpusError: missing or empty file, no object in its first lines, or none that has the field of the text.
     """
-    size = regular_size(path)
-    decoder = Decoder(path, options.encoding)
-    if size <= decoder.bom:
-        raise CorpusError(f"{path}: the file is empty. Give a dump with at least one record.")
+    size, decoder = filled(path, options)
     with mapped(path, decoder) as (view, start):
         sample = _sample(view, start, decoder)
     if not sample:

@@ -21,9 +21,9 @@ from biasaudit.corpus.batch import Batch
 from biasaudit.corpus.encoding import Decoder
 from biasaudit.corpus.fields import DECODER, Fields, fields_of, joined
 from biasaudit.corpus.mapped import mapped
-from biasaudit.corpus.reading import ROW_LIMIT, SourceOptions, Survey, regular_size
+from biasaudit.corpus.reading import ROW_LIMIT, SourceOptions, Survey
 from biasaudit.corpus.sources import json as lists
-from biasaudit.corpus.spans import Spans, find, matches, opened
+from biasaudit.corpus.spans import Spans, filled, find, matches, opened
 from biasaudit.errors import CorpusError
 
 SUFFIXES = (".json",)
@@ -61,10 +61,7 @@ def survey(path: Path, options: SourceOptions) -> Survey:
     Raises:
         CorpusError: missing or empty file, or neither an export nor a list of objects.
     """
-    size = regular_size(path)
-    decoder = Decoder(path, options.encoding)
-    if size <= decoder.bom:
-        raise CorpusError(f"{path}: the file is empty. Give a dump with at least one record.")
+    size, decoder = filled(path, options)
     with mapped(path, decoder) as (view, _):
         first = next(_places(view, 0), None)
         chats = list(islice(_chats(view), _CHATS + 1)) if first is not None else []

@@ -23,7 +23,7 @@ from biasaudit.corpus.batch import Batch
 from biasaudit.corpus.encoding import Decoder
 from biasaudit.corpus.mapped import PageReturner, mapped
 from biasaudit.corpus.reading import FIELD_LIMIT, SourceOptions, Survey, regular_size
-from biasaudit.corpus.spans import Spans, nothing, opened
+from biasaudit.corpus.spans import Spans, blank, nothing, opened
 
 SUFFIXES = (".txt", ".text", ".md")
 
@@ -75,7 +75,7 @@ def survey(path: Path, options: SourceOptions) -> Survey:
 def stretch(found: Survey, start: int, stop: int, synced: bool) -> Iterator[Batch]:
     """Read the documents that begin in [start, stop)."""
     assert synced, "a stretch of plain text begins at a cut"
-    if found.size <= Decoder(found.path, found.options.encoding).bom:
+    if blank(found.size, Decoder(found.path, found.options.encoding)):
         yield nothing(found.size)
         return
     with opened(found, start) as (spans, decoder):
