@@ -7,101 +7,48 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 
-import phonenumbers
 from stdnum import luhn
 from stdnum.br import cnpj as stdnum_cnpj
 from stdnum.br import cpf as stdnum_cpf
 
-AREAS = frozenset(
-    [
-        "11",
-        "12",
-        "13",
-        "14",
-        "15",
-        "16",
-        "17",
-        "18",
-        "19",
-        "21",
-        "22",
-        "24",
-        "27",
-        "28",
-        "31",
-        "32",
-        "33",
-        "34",
-        "35",
-        "37",
-        "38",
-        "41",
-        "42",
-        "43",
-        "44",
-        "45",
-        "46",
-        "47",
-        "48",
-        "49",
-        "51",
-        "53",
-        "54",
-        "55",
-        "61",
-        "62",
-        "63",
-        "64",
-        "65",
-        "66",
-        "67",
-        "68",
-        "69",
-        "71",
-        "73",
-        "74",
-        "75",
-        "77",
-        "79",
-        "81",
-        "82",
-        "83",
-        "84",
-        "85",
-        "86",
-        "87",
-        "88",
-        "89",
-        "91",
-        "92",
-        "93",
-        "94",
-        "95",
-        "96",
-        "97",
-        "98",
-        "99",
-    ]
-)
+_UNUSED = (23, 25, 26, 29, 36, 39, 52, 56, 57, 58, 59, 72, 76, 78)
+AREAS = frozenset(str(code) for code in range(11, 100) if code % 10 and code not in _UNUSED)
 """Area codes of Brazil (Anatel)."""
 
 _NOT_DIGIT = re.compile(r"\D+")
 _FORMED_CPF = re.compile(r"\d{3}\.\d{3}\.\d{3}[-/.]\d{2}")
 _FORMED_CNPJ = re.compile(r"\w{2}\.\w{3}\.\w{3}/\w{4}-\d{2}")
-_CPF_CUE = re.compile(r"(?<!\w)(?:cpf|c\.p\.f\.?|cic|pix|chave)(?!\w)[^\d\n]{0,24}\Z", re.IGNORECASE)
-_CNPJ_CUE = re.compile(r"(?<!\w)(?:cnpj|cgc)(?!\w)[^\d\n]{0,24}\Z", re.IGNORECASE)
-_PHONE_CUE = re.compile(
-    r"(?:tel(?:efone)?s?|fones?|cel(?:ular)?(?:es)?|whats?(?:app)?|wpp|wa|zap(?:zap)?|liga(?:r|ndo|ç[ãa]o)?|ligue|contatos?|chama|chame|"
-    r"chamar|disk|disque|sms|pix|chave|n[úu]mero|phone|call|mobile|ramal)(?!\w)[^\d\n]{0,30}\Z",
+CPF_CUE = re.compile(
+    r"(?<![^\W_])(?:cpfs?|c\.p\.f\.?|cic|pix|chave|contribuinte)(?![^\W\d_])[^\d\n]{0,32}\Z", re.IGNORECASE
+)
+_CPF_AFTER = re.compile(r"[\s(/,-]{0,3}(?:\(|é |e |eh |is )?(?:(?:o |a )?(?:meu |my )?cpf)(?!\w)", re.IGNORECASE)
+CNPJ_CUE = re.compile(r"(?<![^\W_])(?:cnpj|cgc|pix|chave)(?![^\W\d_])[^\d\n]{0,32}\Z", re.IGNORECASE)
+PHONE_CUE = re.compile(
+    r"(?<![^\W_])(?:tel(?:efone)?s?|fones?|cel(?:ular)?(?:es)?|wh?ats+(?:app?)?|what[sz]ap+|wpp|wa|zap(?: ?zap)?|"
+    r"lig(?:a|ar|ando|uem?|ação|açao|acao)|contatos?|contact|chame|chama|chamar|disk|disque|sms|pix|chave|n[úu]m(?:ero)?|phone|cell|call|text me|"
+    r"number|mobile|ramal|fax|fixo|recados?|fal(?:a|ar|e|em) com(?:igo)?|reach me|adiciona)(?![^\W_])[^\d\n]{0,30}\Z|\[PHONE\][\s/,eou|-]{1,4}\Z",
     re.IGNORECASE,
 )
-_PHONE_CUE_AFTER = re.compile(r"[\s(/,-]{1,3}(?:whats|wpp|zap|celular|telefone)", re.IGNORECASE)
+_PHONE_CUE_AFTER = re.compile(
+    r"[\s(/,-]{1,3}(?:é (?:o )?(?:meu )?)?(?:whats|wpp|zap|celular|telefone|fone|contato)", re.IGNORECASE
+)
 _LOT_CUE = re.compile(r"(?<!\w)(?:lotes?|batch|lot|modelo|s[ée]rie|c[óo]digo)(?!\w)[^\n]{0,12}\Z", re.IGNORECASE)
 _VERSION_CUE = re.compile(
-    r"(?<!\w)(?:vers[ãa]o|version|v|art(?:igo)?|item|se[çc][ãa]o|cap[íi]tulo|lei|rev)\.?\s{0,2}\Z", re.IGNORECASE
+    r"(?<!\w)(?:vers[ãa]o|version|v|art(?:igo)?|item|se[çc][ãa]o|cap[íi]tulo|lei|rev|windows|android|ios|macos|build|firmware|"
+    r"release|chrome|firefox|kernel)\.?\s{0,2}\Z",
+    re.IGNORECASE,
 )
-_CARD_CUE = re.compile(r"cart[ãa]o|card|cvv|cvc|visa|master|amex|elo|cr[ée]dito|d[ée]bito", re.IGNORECASE)
+_IP_CUE = re.compile(
+    r"(?<!\w)(?:ip|ipv4|host|servidor|server|endere[çc]o|address|dns|gateway|proxy|ping|login|acesso)(?!\w)[^\n]{0,24}\Z",
+    re.IGNORECASE,
+)
+_CARD_CUE = re.compile(r"cart[ãa]o|card|cvv|cvc|visa|master|amex|(?<!\w)elo(?!\w)|cr[ée]dito|d[ée]bito", re.IGNORECASE)
+DOCUMENT_CUE = re.compile(
+    r"(?<![^\W_])(?:cns|sus|pis|pasep|nis|nit|t[íi]tulo|eleitor|cnh|habilita[çc][ãa]o|rg)(?![^\W\d_])[^\d\n]{0,32}\Z",
+    re.IGNORECASE,
+)
 
 Checked = str | None
 
@@ -111,99 +58,153 @@ def digits(text: str) -> str:
     return _NOT_DIGIT.sub("", text)
 
 
-def _before(match: re.Match[str], text: str, cue: re.Pattern[str], reach: int = 64) -> bool:
-    start = match.start()
+def before(text: str, start: int, cue: re.Pattern[str], reach: int = 64) -> bool:
+    """Whether `cue` ends where the match starts."""
     return cue.search(text, max(0, start - reach), start) is not None
 
 
-def card(match: re.Match[str], _text: str) -> Checked:
-    """A payment card: 13 to 19 digits, an issuer's first digit, Luhn."""
+def _before(match: re.Match[str], text: str, cue: re.Pattern[str], reach: int = 64) -> bool:
+    return before(text, match.start(), cue, reach)
+
+
+def _glued(match: re.Match[str], text: str) -> bool:
+    """Whether a letter touches the match on either side, so that it may be a piece of a code."""
+    start, end = match.span()
+    return text[max(0, start - 1) : start].isalpha() or text[end : end + 1].isalpha()
+
+
+def _weighted(number: str, weights: Sequence[int]) -> int:
+    return sum(int(digit) * weight for digit, weight in zip(number, weights, strict=False))
+
+
+def is_cns(number: str) -> bool:
+    """A SUS card: 15 digits whose weighted sum is a multiple of 11."""
+    return number[0] in "12789" and len(set(number)) > 1 and _weighted(number, range(15, 0, -1)) % 11 == 0
+
+
+def is_pis(number: str) -> bool:
+    """A PIS, PASEP, NIS or NIT: 11 digits, one of them for checking."""
+    total = _weighted(number, (3, 2, 9, 8, 7, 6, 5, 4, 3, 2)) % 11
+    return len(set(number)) > 1 and int(number[10]) == (0 if total < 2 else 11 - total)
+
+
+def is_cnh(number: str) -> bool:
+    """A driver's licence: 11 digits, two of them for checking."""
+    first = _weighted(number, range(9, 0, -1)) % 11
+    less = 2 if first >= 10 else 0
+    second = _weighted(number, range(1, 10)) % 11
+    plain = 0 if second >= 10 else second
+    seconds = {plain, 0 if (second - less) % 11 >= 10 else (second - less) % 11, max(0, plain - less)}
+    return len(set(number)) > 1 and int(number[9]) == first % 10 * (first < 10) and int(number[10]) in seconds
+
+
+def is_titulo(number: str) -> bool:
+    """A voter's number: 12 digits, a state from 01 to 28, two check digits."""
+    if not 1 <= int(number[8:10]) <= 28:
+        return False
+    first = _weighted(number, range(2, 10)) % 11
+    first_digits = {first % 10, 1} if first == 0 and number[8:10] in ("01", "02") else {first % 10}
+    for digit in first_digits:
+        second = (int(number[8]) * 7 + int(number[9]) * 8 + digit * 9) % 11
+        seconds = {second % 10, 1} if second == 0 and number[8:10] in ("01", "02") else {second % 10}
+        if int(number[10]) == digit and int(number[11]) in seconds:
+            return True
+    return False
+
+
+def is_card(number: str) -> bool:
+    """13 to 19 digits, an issuer's first digit, Luhn."""
+    return 13 <= len(number) <= 19 and number[0] in "23456" and len(set(number)) > 1 and bool(luhn.is_valid(number))
+
+
+def is_national(number: str) -> bool:
+    """Area code and 8 or 9 digits of a Brazilian number."""
+    if len(number) == 11:
+        return number[:2] in AREAS and number[2] == "9"
+    return len(number) == 10 and number[:2] in AREAS and number[2] in "2345"
+
+
+def card(match: re.Match[str], text: str) -> Checked:
+    """A payment card, by Luhn or by the word before it."""
     number = digits(match.group())
-    if not 13 <= len(number) <= 19 or number[0] not in "23456" or len(set(number)) == 1:
-        return None
-    return "CARD" if luhn.is_valid(number) else None
+    if is_card(number):
+        return "CARD"
+    named = 13 <= len(number) <= 19 and len(set(number)) > 1 and _before(match, text, _CARD_NAMED)
+    return "CARD" if named else None
+
+
+_CARD_NAMED = re.compile(
+    r"(?<![^\W_])(?:cart[ãa]o(?! (?:do |nacional )?(?:sus|sa[úu]de))|card|visa|master(?:card)?|amex|elo|hipercard)(?![^\W_])[^\d\n]{0,32}\Z",
+    re.IGNORECASE,
+)
 
 
 def cns(match: re.Match[str], text: str) -> Checked:
-    """A SUS card: 15 digits whose weighted sum is a multiple of 11."""
-    number = digits(match.group())
-    if number[0] not in "12789" or len(set(number)) == 1:
-        return None
-    valid = sum(int(d) * w for d, w in zip(number, range(15, 0, -1), strict=True)) % 11 == 0
-    return "ID" if valid or _before(match, text, _DOCUMENT_CUE) else None
-
-
-_DOCUMENT_CUE = re.compile(
-    r"(?<!\w)(?:cns|sus|pis|pasep|nis|nit|t[íi]tulo|eleitor|cnh|habilita[çc][ãa]o|rg)(?!\w)[^\d\n]{0,24}\Z",
-    re.IGNORECASE,
-)
+    """A SUS card, by its sum or by the word before it."""
+    return "ID" if is_cns(digits(match.group())) or _before(match, text, DOCUMENT_CUE) else None
 
 
 def cnpj(match: re.Match[str], text: str) -> Checked:
     """A CNPJ, numeric or with letters: check digits, the written form, or the word before it."""
     found = match.group()
-    number = re.sub(r"[\s.\-/_]", "", found).upper()
-    if len(set(number)) == 1:
+    number = re.sub(r"[^0-9A-Za-z]", "", found).upper()
+    if len(set(number)) == 1 or not any(c.isdigit() for c in number[:12]):
         return None
-    if stdnum_cnpj.is_valid(number) and (number.isdigit() or any(c.isdigit() for c in number[:12])):
-        return "CNPJ"
+    named = _before(match, text, CNPJ_CUE)
     if _FORMED_CNPJ.fullmatch(found) and sum(c.isdigit() for c in number) >= 6:
         return "CNPJ"
-    return "CNPJ" if number.isdigit() and _before(match, text, _CNPJ_CUE) else None
+    if number.isdigit():
+        return "CNPJ" if named or (stdnum_cnpj.is_valid(number) and not _glued(match, text)) else None
+    # Letters of both cases or of the lower one alone are words unless the label says otherwise.
+    written = not any(c.islower() for c in found) or "/" in found
+    return "CNPJ" if (named or written) and stdnum_cnpj.is_valid(number) else None
 
 
 def cpf(match: re.Match[str], text: str) -> Checked:
-    """A CPF: check digits, the written form, or the word before it; a mobile that passes by chance is a phone."""
+    """Eleven digits: a CPF by check digits, form or label; a PIS or a licence by theirs; a mobile stays a phone."""
     found = match.group()
     number = digits(found)
-    if _FORMED_CPF.fullmatch(found) or _before(match, text, _CPF_CUE):
+    if _before(match, text, CPF_CUE) or _CPF_AFTER.match(text, match.end()):
         return "CPF"
-    if len(set(number)) == 1 or not stdnum_cpf.is_valid(number):
+    if _glued(match, text) and not text[match.start() - 1 : match.start()].isspace() and found.isdigit():
+        return None
+    if _FORMED_CPF.fullmatch(found):
+        return "CPF"
+    if len(set(number)) == 1 or (found.isdigit() and number.startswith(("0800", "0300"))):
         return None
     mobile = number[:2] in AREAS and number[2] == "9"
-    return "PHONE" if mobile else "CPF"
-
-
-def spaced(match: re.Match[str], text: str) -> Checked:
-    """Digits written one by one: a CPF, a CNPJ or a phone."""
-    number = digits(match.group())
-    if len(number) == 11 and (stdnum_cpf.is_valid(number) or _before(match, text, _CPF_CUE)):
-        return "CPF"
-    if len(number) == 14 and stdnum_cnpj.is_valid(number):
-        return "CNPJ"
-    national = number.removeprefix("55") if len(number) >= 12 else number.removeprefix("0")
-    if _national(national) and (len(national) == 11 or _before(match, text, _PHONE_CUE)):
-        return "PHONE"
+    if stdnum_cpf.is_valid(number):
+        return "PHONE" if mobile else "CPF"
+    if found.isdigit() and not mobile:
+        return "ID" if is_pis(number) or is_cnh(number) or _before(match, text, DOCUMENT_CUE) else None
     return None
 
 
 def pis(match: re.Match[str], text: str) -> Checked:
     """A PIS/NIS in its written form, by its check digit; without the form only after its name."""
     found = match.group()
-    number = digits(found)
-    total = sum(int(d) * w for d, w in zip(number[:10], (3, 2, 9, 8, 7, 6, 5, 4, 3, 2), strict=True)) % 11
-    valid = int(number[10]) == (0 if total < 2 else 11 - total)
-    formed = "." in found and "-" in found
-    return "ID" if (valid and formed) or _before(match, text, _DOCUMENT_CUE) else None
+    formed = not found.isdigit() and "\n" not in found
+    return "ID" if (formed and is_pis(digits(found))) or _before(match, text, DOCUMENT_CUE) else None
 
 
 def titulo(match: re.Match[str], text: str) -> Checked:
-    """A voter's number: two check digits and a state from 01 to 28, grouped as on the card or named."""
-    number = digits(match.group())
-    if _before(match, text, _DOCUMENT_CUE):
-        return "ID"
-    state = int(number[8:10])
-    if not 1 <= state <= 28 or " " not in match.group():
-        return None
-    first = sum(int(d) * w for d, w in zip(number[:8], range(2, 10), strict=True)) % 11 % 10
-    second = (int(number[8]) * 7 + int(number[9]) * 8 + first * 9) % 11 % 10
-    return "ID" if number[10:] == f"{first}{second}" else None
+    """A voter's number: its check digits, or its name."""
+    return "ID" if is_titulo(digits(match.group())) or _before(match, text, DOCUMENT_CUE) else None
+
+
+_DATES = re.compile(r"\d{1,2}[/.-]\d{1,2}[/.-](?:19|20)?\d\d|(?:(?:19|20)\d\d[\s/-]{0,3})+|[\d.]{1,7}/(?:19|20)\d\d")
+_THOUSANDS = re.compile(r"\d{1,3}(?:\.\d{3})+")
+_RG_CUE = re.compile(r"(?:rg|r\.g\.?|registro geral|identidade)\b", re.IGNORECASE)
 
 
 def document(match: re.Match[str], _text: str) -> Checked:
-    """A named document: enough digits to be one, and not a year or a law."""
-    number = digits(match.group(1))
-    return "ID" if len(number) >= 5 and not re.fullmatch(r"[\d.]{1,7}/(?:19|20)\d\d", match.group(1).strip()) else None
+    """A named document: enough digits to be one, and not a date, a law, a price or a count."""
+    value = match.group(2).strip()
+    if "$" in match["gap"] or _DATES.fullmatch(value):
+        return None
+    if _THOUSANDS.fullmatch(value) and not (_RG_CUE.match(match.group()) and len(match["gap"]) <= 12):
+        return None
+    return "ID"
 
 
 def plate(match: re.Match[str], text: str) -> Checked:
@@ -213,40 +214,69 @@ def plate(match: re.Match[str], text: str) -> Checked:
 
 def bank(match: re.Match[str], _text: str) -> Checked:
     """A branch or an account: a check digit, a colon or `nº`, so that sums and years stay."""
-    number = match.group("number")
-    cue = match.group().lower()
-    if cue.startswith("op") and len(digits(number)) > 4:
+    number = match["number"]
+    cue = match["cue"].lower()
+    count = len(digits(number))
+    if cue.startswith("op") and count > 4:
         return None
-    sure = (
-        match.group("sure")
-        or "-" in number
-        or cue.startswith(("ag", "c/", "c.", "c /", "conta c", "conta p", "conta-"))
+    if cue in ("dv", "dígito", "digito"):
+        return "BANK" if count <= 2 else None
+    named = cue.startswith(
+        (
+            "ag",
+            "c/",
+            "c.",
+            "c /",
+            "conta c",
+            "conta p",
+            "conta-",
+            "conta b",
+            "conta s",
+            "conta d",
+            "iban",
+            "routing",
+            "sort",
+        )
     )
-    if not sure or re.fullmatch(r"\d{1,3}(?:\.\d{3})+", number):
+    short = cue in ("cc", "cp", "cta", "op", "op.", "c.c", "c.c.")
+    sure = match["sure"] or re.search(r"-\s?[\dxX]\Z", number) or (named and cue != "agência 24")
+    if short:
+        sure = re.search(r"-\s?[\dxX]\Z", number) or (match["sure"] and count >= 4)
+    if not sure or re.fullmatch(r"\d{1,3}(?:[.\s]\d{3})+", number):
         return None
-    return "BANK" if len(digits(number)) >= 3 else None
+    return "BANK" if count >= 3 else None
+
+
+def iban(match: re.Match[str], _text: str) -> Checked:
+    """An IBAN by its remainder of 97."""
+    number = re.sub(r"\s", "", match.group())
+    turned = number[4:] + number[:4]
+    return "BANK" if 15 <= len(number) <= 34 and int("".join(str(int(c, 36)) for c in turned)) % 97 == 1 else None
 
 
 def card_extra(match: re.Match[str], text: str) -> Checked:
     """A card's security code or validity, when a card is spoken of nearby."""
-    near = text[max(0, match.start() - 80) : match.start() + 8]
+    near = text[max(0, match.start() - 100) : match.start() + 12]
     return "CARD" if _CARD_CUE.search(near) or "[CARD]" in near else None
 
 
 def ipv4(match: re.Match[str], text: str) -> Checked:
     """An address, not a version, a section or a dotted count."""
-    parts = match.group().split(".")
-    if "000" in parts or text[max(0, match.start() - 3) : match.start()].rstrip().endswith("$"):
+    parts = [part for part in re.split(r"\D+", match.group()) if part]
+    if len(parts) != 4 or "000" in parts or text[max(0, match.start() - 3) : match.start()].rstrip().endswith("$"):
         return None
-    if any(int(part) > 255 for part in parts) or _before(match, text, _VERSION_CUE, 16):
+    if any(int(part) > 255 for part in parts) or _before(match, text, _VERSION_CUE, 24):
         return None
-    return "IP" if sum(len(part) >= 2 for part in parts) >= 2 else None
+    sure = sum(len(part) >= 2 for part in parts) >= 2 or parts[0] in ("10", "127")
+    return (
+        "IP" if sure or text[match.end() : match.end() + 1] in ("/", ":") or _before(match, text, _IP_CUE, 40) else None
+    )
 
 
 def ipv6(match: re.Match[str], _text: str) -> Checked:
     """An address that the standard library can read, long enough not to be a time."""
     found = match.group()
-    if len(found) < 6 or not any(c.isdigit() for c in found):
+    if len(found) < 5 or not any(c.isdigit() for c in found):
         return None
     try:
         ipaddress.IPv6Address(found)
@@ -258,34 +288,33 @@ def ipv6(match: re.Match[str], _text: str) -> Checked:
 def wallet(match: re.Match[str], _text: str) -> Checked:
     """A wallet's address mixes digits and letters of both cases; a long number does not."""
     found = match.group()
-    if found.startswith(("0x", "bc1")):
+    if found.startswith(("0x", "bc1", "BC1", "ltc1")):
         return "CRYPTO"
     mixed = any(c.isdigit() for c in found[1:]) and any(c.isupper() for c in found) and any(c.islower() for c in found)
     return "CRYPTO" if mixed else None
 
 
-def _national(number: str) -> bool:
-    """Area code and 8 or 9 digits of a Brazilian number."""
-    if len(number) == 11:
-        return number[:2] in AREAS and number[2] == "9"
-    return len(number) == 10 and number[:2] in AREAS and number[2] in "2345"
-
-
 def phone_plus(match: re.Match[str], _text: str) -> Checked:
     """A number with its country's code."""
+    import phonenumbers
+
     found = match.group()
-    number = digits(found)
-    if found.startswith("00") and not found.startswith("+"):
-        number = number[2:]
+    plus = found.startswith("+")
+    number = digits(found.replace("(0)", ""))
+    number = number if plus else number[2:]
     if number.startswith("55"):
         national = number[2:].lstrip("0")
-        if _national(national) or (len(national) == 10 and national[:2] in AREAS):
+        if is_national(national) or (len(national) in (10, 11) and national[:2] in AREAS):
             return "PHONE"
     try:
         parsed = phonenumbers.parse("+" + number, None)
     except phonenumbers.NumberParseException:
         return None
-    return "PHONE" if phonenumbers.is_valid_number(parsed) else None
+    if phonenumbers.is_valid_number(parsed):
+        return "PHONE"
+    # Counts look the same ("+ 1.234.567"), so a number out of service counts only without thousands' groups.
+    tight = plus and found[1:2].isdigit() and not re.fullmatch(r"\+\d{1,3}(?:[.\s]\d{3})+", found)
+    return "PHONE" if tight and len(number) >= 10 and phonenumbers.is_possible_number(parsed) else None
 
 
 def phone_area(match: re.Match[str], text: str) -> Checked:
@@ -293,15 +322,14 @@ def phone_area(match: re.Match[str], text: str) -> Checked:
     if match["area"] not in AREAS:
         return None
     found = match.group().strip()
-    separated = not found.isdigit()
-    if match["nine"]:
+    if match["nine"] or match["three"]:
         return "PHONE"
-    if match["fixed"] not in "2345" and not match["cc"] and not match["open"]:
-        return "PHONE" if _before(match, text, _PHONE_CUE) else None
-    if match["open"] or _before(match, text, _PHONE_CUE):
+    if match["open"] or (match["cc"] and match["fixed"] in "2345") or _before(match, text, PHONE_CUE):
         return "PHONE"
-    sure = separated and re.search(r"\d{4}[-\s.]\d{4}\Z", found) and re.match(r"(?:55\D?)?(?:0xx\s?|0)?\d\d\D", found)
-    return "PHONE" if sure and "." not in found.rstrip(".") else None
+    if match["fixed"] not in "2345":
+        return "PHONE" if match["cc"] and not found.isdigit() else None
+    formed = re.fullmatch(r"(?:0xx\s?|0)?\d\d([\s.\-/]{1,3})\d{4}[-\s.]\d{4}", found)
+    return "PHONE" if formed and not re.search(r"(?:19|20)\d\d\s(?:19|20)\d\d\Z", found) else None
 
 
 def phone_local(match: re.Match[str], text: str) -> Checked:
@@ -309,7 +337,21 @@ def phone_local(match: re.Match[str], text: str) -> Checked:
     found = match.group()
     if re.fullmatch(r"(?:19|20)\d\d[-\s](?:19|20)\d\d", found):
         return None
-    if re.fullmatch(r"9\s?\d{4}-\d{4}", found):
+    if re.fullmatch(r"9[\s.]?\d{4}-\d{4}", found):
         return "PHONE"
-    cued = _PHONE_CUE_AFTER.match(text, match.end()) or _before(match, text, _PHONE_CUE)
+    cued = _PHONE_CUE_AFTER.match(text, match.end()) or _before(match, text, PHONE_CUE)
     return "PHONE" if cued else None
+
+
+_COUNTING = ("zero", "um", "dois", "três", "quatro", "cinco", "seis", "sete", "oito", "nove")
+_ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_VALUES = {word: value for words in (_COUNTING, _ENGLISH) for value, word in enumerate(words)} | {
+    "uma": 1, "duas": 2, "tres": 3, "meia": 6,
+}  # fmt: skip
+
+
+def spelled(match: re.Match[str], _text: str) -> Checked:
+    """Eight or more digits as words, unless somebody counts up or down."""
+    values = [_VALUES[word] for word in re.findall(r"[^\W_]+", match.group().lower())]
+    steps = {abs(b - a) for a, b in zip(values, values[1:], strict=False)}
+    return "PHONE" if len(values) >= 8 and steps != {1} else None

@@ -1,0 +1,191 @@
+r"""Addresses of the net: links, invites, e-mails, user names, plain and in disguise.
+
+Sources: core.telegram.org/api/links; RFC 5321 (lengths of the parts of an e-mail address).
+"""
+
+from __future__ import annotations
+
+import re
+
+from biasaudit.corpus.privacy_rules import Group, Rule, always
+
+_I = re.IGNORECASE
+_BLANK = r"[\t-\r\x1c-\x20]"
+r"""What Python's `\s` matches in a folded text, for triggers."""
+
+# ---------------------------------------------------------------------------- links
+
+_TLDS = (
+    r"com|net|org|br|gov|edu|info|io|me|tv|ly|be|co|app|dev|site|online|link|gg|to|ru|us|uk|pt|es|fr|de|it|eu|ar|mx|"
+    r"dog|xyz|blog|club|shop|store|live|news|page|gl|cc|ws|in|ch|nl|ca|au|jp|cn|gd|im|is|la|vc|fm|ee|social|group|chat|"
+    r"ai|am|at|bio|biz|cl|cloud|click|fun|fyi|jus|lol|media|mobi|mp|ng|ms|no|nz|party|pe|pl|pro|se|sh|space|st|tech|tk|"
+    r"top|ua|uy|video|vip|website|wiki|win|work|world|zone|ao|mz|id|kr|za|cat|audio|art|buzz|email|gle|goog|rip|wtf"
+)
+_END = r"[^\s<>\"”“«»]"
+_SLASH = r"(?:/|\\/|%2F)"
+_URL = re.compile(
+    rf"(?<![A-Za-z0-9])(?:(?:https?|hxxps?|ftp|tg|whatsapp|tel|sms)(?::|%3A|\[:\])(?:{_SLASH}{_SLASH})|mailto:(?!\S{{1,64}}@)"
+    rf"|www\d?\.(?=\w)|tg:(?=[a-z_]{{2,30}}\?)){_END}{{1,4096}}",
+    _I,
+)
+_BARE_URL = re.compile(
+    r"(?<![^\W_])(?<![@.%\-])(?:[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?\.){1,4}(?:"
+    + _TLDS
+    + r")(?:\.[a-z]{2})?(?::\d{2,5})?"
+    rf"(?:{_SLASH}{_END}{{1,4096}}|(?=\?[a-z]{{1,20}}=){_END}{{1,2048}})",
+    _I,
+)
+_OURS = r"t\.me|telegram\.(?:me|dog|org)|wa\.me|chat\.whatsapp\.com|api\.whatsapp\.com"
+_OWN_HOST = re.compile(
+    rf"(?<![^\W_])(?<![@.%\-])(?:[a-z][a-z0-9_]{{2,31}}\.t\.me|{_OURS}|[a-z0-9][\w-]{{0,62}}\.(?:blogspot|wordpress|tumblr|substack|"
+    r"wixsite|weebly|medium|bandcamp)\.com|[a-z0-9][\w-]{0,62}\.bsky\.social)(?![\w.\-]{0,64}\w)/?",
+    _I,
+)
+# A link to a chat that a line break or a blank cuts behind its slash: the second half names the chat.
+_CUT_LINK = re.compile(
+    rf"(?<![^\W_])(?<![@.%\-])(?:https?://)?(?:{_OURS}|instagram\.com|facebook\.com|twitter\.com|x\.com|tiktok\.com|youtube\.com)"
+    r"(?:/(?:joinchat|addlist|s|c|send))?(?:/\s{1,2}|\s{1,2}/)[@+]?(?=[\w%.-]{0,31}[\d_A-Z+-]|[a-z]{4,32}(?![^\W_]))[\w%+.=?-]{3,64}",
+)
+_BR_HOST = re.compile(
+    r"(?<![^\W_])(?<![@.%\-])(?:[\w](?:[\w\-]{0,61}\w)?\.){1,4}(?:com|net|org|gov|edu|jus|leg|mil|blog)\.br(?![\w\-]|\.\w)",
+    _I,
+)
+_INVITE = re.compile(
+    r"(?:t(?:elegram)?\.(?:me|dog)\\?/(?:\+|%2B|joinchat|addlist|\s{0,2}\+)|chat\.whatsapp\.com|[?&]invite=|tg:(?://)?(?:join|addlist)"
+    r"|discord(?:\.gg|(?:app)?\.com\\?/invite)\\?/|signal\.group\\?/)",
+    _I,
+)
+
+
+def _link(match: re.Match[str], _text: str) -> str | None:
+    return "INVITE" if _INVITE.search(match.group()) else "LINK"
+
+
+# ---------------------------------------------------------------------------- links in disguise
+
+_BRACKETED_DOT = r"\s?[\[({<]\s?(?:\.|dot|ponto|d0t)\s?[\])}>]\s?"
+_DOT = rf"(?:\s{{0,2}}\.\s{{0,2}}|{_BRACKETED_DOT}|[\s_\-]{{1,2}}(?:ponto|dot)[\s_\-]{{1,2}})"
+_BAR = r"(?:\s{0,2}[/\\]\s{0,2}|\s(?:barra|slash)\s)"
+_HIDDEN_HOST = re.compile(
+    rf"(?<![^\W_])(?<![@.%\-])(?:https?\s?:\s?/\s?/\s?)?(?:www{_DOT})?(?:(?:t|telegram|wa){_DOT}(?:me|dog)|(?:chat{_DOT}|api{_DOT})?whatsapp{_DOT}com"
+    rf"|(?:instagram|facebook|twitter|x|youtube|tiktok|fb|discord|linktr|bit|youtu|kwai|threads){_DOT}(?:com|net|ly|ee|be|gg)){_BAR}"
+    rf"[@+]?[\w%+.=?&#-]{{2,256}}(?:(?:/|\s?[/\\]\s?)[\w%+.=?&#-]{{2,256}}){{0,4}}",
+    _I,
+)
+_DEFANGED = re.compile(
+    rf"(?<![^\W_])(?<![@.%\-])[\w-]{{2,63}}(?:\.[\w-]{{1,63}}){{0,3}}{_BRACKETED_DOT}(?:{_TLDS})(?:{_DOT}(?:br|pt|uk|ar))?(?![^\W_])"
+    rf"(?:/{_END}{{1,2048}})?",
+    _I,
+)
+_WWW_APART = re.compile(
+    rf"(?<![^\W_])www{_DOT}\w[\w-]{{1,62}}{_DOT}(?:{_TLDS})(?:{_DOT}(?:br|pt|uk|ar))?(?![^\W_])(?:/{_END}{{1,2048}})?",
+    _I,
+)
+
+# ---------------------------------------------------------------------------- e-mail addresses
+
+_AT_SIGN = r"@|%40|&#64;|&#x40;|&commat;"
+_EMAIL = re.compile(
+    rf"(?:mailto:)?(?:\"[^\"\n@]{{1,64}}\"|(?<![\w.+%\-])[\w+%](?:[\w.+%\-'!#$&*=~]{{0,62}}[\w+\-])?)(?:{_AT_SIGN})"
+    r"(?:(?:[\w](?:[\w\-]{0,61}\w)?\.){1,5}[^\W\d_]{2,24}|\[\d{1,3}(?:\.\d{1,3}){3}\])(?![^\W_]|@)",
+    _I,
+)
+_PROVIDERS = (
+    r"gmail|g\s?mail|hotmail|outlook|yahoo|ymail|uol|bol|terra|icloud|live|msn|proton|protonmail|globo|ig|zipmail|"
+    r"oi|r7|aol|gmx|me|mail"
+)
+_SURE_PROVIDERS = r"gmail|hotmail|outlook|yahoo|ymail|icloud|protonmail|uol|bol|zipmail"
+_AT = (
+    r"(?:\s{0,2}(?:@|\(\s?@\s?\)|\[\s?@\s?\]|\{\s?@\s?\})\s{0,2}|\s{0,2}[\[({<]\s?(?:at|arroba|arrob|a)\s?[\])}>]\s{0,2}|"
+    r"[\s_\-]{1,2}(?:arroba|at)[\s_\-]{1,2})"
+)
+_LOCAL = r"\w[\w.+\-]{0,62}(?:(?:\s?[\[({<]\s?(?:dot|ponto)\s?[\])}>]\s?|\s(?:ponto|dot|underline|underscore|tra[çc]o)\s)\w[\w+\-]{0,30}){0,3}"
+_TLD_END = r"(?:com|net|org|gov|edu|br|pt|me|io|info|jus|mil)"
+_EMAIL_HIDDEN = re.compile(
+    rf"(?<![\w.+\-]){_LOCAL}{_AT}"
+    rf"(?:(?:{_PROVIDERS})(?:{_DOT}|\s?,\s?)|[\w\-]{{2,63}}(?:\.|{_BRACKETED_DOT}|\s(?:ponto|dot)\s)"
+    rf"(?:[\w\-]{{2,63}}(?:\.|{_BRACKETED_DOT}|\s(?:ponto|dot)\s)){{0,3}})"
+    rf"{_TLD_END}(?:{_DOT}(?:br|pt|uk|ar))?(?![^\W_])",
+    _I,
+)
+_EMAIL_APART = re.compile(
+    rf"(?<![\w.+\-])\w[\w.+\-]{{0,62}}(?:\s{{1,2}}@\s{{0,2}}|@\s{{1,2}})[\w\-]{{2,63}}(?:{_DOT}[\w\-]{{2,63}}){{0,3}}{_DOT}{_TLD_END}(?![^\W_])",
+    _I,
+)
+_EMAIL_LETTERS = re.compile(r"(?<![^\W_])(?:[\w.+\-] ){3,40}@ (?:[\w\-] ){2,30}\. \w(?: [\w.]){1,8}(?![^\W_])")
+_EMAIL_NO_TLD = re.compile(rf"(?<![\w.+\-])\w[\w.+\-]{{2,62}}(?:{_AT})(?:{_SURE_PROVIDERS})(?!\w|\.\w)", _I)
+
+# ---------------------------------------------------------------------------- user names
+
+_USER = re.compile(r"@(?<![\w@]@)@?(?=\w{0,31}[^\W\d])\w(?:[\w.]{1,38}\w|\w{1,2})(?![^\W_])")
+# "siga@fulano" was written without its blank; "tod@s" and "amig@s" were not.
+_USER_GLUED = re.compile(r"@(?<=[\w@]@)[A-Za-z](?=\w{3})\w{3,31}(?![^\W_])(?!\.\w)")
+_NETWORKS = (
+    r"insta(?:gram)?|telegram|tg|twitter|tt|tiktok|threads|kwai|youtube|canal|perfil|user(?:name)?|usu[áa]ri[oa]|nick|"
+    r"segu[ei]\w{0,4}|siga(?:m)?|follow|contato|contact|chama|fala\w{0,3} com|arroba d[aoe]l?[ea]?|adiciona|add|marca"
+)
+_USER_HIDDEN = re.compile(
+    rf"(?<![^\W_])(?:{_NETWORKS})(?![^\W_])[^\n@]{{0,20}}?(?<![^\W_])((?:arroba|@|\[at\]|\(at\)|\(arroba\))[\s_]{{0,2}}(?!d[oae]\s|é\s)[^\W\d]\w{{3,31}})(?![^\W_])",
+    _I,
+)
+_USER_APART = re.compile(r"(?<![^\W_])@ (?=\w{0,31}[\d_])[A-Za-z]\w{3,31}(?![^\W_])")
+_USER_LABELLED = re.compile(
+    r"(?<![^\W_])(?:insta(?:gram)?|telegram|twitter|tiktok|user(?:name)?|usu[áa]rio|nick)\s?[:=]\s?((?=\w{0,31}[\d_])[A-Za-z][\w.]{3,31})(?![\w@]|\.\w)",
+    _I,
+)
+_USER_NUMBER = re.compile(
+    r"(?<![^\W_])(?:facebook|fb|telegram|instagram|user|usu[áa]rio|perfil|chat)[\s_-]?id\s?[:=#]?\s?(-?\d{6,16})(?![^\W_])",
+    _I,
+)
+
+URLS = (
+    Group(
+        r"(?i)[:\]a]" + r"(?:/|\\/|%2F)(?:/|\\/|%2F)|www[0-9]?\.|mailto:|tg:",
+        (Rule(_CUT_LINK, _link), Rule(_URL, _link)),
+        (16, 4_200),
+    ),
+)
+"""Links with their scheme, taken first."""
+
+BARE = (
+    Group(r"(?i)\.[a-z]{2,8}(?::[0-9]{2,5})?(?:/|\\/|%2F|\?[a-z])", (Rule(_BARE_URL, _link),)),
+    Group(
+        rf"(?i)t\.me|telegram\.|wa\.me|whatsapp\.com|\.br|(?:spot|press|tumblr|substack|site|weebly|medium|bandcamp)\.com|bsky\.social"
+        rf"|\.com(?:/{_BLANK}|{_BLANK}+/)",
+        (Rule(_CUT_LINK, _link), Rule(_OWN_HOST, _link), Rule(_BR_HOST, always("LINK"))),
+    ),
+    Group(rf"[^\t-\r\x1c-\x20@](?:{_AT_SIGN})[^\t-\r\x1c-\x20@]", (Rule(_EMAIL, always("EMAIL")),), (80, 400)),
+)
+"""Links without a scheme, and e-mail addresses."""
+
+_T_TLD = r"(?:com|net|org|gov|edu|br|pt|me|io|info|jus|mil)"
+
+USERS = (
+    Group(
+        rf"(?is)(?:arroba|[-_\t-\r\x1c-\x20]at[-_\t-\r\x1c-\x20]|[\[({{<]{_BLANK}?(?:at?|arrob|@){_BLANK}?[\])}}>]"
+        rf"|@{_BLANK}|{_BLANK}@|@[a-z]+,|@[a-z]+{_BLANK}).{{0,300}}(?:\.|dot|ponto|,)[-\]}})>_\t-\r\x1c-\x20]{{0,3}}{_T_TLD}",
+        (Rule(_EMAIL_HIDDEN, always("EMAIL")), Rule(_EMAIL_APART, always("EMAIL"))),
+    ),
+    Group(r"@ [^\n]{0,64}(?: |@)\. [0-9A-Za-z]", (Rule(_EMAIL_LETTERS, always("EMAIL")),)),
+    Group(
+        rf"(?i)(?:@|arroba|[-_\t-\r\x1c-\x20]at[-_\t-\r\x1c-\x20]|[\])}}>]){_BLANK}{{0,2}}(?:{_SURE_PROVIDERS})",
+        (Rule(_EMAIL_NO_TLD, always("EMAIL")),),
+    ),
+    Group(
+        rf"(?i)[\[({{<]{_BLANK}?(?:\.|dot|ponto|d0t){_BLANK}?[\])}}>]|www(?:{_BLANK}|[-_]|\.{_BLANK})"
+        rf"|(?:t|telegram|wa|whatsapp|instagram|facebook|twitter|x|youtube|tiktok|fb|discord|linktr|bit|youtu|kwai|threads)"
+        rf"(?:{_BLANK}{{0,2}}\.{_BLANK}{{0,2}}|[-_\t-\r\x1c-\x20](?:ponto|dot)[-_\t-\r\x1c-\x20])"
+        rf"(?:{_BLANK}|[-_])?(?:me|dog|com|net|ly|ee|be|gg)(?:{_BLANK}{{0,2}}[/\\]|{_BLANK}(?:barra|slash))",
+        (Rule(_HIDDEN_HOST, _link), Rule(_DEFANGED, _link), Rule(_WWW_APART, _link)),
+    ),
+    Group(r"@[^\t-\r\x1c-\x20]", (Rule(_USER, always("USER")), Rule(_USER_GLUED, always("USER")))),
+    Group(
+        rf"(?i)(?:arroba|@|\[at\]|\(at\)|\(arroba\)){_BLANK}",
+        (Rule(_USER_APART, always("USER")), Rule(_USER_HIDDEN, always("USER"), 1)),
+    ),
+    Group(
+        rf"(?i)(?:gram|twitter|tiktok|insta|user(?:name)?|rio|nick){_BLANK}?[:=]{_BLANK}?[A-Za-z]|id{_BLANK}?[:=#]?{_BLANK}?-?[0-9]{{6}}",
+        (Rule(_USER_LABELLED, always("USER"), 1), Rule(_USER_NUMBER, always("USER"), 1)),
+    ),
+)
+"""What is left of addresses once the plain links are gone: disguises and user names."""
