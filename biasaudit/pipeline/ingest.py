@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -27,9 +28,10 @@ from biasaudit.pipeline.ingest_settings import IngestMeans, IngestOptions, Inges
 
 if TYPE_CHECKING:
     from biasaudit.corpus.gather import Tally
-    from biasaudit.lm.tokenizer import TextTokenizer
+    from biasaudit.pipeline.ingest_decide import Decided
     from biasaudit.pipeline.ingest_units import ReadUnit
     from biasaudit.pipeline.ingest_worker import Job
+    from biasaudit.pipeline.ingest_write import Words, Written
     from biasaudit.scale.processes import Crew
 
 Progress = Callable[[str, float, float | None, str], None]
@@ -80,9 +82,8 @@ def _ingest(
     before = stamps(inputs)
     found = hashed(inputs, settings, scratch, report)
     named_key = identity.file_hash(means.pseudonym_key) if means.pseudonym_key and means.pseudonym_key.is_file() else ""
-    words = _tokenizer(settings)
-    known = words.fingerprint if words else ""
-    parts = [_code(), identity.plain(settings), [one.row for one in found], known, named_key]
+    words = _named_tokenizer(settings, scratch)
+    parts = [_code(), identity.plain(settings), [one.row for one in found], words.fingerprint, named_key]
     key = identity.content_hash(["corpus", parts])
     with folder.single_writer(out):
         done = None if fresh else folder.finished(out, key)
@@ -107,13 +108,16 @@ def _code() -> str:
     return identity.content_hash([__version__, files])
 
 
-def _tokenizer(settings: IngestSettings) -> TextTokenizer | None:
-    """The tokenizer named; None when one is to be learnt."""
-    if settings.train_vocab:
-        return None
+def _named_tokenizer(settings: IngestSettings, scratch: Path) -> Words:
+    """The tokenizer named, as files; an empty one when it is to be learnt."""
     from biasaudit.lm.tokenizer import load_tokenizer
+    from biasaudit.pipeline.ingest_write import Words, return_memory
 
-    return load_tokenizer(settings.tokenizer)
+    if settings.train_vocab:
+        return Words()
+    words = Words.saved(load_tokenizer(settings.tokenizer), scratch / "tokenizer")
+    return_memory()
+    return words
 
 
 class _Work:
@@ -121,7 +125,7 @@ class _Work:
 
     def __init__(
         self, settings: IngestSettings, means: IngestMeans, named: list[str], out: Path, staging: Path, key: str,
-        words: TextTokenizer | None, report: Progress,
+        words: Words, report: Progress,
     ) -> None:  # fmt: skip
         self._words = words
         self._settings, self._means, self._named = settings, means, named
@@ -154,7 +158,9 @@ class _Work:
                 raise CorpusError(
                     "A source was changed while it was read. Nothing was written; run again when it is at rest."
                 )
-            return self._finish(crew, job, units, records, tally, sources)
+            decided, written = self._write(crew, job, units, records, tally)
+        # The workers are gone by now, and their memory with them.
+        return self._commit(sources, tally, decided, written)
 
     def _read(self, crew: Crew, job: Job) -> tuple[list[ReadUnit], dict[str, dict[str, Any]]]:
         """First phase: every unit a part, and all of them a chain without a hole."""
@@ -203,12 +209,10 @@ class _Work:
                 notes[int(source)].update(counts)
         return tally, [dict(sorted(count.items())) for count in notes]
 
-    def _finish(
-        self, crew: Crew, job: Job, units: Sequence[ReadUnit], records: Mapping[str, Mapping[str, Any]], tally: Tally,
-        sources: list[dict[str, Any]],
-    ) -> dict[str, Any]:  # fmt: skip
-        """Second and third phase, the card, and the folder in its place."""
-        from biasaudit.pipeline.ingest_card import write_card
+    def _write(
+        self, crew: Crew, job: Job, units: Sequence[ReadUnit], records: Mapping[str, Mapping[str, Any]], tally: Tally
+    ) -> tuple[Decided, Written]:  # fmt: skip
+        """Second and third phase: what is kept, and its tokens."""
         from biasaudit.pipeline.ingest_decide import decide
         from biasaudit.pipeline.ingest_write import tokenizer_of, write
 
@@ -223,11 +227,20 @@ class _Work:
         corpus = folder.empty(staging / "corpus")
         folder.gather_rejects(staging, units, corpus / "rejects.jsonl")
         words = tokenizer_of(settings, self._words, decided, staging, self._report)
-        words.save(corpus / "tokenizer")
+        shutil.copytree(words.folder, corpus / "tokenizer")
         written = write(crew, decided, job, words, corpus, self._report)
         self._seconds.update(written.seconds)
+        return decided, written
+
+    def _commit(
+        self, sources: list[dict[str, Any]], tally: Tally, decided: Decided, written: Written
+    ) -> dict[str, Any]:
+        """The card, and the folder in its place."""
+        from biasaudit.pipeline.ingest_card import write_card
+
+        corpus = self._staging / "corpus"
         card = write_card(
-            corpus, settings=settings, named=self._named, sources=sources, tally=tally, near=decided.near,
+            corpus, settings=self._settings, named=self._named, sources=sources, tally=tally, near=decided.near,
             written=written,
         )  # fmt: skip
         manifest = {"kind": "corpus", "key": self._key, "version": __version__, "run": self._run()}

@@ -108,7 +108,7 @@ def kept_batches(
         start = 0
         for batch in tables.batches(staging / part, columns):
             low, high = np.searchsorted(own, [start, start + batch.num_rows])
-            yield batch.take(pa.array(own[low:high] - start))
+            yield tables.chosen(batch, own[low:high] - start)
             start += batch.num_rows
 
 

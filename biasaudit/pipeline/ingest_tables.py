@@ -78,6 +78,11 @@ def batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordB
             yield reader.get_batch(number)
 
 
+def chosen(batch: pa.RecordBatch, rows: Any) -> pa.RecordBatch:
+    """Some rows of a batch, rising; the batch itself when that is all of them."""
+    return batch if len(rows) == batch.num_rows else batch.take(pa.array(rows))
+
+
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Commit a part: its record appears whole, after everything that it speaks of is on the medium."""
     from biasaudit.store.files import write_atomic

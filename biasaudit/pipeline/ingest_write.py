@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biasaudit.pipeline import ingest_folder as folder
+from biasaudit.pipeline import ingest_folder
 from biasaudit.pipeline import ingest_tables as tables
 from biasaudit.pipeline.ingest_units import WriteUnit
 from biasaudit.pipeline.ingest_worker import Decisions, Job
@@ -37,24 +41,47 @@ class Written:
     seconds: Counter[Any] = field(default_factory=Counter)
 
 
-def tokenizer_of(
-    settings: IngestSettings, words: TextTokenizer | None, decided: Decided, staging: Path, report: Progress
-) -> TextTokenizer:
-    """The tokenizer named, or one learnt from the training documents; its files go to `staging` for the workers."""
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A tokenizer as files. The driver does not hold it: its tables take a hundred megabytes that only workers need."""
+
+    folder: Path = Path()
+    fingerprint: str = ""
+    vocab_size: int = 0
+    eot_id: int = 0
+
+    @classmethod
+    def saved(cls, words: TextTokenizer, folder: Path) -> Words:
+        """Write `words` to `folder`, which appears whole."""
+        made = ingest_folder.empty(folder.with_name(f"{folder.name}.new"))
+        words.save(made)
+        made.rename(folder)
+        return cls(folder, words.fingerprint, words.vocab_size, words.eot_id)
+
+
+def return_memory() -> None:
+    """Hand freed memory back to the system, where the C library has a call for it (glibc)."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def tokenizer_of(settings: IngestSettings, words: Words, decided: Decided, staging: Path, report: Progress) -> Words:
+    """Put the tokenizer that was named, or one learnt from the training documents, where the workers look for it."""
     from biasaudit.lm.tokenizer import load_tokenizer, train_tokenizer
 
     place = staging / "tokenizer"
+    if words.fingerprint:
+        shutil.copytree(words.folder, place, dirs_exist_ok=True)
+        return words
     if place.is_dir():
-        return words or load_tokenizer(place)
-    if words is None:
-        assert settings.train_vocab, "a tokenizer is named or learnt"
-        report("learning the tokenizer", 0, 1, f"{settings.train_vocab} ids")
-        words = train_tokenizer(_training_texts(decided, staging), settings.train_vocab)
-        report("learning the tokenizer", 1, 1, f"{words.vocab_size} ids")
-    made = folder.empty(staging / "tokenizer.new")
-    words.save(made)
-    made.rename(place)
-    return words
+        learnt = load_tokenizer(place)
+        return Words(place, learnt.fingerprint, learnt.vocab_size, learnt.eot_id)
+    assert settings.train_vocab, "a tokenizer is named or learnt"
+    report("learning the tokenizer", 0, 1, f"{settings.train_vocab} ids")
+    learnt = train_tokenizer(_training_texts(decided, staging), settings.train_vocab)
+    report("learning the tokenizer", 1, 1, f"{learnt.vocab_size} ids")
+    return Words.saved(learnt, place)
 
 
 def _training_texts(decided: Decided, staging: Path) -> Iterator[str]:
@@ -67,7 +94,7 @@ def _training_texts(decided: Decided, staging: Path) -> Iterator[str]:
             yield from batch.column(0).take(pa.array(here.rows[~here.held_out])).to_pylist()
 
 
-def write(crew: Crew, decided: Decided, job: Job, words: TextTokenizer, corpus: Path, report: Progress) -> Written:
+def write(crew: Crew, decided: Decided, job: Job, words: Words, corpus: Path, report: Progress) -> Written:
     """Tokenise every part and append it to the shards and to `documents.parquet`, in order."""
     staging = job.staging
     total = sum(unit.count for unit in decided.units)
@@ -131,7 +158,7 @@ class _Assembly:
                 self._train.write(tokens.column("train")[0].as_buffer())
                 self._val.write(tokens.column("val")[0].as_buffer())
                 if len(here.rows):
-                    self._documents.write_batch(self._table(batch.take(pa.array(here.rows)), here, tokens))
+                    self._documents.write_batch(self._table(tables.chosen(batch, here.rows), here, tokens))
         self._census.merge(Census.from_json(record["census"]))
         sample = record["sample"]
         self._samples.append(
@@ -164,7 +191,7 @@ class _Assembly:
         arrays = [columns[one.name].cast(one.type) for one in tables.DOCUMENTS]
         return pa.RecordBatch.from_arrays(arrays, schema=tables.DOCUMENTS)
 
-    def written(self, words: TextTokenizer) -> Written:
+    def written(self, words: Words) -> Written:
         """What was counted, once everything is in."""
         from biasaudit.corpus.card_sample import joined
 
