@@ -267,6 +267,8 @@ def _left_out(entry: zipfile.ZipInfo, kind: str | None) -> str:
         return "a link or a device"
     if name.name.startswith(".") or "__MACOSX" in name.parts:
         return "hidden"
+    if not entry.file_size:
+        return "empty"
     if kind is not None or is_archive(Path(name.name)):
         return ""
     try:

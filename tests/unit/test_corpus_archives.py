@@ -71,12 +71,16 @@ def test_the_kind_given_by_the_user_makes_endings_irrelevant(tmp_path: Path, out
 
 
 def test_members_that_no_source_reads_are_listed(tmp_path: Path, out: Path) -> None:
-    found = unpack(zipped(tmp_path, {"a.txt": TEXT, "photo.jpg": b"x", "__MACOSX/._a.txt": b"", "README": b""}), out)
+    found = unpack(
+        zipped(tmp_path, {"a.txt": TEXT, "photo.jpg": b"x", "__MACOSX/._a.txt": b"x", "README": b"x", "b.txt": b""}),
+        out,
+    )
     assert [(m.label, m.path is not None, m.skipped) for m in found] == [
         ("a.zip/a.txt", True, ""),
         ("a.zip/photo.jpg", False, "no source reads '.jpg'"),
         ("a.zip/__MACOSX/._a.txt", False, "hidden"),
         ("a.zip/README", False, "no source reads names without an ending"),
+        ("a.zip/b.txt", False, "empty"),
     ]
     with pytest.raises(CorpusError, match=r"none of its 1 members can be read.*'\.jpg'"):
         unpack(zipped(tmp_path, {"photo.jpg": b"x"}), out)
@@ -207,7 +211,7 @@ def test_a_bomb_whose_header_lies_is_refused(tmp_path: Path, out: Path) -> None:
 
 
 def test_many_members_and_overlapping_ones_are_refused(tmp_path: Path, out: Path) -> None:
-    crowd = zipped(tmp_path, {f"{n}.txt": b"" for n in range(archives.MEMBERS + 1)})
+    crowd = zipped(tmp_path, {f"{n}.txt": b"x" for n in range(archives.MEMBERS + 1)})
     with pytest.raises(CorpusError, match="10,001 members to read, at most 10,000"):
         unpack(crowd, out)
     nested = bomb(tmp_path / "n.txt.gz", 200).read_bytes()

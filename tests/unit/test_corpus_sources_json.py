@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import mmap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from biasaudit.corpus import sources
 from biasaudit.corpus.batch import Batch, kept
+from biasaudit.corpus.brackets import elements
 from biasaudit.corpus.reading import SourceOptions, Survey
 from biasaudit.errors import CorpusError
 
@@ -227,6 +230,22 @@ def test_any_list_of_objects_comes_back(
     raw = path.read_bytes()
     places = zip(found.offset.tolist(), found.length.tolist(), strict=True)
     assert [json.loads(raw[at : at + size]) for at, size in places] == values
+
+
+@pytest.mark.parametrize("slashes", [1, 2, 3, 4])
+@pytest.mark.parametrize("before", range(6))
+def test_backslashes_across_blocks_escape_what_they_escape(tmp_path: Path, slashes: int, before: int) -> None:
+    start = '[{"text": "'
+    text = "x" * ((1 << 20) - len(start) - before) + "\\" * slashes + '"{[' + "\\" * slashes
+    content = json.dumps([{"text": text}, {"text": "b"}])
+    places = list(elements_of(tmp_path / "a.bin", content.encode()))
+    assert [json.loads(content[begin:end])["text"] for begin, end in places] == [text, "b"]
+
+
+def elements_of(path: Path, content: bytes) -> Iterator[tuple[int, int]]:
+    path.write_bytes(content)
+    with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        yield from elements(view, 1, len(view) - 1)
 
 
 # ---------------------------------------------------------------------------- JSON lines
