@@ -211,18 +211,19 @@ def is_padded(sample: bytes, dialect: Dialect) -> bool:
     )
 
 
-def verdict(quoted: int, bare: int, backslash: int, double: int) -> str:
+def verdict(*, quoted: int, bare: int, backslash: int, double: int, inner: int) -> str:
     """The quoting that the sample's telling records agree on.
 
     Args:
         quoted: records whose text is quoted and closes cleanly.
         bare: records that no writer of quotes could have written.
         backslash: records that close cleanly only when a backslash escapes quotes.
-        double: records whose text, once unquoted, is quoted again with doubled quotes inside.
+        double: records whose text, once unquoted, is quoted again.
+        inner: those among them with doubled quotes inside.
     """
     if backslash and backslash >= bare:
         return "backslash"
-    if double >= 2 and double == quoted and not bare:
+    if inner and double == quoted >= 2 and not bare:
         return "double"
     if not bare:
         return "quoted"

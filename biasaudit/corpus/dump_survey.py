@@ -21,6 +21,8 @@ from biasaudit.corpus.reading import SourceOptions
 from biasaudit.errors import CorpusError, UnknownNameError
 
 _BOM = b"\xef\xbb\xbf"
+_SHOWN = 50
+"""Names of columns, and letters of each, that an error shows."""
 _CRLF_SHARE = 0.2
 """Share of records that end in CRLF above which all are read under CRLF."""
 
@@ -121,7 +123,7 @@ def judge(samples: Iterable[tuple[bytes, int]], dialect: Dialect) -> tuple[str, 
         samples: stretches of the dump, and where the first record starts in each.
         dialect: all but the quoting, which is `mixed`.
     """
-    counts = {"quoted": 0, "bare": 0, "backslash": 0, "double": 0}
+    counts = {"quoted": 0, "bare": 0, "backslash": 0, "double": 0, "inner": 0}
     needless = plain = 0
     special = re.compile(rb'[%s"\r\n]' % re.escape(dialect.delimiter))
     for sample, start in samples:
@@ -140,13 +142,15 @@ def judge(samples: Iterable[tuple[bytes, int]], dialect: Dialect) -> tuple[str, 
             plain += int((~piece.quoted & ~piece.bare).sum())
             counts["quoted"] += len(quoted)
             counts["bare"] += int(bare.sum())
-            for value in text.filter(pa.array(opened & piece.quoted)).to_pylist():
-                counts["double"] += value == b'""' or bool(QUOTED.fullmatch(value) and b'""' in value[1:-1])
+            twice = [
+                value for value in text.filter(pa.array(opened & piece.quoted)).to_pylist() if QUOTED.fullmatch(value)
+            ]
+            counts["double"] += len(twice)
+            counts["inner"] += sum(b'""' in value[1:-1] for value in twice)
     if plain and counts["bare"]:
         # Who leaves plain texts without quotes quotes only those that need it: other quotes are the messages' own.
         counts["quoted"] -= needless
-    verdict = dialects.verdict(counts["quoted"], counts["bare"], counts["backslash"], counts["double"])
-    return verdict, counts
+    return dialects.verdict(**counts), counts
 
 
 def _closes_at_a_line(text: bytes) -> bool:
@@ -202,7 +206,7 @@ def _no_text(path: Path, columns: Iterable[str], options: SourceOptions) -> str:
     asked = [column for column, name in options.columns.items() if name in ("text", "message")]
     if asked:
         return f"{path}: {missing(asked[0], names)}"
-    return f"{path}: no column is called text or message. Name it with --map COLUMN=text. Columns: {', '.join(names)}."
+    return f"{path}: no column is called text or message. Name it with --map COLUMN=text. Columns: {_listed(names)}."
 
 
 def missing(column: str, columns: Iterable[str]) -> str:
@@ -210,4 +214,10 @@ def missing(column: str, columns: Iterable[str]) -> str:
     names = list(columns)
     near = difflib.get_close_matches(column, names, n=1, cutoff=0.4)
     hint = f" Did you mean '{near[0]}'?" if near else ""
-    return f"no column '{column}'.{hint} Columns: {', '.join(names)}."
+    return f"no column '{column}'.{hint} Columns: {_listed(names)}."
+
+
+def _listed(names: list[str]) -> str:
+    """A first line that is no header can be of any length."""
+    shown = ", ".join(name if len(name) <= _SHOWN else name[:_SHOWN] + "…" for name in names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

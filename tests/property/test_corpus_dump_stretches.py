@@ -32,7 +32,7 @@ def compare(content: bytes, rng: random.Random, options: SourceOptions) -> None:
         assert time.perf_counter() - begun < 2 + 5 * len(content) / 1e6
 
 
-@pytest.mark.parametrize("seed", range(120))
+@pytest.mark.parametrize("seed", range(80))
 def test_bulk_equals_one_by_one_on_dumps_of_every_dialect(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(seed)
     monkeypatch.setattr(dump_bulk, "BLOCK", rng.choice([1500, 3000, 5000, 1 << 21]))
@@ -40,7 +40,22 @@ def test_bulk_equals_one_by_one_on_dumps_of_every_dialect(seed: int, monkeypatch
     compare(content, rng, options)
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", range(80))
 def test_bulk_equals_one_by_one_on_damaged_dumps(seed: int) -> None:
     rng = random.Random(seed)
     compare(damaged(rng.choice(BASES), rng), rng, SourceOptions())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(100))
+def test_a_hundred_thousand_random_and_damaged_dumps(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(1000 * block, 1000 * (block + 1)):
+        rng = random.Random(f"dump {seed}")
+        monkeypatch.setattr(dump_bulk, "BLOCK", rng.choice([1500, 3000, 1 << 21]))
+        content, options = random_dump(rng)
+        if rng.random() < 0.5:
+            content, options = damaged(rng.choice([content, *BASES]) or b"x", rng), SourceOptions()
+        try:
+            compare(content, rng, options)
+        except Exception as error:
+            raise AssertionError(f"seed {seed}") from error

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from corpus_dumps import in_stretches
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,10 @@ from biasaudit.records import Message, Reject
 
 DATE = "2021-03-04 10:00:00+00:00"
 HEADER = ["id", "channel_id", "date", "message"]
-RECORD_START = re.compile(r'(?m)^"?[^,\r\n"]*"?[,;\t]"?[^,\r\n"]*"?[,;\t]"?(?:\d{4}-\d\d-\d\d|\d\d/\d\d/\d{4})')
+RECORD_START = re.compile(
+    r'(?m)^(?:"?[^,\r\n"]*"?[,;\t]"?[^,\r\n"]*"?[,;\t]"?(?:\d{4}-\d\d-\d\d|\d\d/\d\d/\d{4})'
+    r'|"?\d+"?[,;\t]"?-?\d+"?[,;\t](?:"")?[,;\t])'
+)
 
 MESSAGE = st.text(
     alphabet=st.sampled_from(list('abc çé😀,,;;\t""\'\n\n\r.:-/\\0129 ')) | st.characters(exclude_categories=["Cs"]),
@@ -31,11 +35,15 @@ def read(content: bytes, **options: object) -> list[Message]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "dump.csv"
         path.write_bytes(content)
-        found = sources.read(path, SourceOptions(**options))  # type: ignore[arg-type]
-        return [item for item in reading.audited(found, "dump.csv") if isinstance(item, Message)]
+        said = SourceOptions(**options)  # type: ignore[arg-type]
+        found = sources.read(path, said)
+        messages = [item for item in reading.audited(found, "dump.csv") if isinstance(item, Message)]
+        cuts = [len(content) // 3, len(content) // 2]
+        assert [record[0] for record in in_stretches(path, said, cuts)[0]] == [message.text for message in messages]
+        return messages
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(MESSAGES, st.sampled_from([",", ";", "\t"]), st.sampled_from(["\n", "\r\n"]), st.booleans())
 def test_properly_quoted_messages_come_back(texts: list[str], delimiter: str, newline: str, every: bool) -> None:
     out = io.StringIO()
@@ -48,7 +56,7 @@ def test_properly_quoted_messages_come_back(texts: list[str], delimiter: str, ne
     assert [m.message_id for m in found] == [str(n) for n in range(1, len(texts) + 1)]
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(MESSAGES, st.sampled_from([",", ";", "\t"]), st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
 def test_messages_without_any_quoting_come_back(texts: list[str], delimiter: str, encoding: str) -> None:
     assume(not any(RECORD_START.search(text) for text in texts))
@@ -56,6 +64,48 @@ def test_messages_without_any_quoting_come_back(texts: list[str], delimiter: str
     lines = [delimiter.join(HEADER), *(delimiter.join([str(n), "-77", DATE, text]) for n, text in enumerate(texts, 1))]
     found = read(("\n".join(lines) + "\n").encode(encoding), quoting="unquoted")
     assert [m.text for m in found] == texts
+
+
+@settings(max_examples=60)
+@given(MESSAGES)
+def test_messages_quoted_twice_come_back(texts: list[str]) -> None:
+    out = io.StringIO()
+    inner = ['"' + text.replace('"', '""') + '"' for text in texts]
+    csv.writer(out, lineterminator="\n").writerows([HEADER, *([n, 7, DATE, text] for n, text in enumerate(inner, 1))])
+    assert [m.text for m in read(out.getvalue().encode(), quoting="double")] == texts
+
+
+@settings(max_examples=60)
+@given(MESSAGES)
+def test_messages_escaped_by_backslashes_come_back(texts: list[str]) -> None:
+    rows = [f'{n},7,{DATE},"' + re.sub(r'(["\\])', r"\\\1", text) + '"' for n, text in enumerate(texts, 1)]
+    found = read(("\n".join([",".join(HEADER), *rows]) + "\n").encode(), quoting="backslash")
+    assert [m.text for m in found] == texts
+
+
+@settings(max_examples=60)
+@given(MESSAGES, st.booleans())
+def test_rows_wrapped_in_quotes_come_back(texts: list[str], every: bool) -> None:
+    inner, outer = io.StringIO(), io.StringIO()
+    writer = csv.writer(inner, lineterminator="\n", quoting=csv.QUOTE_ALL if every else csv.QUOTE_MINIMAL)
+    rows = []
+    for n, text in enumerate(texts, 1):
+        writer.writerow([n, 7, DATE, text])
+        rows.append([inner.getvalue().removesuffix("\n")])
+        inner.seek(0)
+        inner.truncate()
+    csv.writer(outer, lineterminator="\n").writerows([[",".join(HEADER)], *rows])
+    assert [m.text for m in read(outer.getvalue().encode(), quoting="wrapped")] == texts
+
+
+@settings(max_examples=80)
+@given(st.lists(st.tuples(MESSAGE, st.booleans()), min_size=1, max_size=12))
+def test_quoted_and_bare_messages_side_by_side_come_back(rows: list[tuple[str, bool]]) -> None:
+    assume(not any(RECORD_START.search(text) or text.startswith('"') for text, quoted in rows if not quoted))
+    assume(not any(line == ",".join(HEADER) for text, quoted in rows if not quoted for line in text.split("\n")))
+    cells = ['"' + text.replace('"', '""') + '"' if quoted else text for text, quoted in rows]
+    content = "\n".join([",".join(HEADER), *(f"{n},7,{DATE},{cell}" for n, cell in enumerate(cells, 1))]) + "\n"
+    assert [m.text for m in read(content.encode(), quoting="mixed")] == [text for text, _ in rows]
 
 
 @settings(max_examples=60)
@@ -70,7 +120,7 @@ def test_the_dialect_is_found_without_a_word_from_the_user(texts: list[str]) -> 
     assert [m.text for m in read(out.getvalue().encode())] == texts
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.lists(st.lists(MESSAGE.filter(lambda t: "\r" not in t), min_size=3, max_size=3), min_size=1, max_size=8))
 def test_any_table_agrees_with_python(rows: list[list[str]]) -> None:
     out = io.StringIO()
@@ -83,7 +133,7 @@ def test_any_table_agrees_with_python(rows: list[list[str]]) -> None:
 BASE = ("id,channel_id,date,message\n" + "".join(f'{n},7,{DATE},"m ""{n}"", sim\nnão"\n' for n in range(1, 9))).encode()
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.data())
 def test_damaged_files_never_crash_and_every_byte_is_accounted_for(data: st.DataObject) -> None:
     raw = bytearray(BASE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from corpus_dumps import DATE, HEADER, in_stretches, one_by_one
@@ -30,7 +31,7 @@ def bare(*rows: str, newline: str = "\n", head: str = HEAD, date: str = DATE) ->
     return newline.join([head, *(f"{n},77,{date},{row}" for n, row in enumerate(rows, 1))]) + newline
 
 
-def proper(*rows: str, newline: str = "\n", quoting: int = csv.QUOTE_MINIMAL, delimiter: str = ",") -> str:
+def proper(*rows: str, newline: str = "\n", quoting: Any = csv.QUOTE_MINIMAL, delimiter: str = ",") -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator=newline, quoting=quoting, delimiter=delimiter)
     writer.writerows([HEADER, *([n, 77, DATE, row] for n, row in enumerate(rows, 1))])
@@ -111,6 +112,11 @@ def test_whole_rows_in_quotes_among_others(tmp_path: Path) -> None:
 def test_backslashes_before_quotes_and_line_ends(tmp_path: Path) -> None:
     content = f'{HEAD}\n1,77,{DATE},"a \\"b\\",\n c \\\\"\n2,77,{DATE},"\\"d\\" e"\n3,77,{DATE},"f"\n'
     assert texts(tmp_path, content) == ['a "b",\n c \\', '"d" e', "f"]
+
+
+def test_texts_quoted_twice_some_with_quotes_of_their_own(tmp_path: Path) -> None:
+    inner = ['"' + row.replace('"', '""') + '"' for row in ["a, b", 'c "d"', "e", "f\ng"]]
+    assert texts(tmp_path, proper(*inner)) == ["a, b", 'c "d"', "e", "f\ng"]
 
 
 def test_quotes_that_belong_to_an_unquoted_message_stay(tmp_path: Path) -> None:
