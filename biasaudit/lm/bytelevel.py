@@ -18,7 +18,7 @@ def _byte_of() -> Mapping[str, int]:
 
 def to_bytes(token: str) -> bytes:
     """Bytes of a token as `vocab.json` writes it; KeyError for a character that stands for no byte."""
-    return bytes(_byte_of()[c] for c in token)
+    return bytes(map(_byte_of().__getitem__, token))
 
 
 @cache
@@ -28,7 +28,7 @@ def _char_of() -> Mapping[int, str]:
 
 def to_token(data: bytes) -> str:
     """A token as `vocab.json` writes it."""
-    return "".join(_char_of()[b] for b in data)
+    return "".join(map(_char_of().__getitem__, data))
 
 
 def merges_of(ranks: Mapping[bytes, int]) -> Iterator[tuple[bytes, bytes]]:
