@@ -125,7 +125,7 @@ def surveyed(found: Sequence[Hashed], settings: IngestSettings, spool: Path) -> 
     surveys: list[Survey] = []
     origins: list[dict[str, str]] = []
     skipped: list[dict[str, str]] = []
-    for one, opened in ((row.input, row.survey) for row in found):
+    for number, (one, opened) in enumerate((row.input, row.survey) for row in found):
         if one.path is None:
             surveys += [opened] if opened is not None else []
             origins.append({"input": one.label})
@@ -133,7 +133,7 @@ def surveyed(found: Sequence[Hashed], settings: IngestSettings, spool: Path) -> 
             surveys.append(door.survey(one.path, options(settings, one.label), kind=settings.kind))
             origins.append({"input": one.label})
         else:
-            place = spool / identity.safe_name(one.label)
+            place = spool / f"{number:05}"
             place.mkdir(parents=True, exist_ok=True)
             for member in archives.unpacked(one.path, place, label=one.label, kind=settings.kind):
                 if member.path is None:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -376,6 +377,28 @@ def test_messages_of_a_channel_are_joined(larger: Path, tmp_path: Path) -> None:
     assert {row["messages"] for row in table} == {10}
     assert table[0]["text"].startswith("0: ")
     assert all(f"\n{n}: " in table[0]["text"] for n in range(1, 10))
+
+
+def test_archives_and_datasets_are_sources_like_others(dump: Path, tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    whole = ingest([dump], tmp_path / "plain", train_vocab=300)
+    for name in ("one", "two"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        with zipfile.ZipFile(tmp_path / "in" / name / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(dump, "../../dump.csv" if name == "one" else "dump.csv")
+            archive.writestr("photo.jpg", b"no text")
+    card = ingest([tmp_path / "in"], tmp_path / "zipped", train_vocab=300)
+    assert card["records"]["in"] == 2 * whole["records"]["in"]
+    assert card["records"]["kept"] == whole["records"]["kept"]
+    assert [row["name"] for row in card["sources"]] == ["one/a.zip", "two/a.zip"]
+    assert card["sources"][0]["dialect"]["members_left_out"][0]["name"].endswith("photo.jpg")
+    assert not (tmp_path.parent / "dump.csv").exists()
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    lines = [json.dumps({"text": text}) + "\n" for text in sentences(50)]
+    (folder / "train.jsonl").write_text("".join(lines), "utf-8")
+    card = ingest([f"hf:{folder}"], tmp_path / "fetched", train_vocab=300)
+    assert (card["records"]["in"], card["sources"][0]["bytes"]) == (50, 50)
 
 
 def test_legacy_cleaning_runs_after_the_mask(tmp_path: Path) -> None:

@@ -33,7 +33,9 @@ def files(path: Path) -> list[Path]:
     if not path.is_dir():
         regular_size(path)
         return [path]
-    known = _suffixes()
+    from biasaudit.corpus import archives  # which reads what it unpacks through this door
+
+    known = {*_suffixes(), *archives.SUFFIXES}
     inside = sorted(
         p for p in path.rglob("*")
         if p.suffix.lower() in known and p.is_file() and not p.is_symlink() and not p.name.startswith(".")
