@@ -35,6 +35,7 @@ LINKS = frozenset({"LINK", "INVITE", "USER", "EMAIL"})
 """What is replaced even when the rest of the privacy stage is switched off: addresses carry no language."""
 
 _PASSES = 16
+_RE2_PAYS = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def mask(text: str, kinds: Iterable[str] | None = None, *, names: bool = False) 
     for number in range(_PASSES):
         groups = (plain, rest)[number] if number < 2 else plain + rest
         folded = fold(masked.text)
-        found = _found(masked.text, folded, [group for group in groups if group.may_match(folded)], wanted)
+        found = _found(masked.text, folded, _chances(folded, groups), wanted)
         if found:
             masked = _replaced(masked, found)
         elif number >= 2 or (number == 1 and not masked.counts):
@@ -189,19 +190,37 @@ def _stage(
     return np.array(found, np.int64)
 
 
+def _chances(folded: str, groups: tuple[Group, ...]) -> list[Group]:
+    """The groups whose trigger is in a text; RE2 is slow to start and pays from a few thousand characters on."""
+    if len(folded) < _RE2_PAYS:
+        return [group for group in groups if group.may_match(folded)]
+    bits = int(_bits(pa.array([folded], pa.string()), groups)[0])
+    return [group for number, group in enumerate(groups) if bits >> number & 1]
+
+
 def _bits(folded: pa.StringArray, groups: tuple[Group, ...]) -> npt.NDArray[np.int64]:
     """Shape (n,): bit k of entry i says that the trigger of `groups[k]` is in text i."""
     bits = np.zeros(len(folded), np.int64)
     for needs in sorted({group.needs for group in groups}):
-        column, places = folded, np.arange(len(folded))
+        chosen = [(number, group) for number, group in enumerate(groups) if group.needs == needs]
         if needs:
-            places = np.flatnonzero(pc.match_substring_regex(folded, needs).to_numpy(zero_copy_only=False))
-            column = folded.take(places)
-        for number, group in enumerate(groups):
-            if group.needs == needs:
-                seen = pc.match_substring_regex(column, group.bulk).to_numpy(zero_copy_only=False)
-                bits[places[seen]] |= 1 << number
+            places, column = _holding(needs, np.arange(len(folded)), folded)
+        else:
+            # Most texts hold nothing: one look for all triggers together leaves few to tell apart.
+            union = "|".join(f"(?:{group.bulk})" for _, group in chosen)
+            places, column = _holding(union, np.arange(len(folded)), folded)
+        for number, group in chosen:
+            seen = pc.match_substring_regex(column, group.bulk)
+            bits[places[seen.to_numpy(zero_copy_only=False)]] |= 1 << number
     return bits
+
+
+def _holding(
+    pattern: str, places: npt.NDArray[np.int64], column: pa.StringArray
+) -> tuple[npt.NDArray[np.int64], pa.StringArray]:
+    """Those of `places`, and their texts in `column`, that match `pattern`."""
+    seen = pc.match_substring_regex(column, pattern)
+    return places[seen.to_numpy(zero_copy_only=False)], column.filter(seen)
 
 
 def _folded(column: pa.StringArray) -> pa.StringArray:

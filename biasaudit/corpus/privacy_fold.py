@@ -41,7 +41,6 @@ def _common(chars: str) -> str:
 
 
 _RARE = "\U00010000-\U0010ffff"
-_ODD = re.compile(_common(ODD))
 _ODD_OR_RARE = re.compile(f"{_common(ODD)}|[{_RARE}]")
 _DROP = re.compile(f"[{_common(_DROPPED)}]|[\U000e0000-\U000e01ef]")
 _SINGLE_ODD = re.compile(ODD)
@@ -82,8 +81,7 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return text
-    odd = _ODD_OR_RARE if max(text) > "\uffff" else _ODD
-    folded = odd.sub(lambda match: _plain(match.group()), text)
+    folded = _ODD_OR_RARE.sub(lambda match: _plain(match.group()), text)
     return _RAISED_NUMBER.sub(_lowered, folded)
 
 

@@ -140,9 +140,14 @@ _USER_NUMBER = re.compile(
 
 URLS = (
     Group(
-        r"(?i)[:\]a]" + r"(?:/|\\/|%2F)(?:/|\\/|%2F)|www[0-9]?\.|mailto:|tg:",
-        (Rule(_CUT_LINK, _link), Rule(_URL, _link)),
-        (16, 4_200),
+        r"(?:me|dog|com|s|c|joinchat|addlist|send)(?:/[\t-\r\x1c-\x20]|[\t-\r\x1c-\x20]{1,2}/)",
+        (Rule(_CUT_LINK, _link),),
+    ),
+    Group(r"://", (Rule(_URL, _link),), (10, 4_100)),
+    Group(
+        r"(?i)\[:\]//|%3A%2F%2F|:\\/\\/|www[0-9]?\.|mailto:|tg:",
+        (Rule(_URL, _link),),
+        (12, 4_100),
     ),
 )
 """Links with their scheme, taken first."""
@@ -150,9 +155,9 @@ URLS = (
 BARE = (
     Group(r"(?i)\.[a-z]{2,8}(?::[0-9]{2,5})?(?:/|\\/|%2F|\?[a-z])", (Rule(_BARE_URL, _link),)),
     Group(
-        rf"(?i)t\.me|telegram\.|wa\.me|whatsapp\.com|\.br|(?:spot|press|tumblr|substack|site|weebly|medium|bandcamp)\.com|bsky\.social"
-        rf"|\.com(?:/{_BLANK}|{_BLANK}+/)",
-        (Rule(_CUT_LINK, _link), Rule(_OWN_HOST, _link), Rule(_BR_HOST, always("LINK"))),
+        r"(?i)t\.me|telegram\.|wa\.me|whatsapp\.com|\.br"
+        r"|(?:spot|press|tumblr|substack|site|weebly|medium|bandcamp)\.com|bsky\.social",
+        (Rule(_OWN_HOST, _link), Rule(_BR_HOST, always("LINK"))),
     ),
     Group(rf"[^\t-\r\x1c-\x20@](?:{_AT_SIGN})[^\t-\r\x1c-\x20@]", (Rule(_EMAIL, always("EMAIL")),), (80, 400)),
 )

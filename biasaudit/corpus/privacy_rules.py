@@ -32,7 +32,7 @@ class Rule:
     """Digits that a window must hold for this rule to have a chance."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Rules with one trigger: where it does not match, none of them can."""
 
