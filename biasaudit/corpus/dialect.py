@@ -72,7 +72,7 @@ class Recogniser:
     starts: re.Pattern[bytes]
     """At the start of a line: a record, bare or quoted, or a header; after a byte order mark or not."""
     header: re.Pattern[bytes]
-    """A header line with its end, however its names are quoted."""
+    """A header line with its end, however its names are quoted or ordered."""
     suffix: re.Pattern[bytes] | None
     """All columns after the text up to the line's end, or None when the text stands last."""
     partial: re.Pattern[bytes]
@@ -102,7 +102,9 @@ def recogniser(dialect: Dialect) -> Recogniser:
         dated = b"".join(rb'(?:"%s"|%s)%s' % (loose[k], loose[k], after_cell) for k in before)
         cells["date"] = rb'(?:"((?:%s)?)"|((?:%s)?))' % (date, date)
         lenient = rb"(?=%s|%s)" % (dated, undated) + b"".join(cells[k] + after_cell for k in before)
-    header = rb"(?i:%s)" % d.join(rb'[ \t]*"?%s"?[ \t]*' % re.escape(name.encode()) for name in dialect.columns)
+    # Any order: what stands below a header of another order must not pass for the message above it.
+    name = rb'[ \t]*"?(?:%s)"?[ \t]*' % b"|".join(re.escape(column.encode()) for column in dialect.columns)
+    header = rb"(?i:%s)" % d.join([name] * len(dialect.columns))
     start = rb"(?:%s)?(?:%s|%s(?:\r?\n|\r|\Z))" % (_BOM, strict, header)
     tail = b"".join(d + rb'(?:"(%s)"|(%s))' % (loose[k], loose[k]) for k in after)
     return Recogniser(

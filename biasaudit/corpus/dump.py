@@ -57,8 +57,9 @@ class DumpReader:
         d = re.escape(dialect.delimiter)
         cell = rb'("[^"]*+(?:""[^"]*+)*+"|[^%s"\r\n]*+)' % d
         self._row = re.compile(d.join([cell] * len(dialect.columns)) + rb"(?:\r\n|\n|\r|\Z)")
-        first = dialect.columns[0][:1].encode()
-        self._gap_starts = (*_GAP_STARTS, b'"', first.lower(), first.upper())
+        letters = {letter.encode()[:1] for name in dialect.columns for letter in (name[:1].lower(), name[:1].upper())}
+        self._gap_starts = frozenset({*_GAP_STARTS, b'"', *letters})
+        self._date = re.compile(dialect.date + rb"[\d:T .+Z-]{0,40}")
 
     def spans(self, start: int | None = None) -> Iterator[Raw]:
         """Yield spans that tile the view from `start` (the dialect's when None) on; each depends on its start alone."""
@@ -165,6 +166,9 @@ class DumpReader:
             return None
         cells = [_plain(cell) for cell in found.groups()]
         values: dict[str, bytes | None] = {name: cells[number] for name, number in self._dialect.fields.items()}
+        date = values.get("date")
+        if date is not None and not self._date.match(date) and any(self._date.fullmatch(cell) for cell in cells):
+            return Raw(position, found.end(), reason="columns in another order than the header's")
         return self._sized(position, found.end(), values, flags=("unusual-columns",))
 
     def _wrapped(self, position: int) -> Raw | None:

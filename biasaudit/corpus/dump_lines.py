@@ -71,8 +71,7 @@ class LineFinder:
         self._delimiter = dialect.delimiter[0]
         self.eol = dialect.newline[-1]
         self._starts: re.Pattern[bytes] = patterns.starts
-        first = dialect.columns[0].encode()[:1]
-        self._header_bytes = np.frombuffer(bytes({*first.lower(), *first.upper(), _QUOTE, 32}), np.uint8)
+        self._header_bytes = np.array(sorted(_first_pairs(dialect.columns)), np.uint16)
         self.horizon = 1024 + 4 * sum(len(column) for column in dialect.columns)
         """Bytes that must follow a line's first byte for the answer on it to be final, unless the file ends before."""
 
@@ -197,9 +196,24 @@ class LineFinder:
         """Which lines could be a header, or follow a byte order mark."""
         last = len(b) - 1
         first = b[np.minimum(starts, last)]
-        found = np.isin(first, self._header_bytes) & (starts < len(b))
+        pairs = first.astype(np.uint16) * 256 + b[np.minimum(starts + 1, last)]
+        found = np.isin(pairs, self._header_bytes) & (starts < len(b))
         marks = np.flatnonzero(first == _BOM[0])
         found[marks] = (b[np.minimum(starts[marks] + 1, last)] == _BOM[1]) & (
             b[np.minimum(starts[marks] + 2, last)] == _BOM[2]
         )
         return found
+
+
+def _first_pairs(columns: tuple[str, ...]) -> set[int]:
+    """What a header line can begin with: two bytes each, as one number."""
+    quotes = {_QUOTE, *b" \t"}
+    found = {256 * one + two for one in quotes for two in quotes}
+    for column in columns:
+        low, high = column.lower().encode(), column.upper().encode()
+        if len(low) < 2 or len(high) < 2:
+            return {256 * one + two for one in range(256) for two in range(256)}
+        firsts = {low[0], high[0]}
+        found |= {256 * one + two for one in firsts for two in (low[1], high[1])}
+        found |= {256 * one + two for one in quotes for two in firsts}
+    return found

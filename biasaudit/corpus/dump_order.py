@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -123,27 +123,31 @@ def signs_of(sample: bytes, dialect: Dialect) -> Signs:
     finder = LineFinder(dialect, recogniser(dialect))
     block = finder.block(sample[dialect.start :], final=True, from_line_start=True)
     columns = _joined([_Lines(block, 0, len(sample))], dialect, Signs(channel=1, ids=1, dates=1, all_dates=1))
-    limit = max(2, int(_RARE * len(columns.at)))
     same = columns.channel[1:] == columns.channel[:-1]
-    runs = int("channel_id" in dialect.fields and 2 * int(same.sum()) >= len(same))
-    order = np.argsort(columns.channel, kind="stable")
-    near = columns.channel[order][1:] == columns.channel[order][:-1]
-    wanted = {
-        "channel": runs,
-        "ids": _direction(columns.ids[order], near),
-        "dates": _direction(columns.dates[order], near),
-        "all_dates": _direction(columns.dates, np.ones(max(len(columns.at) - 1, 0), bool)),
-    }
-    found = {name: value for name, value in wanted.items()
-             if value and int(_standing_out(columns, Signs(**{name: value})).sum()) <= limit}  # fmt: skip
-    return Signs(**found)
+    tried = [Signs(channel=1)] if "channel_id" in dialect.fields and 2 * int(same.sum()) >= len(same) else []
+    tried += [Signs(**{name: sign}) for name in ("ids", "dates", "all_dates") for sign in (1, -1)]
+    limit = max(2, int(_RARE * len(columns.at)))
+    found = Signs()
+    for signs in tried:
+        out = _standing_out(columns, signs)
+        if int(out.sum()) <= limit and (signs.channel or _in_order(columns, signs, ~out)):
+            chosen = {name: value for name, value in asdict(signs).items() if value}
+            found = replace(found, **chosen)
+    return found
 
 
-def _direction(keys: Int64s, near: Bools) -> int:
-    """+1 or -1 when three of four neighbours agree, else 0."""
-    near = near & (keys[1:] != _UNKNOWN) & (keys[:-1] != _UNKNOWN)
-    up, down = int((near & (keys[1:] > keys[:-1])).sum()), int((near & (keys[1:] < keys[:-1])).sum())
-    return 0 if max(up, down) < 3 else 1 if up >= 3 * down else -1 if down >= 3 * up else 0
+def _in_order(columns: _Columns, signs: Signs, kept: Bools) -> bool:
+    """Whether nine of ten neighbours rise or fall as `signs` say, once the records that stand out are left aside."""
+    order = np.flatnonzero(kept)
+    if not signs.all_dates:
+        order = order[np.argsort(columns.channel[order], kind="stable")]
+    keys = (columns.ids if signs.ids else columns.dates)[order]
+    near = (keys[1:] != _UNKNOWN) & (keys[:-1] != _UNKNOWN)
+    if not signs.all_dates:
+        near &= columns.channel[order][1:] == columns.channel[order][:-1]
+    steps = np.sign(keys[1:][near] - keys[:-1][near]) * (signs.ids or signs.dates or signs.all_dates)
+    up, down = int((steps > 0).sum()), int((steps < 0).sum())
+    return up >= 2 and up >= 9 * down
 
 
 def _standing_out(columns: _Columns, signs: Signs) -> Bools:

@@ -86,6 +86,13 @@ def test_a_forged_record_of_the_same_channel_is_told_by_its_id(tmp_path: Path) -
     assert [record[1] for record in read(tmp_path, written(rows))] == ["7777777"]
 
 
+def test_a_forged_record_in_a_handful_is_told(tmp_path: Path) -> None:
+    when = "2021-03-04 10:00:00+00:00"
+    rows = [(n, "77", when, f"oi, {n}") for n in (1, 2, 3)]
+    rows[1] = (*rows[1][:3], f"veja:\n99,77,{when},forjada")
+    assert [record[1] for record in read(tmp_path, written(rows), cuts=2)] == ["99"]
+
+
 def test_no_record_can_be_forged_inside_quotes(tmp_path: Path) -> None:
     rng = random.Random(3)
     rows = []

@@ -78,6 +78,16 @@ def test_headers_repeated_in_other_quotes_and_late(tmp_path: Path) -> None:
     assert texts(tmp_path, body + HEAD + "\n" + body) == ["a, b", 'c "d"'] * 2
 
 
+def test_what_stands_below_a_header_of_another_order_is_set_aside_not_mistaken(tmp_path: Path) -> None:
+    for form in (bare, proper):
+        other = f'date,message,id,channel_id\n{DATE},"x, y",8,77\n{DATE},z,9,77\n'
+        path = tmp_path / "dump.csv"
+        assert texts(tmp_path, form("a, b", 'c "d"') + other) == ["a, b", 'c "d"']
+        _, rejects, separators, _ = one_by_one(path, SourceOptions())
+        assert sum(reject.length for reject in rejects) == len(other) - len("date,message,id,channel_id\n")
+        assert separators == len(HEAD) + 1 + len("date,message,id,channel_id\n")
+
+
 def test_the_delimiter_is_no_sign_that_messages_are_full_of(tmp_path: Path) -> None:
     rows = ["a; b; c; d; e; f; g", "h, i"]
     assert texts(tmp_path, bare(*rows).split("\n", 1)[1]) == rows
