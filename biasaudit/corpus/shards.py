@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,29 +44,3 @@ def cut(
         return numbers.tobytes(), b""
     side = np.repeat(held_out, counts + 1)
     return numbers[~side].tobytes(), numbers[side].tobytes()
-
-
-class ShardWriter:
-    """Appends documents to one shard; the file is opened at once and synced when closed."""
-
-    def __init__(self, path: Path, *, eot_id: int, vocab_size: int) -> None:
-        """Create `path`, which must not exist."""
-        self._handle = path.open("xb")
-        self._eot = eot_id
-        self._dtype = np.dtype(dtype_for(vocab_size)).newbyteorder("<")
-        self.documents = 0
-        self.tokens = 0
-        """Tokens written, end-of-text included."""
-
-    def add(self, ids: Sequence[int]) -> None:
-        """Write one document's token ids and the end-of-text token."""
-        values = np.empty(len(ids) + 1, dtype=self._dtype)
-        values[:-1] = ids
-        values[-1] = self._eot
-        self._handle.write(values.tobytes())
-        self.documents += 1
-        self.tokens += len(values)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._handle.close()
