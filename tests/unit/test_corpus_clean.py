@@ -1,15 +1,14 @@
-"""Cleaning keeps what carries meaning; text files, encodings, splits and shards keep their word."""
+"""Cleaning keeps what carries meaning; text files, encodings and splits keep their word."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biasaudit.corpus import dates, reading, shards, sources
+from biasaudit.corpus import dates, reading, sources
 from biasaudit.corpus.card import quantiles
 from biasaudit.corpus.clean import Cleaner
 from biasaudit.corpus.gather import Tally
@@ -135,17 +134,6 @@ def test_rejects_hold_a_hash_and_never_the_text(tmp_path: Path) -> None:
     rejects = [item for item in found if isinstance(item, Reject)]
     assert [r.reason for r in rejects] == ["field 'text' holds no text", "not a JSON object", "not valid JSON"]
     assert "segredo" not in repr(rejects)
-
-
-def test_shards_grow_to_32_bits_with_the_vocabulary(tmp_path: Path) -> None:
-    for vocab, kind in ((65_536, "<u2"), (65_537, "<u4")):
-        path = tmp_path / f"{vocab}.bin"
-        writer = shards.ShardWriter(path, eot_id=vocab - 1, vocab_size=vocab)
-        writer.add([1, 2])
-        writer.add([])
-        writer.close()
-        assert np.fromfile(path, dtype=kind).tolist() == [1, 2, vocab - 1, vocab - 1]
-        assert (writer.documents, writer.tokens) == (2, 4)
 
 
 def test_quantiles_are_values_that_occurred() -> None:
