@@ -137,6 +137,10 @@ def judge(samples: Iterable[tuple[bytes, int]], dialect: Dialect) -> tuple[str, 
                 # A sample may end inside quotes, and lines that are no records may follow a closed one.
                 cut = piece.stop[n] == len(sample) and "unclosed-quote" in piece.flags.get(n, ())
                 bare[n] = not cut and not _closes_at_a_line(value)
+            ended = pc.ends_with(text, "\n").to_numpy(zero_copy_only=False) & bare
+            for n in np.flatnonzero(ended).tolist():
+                # Blank lines between records tell nothing.
+                bare[n] = special.search(text[n].as_py().rstrip(b"\r\n")) is not None
             quoted = text.filter(pa.array(piece.quoted)).to_pylist()
             needless += sum(not special.search(value) for value in quoted)
             plain += int((~piece.quoted & ~piece.bare).sum())

@@ -139,6 +139,11 @@ def test_what_stands_behind_the_last_record_is_set_aside(tmp_path: Path) -> None
         assert texts(tmp_path, proper("a, b", 'c "d"') + garbage) == ["a, b", 'c "d"']
 
 
+def test_blank_lines_between_quoted_records_belong_to_none(tmp_path: Path) -> None:
+    content = proper("a, b", "c", 'd "e"', "f").replace("\n", "\n\n")
+    assert texts(tmp_path, content) == ["a, b", "c", 'd "e"', "f"]
+
+
 @pytest.mark.parametrize("form", [bare, proper])
 def test_enormous_messages_and_lone_bytes(tmp_path: Path, form: object) -> None:
     rows = ["x" * 200_000, "," * 3_000, 'a"b,' * 60_000, "\x00\x01\x0b\x0c\x1c\x85\u2028", "y"]
