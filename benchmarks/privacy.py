@@ -26,10 +26,10 @@ from biasaudit.corpus import privacy
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 PROSE = (
-    "Bom dia a todos do grupo, hoje a reunião ficou para mais tarde porque muita gente ainda está no trabalho.",
-    "Ninguém da prefeitura explicou por que a fila do posto estava tão grande, e o pessoal foi embora sem resposta.",
+    "Bom dia a todos do grupo, hoje a reunião ficou para mais tarde porque muita gente ainda está lá.",
+    "Ninguém da prefeitura explicou por que a fila do posto estava tão grande, e o pessoal foi embora calado.",
     "People keep asking the same thing every week and nobody reads the pinned message at the top of the channel.",
-    "Compartilhem com quem precisa, porque a informação certa ajuda mais do que qualquer corrente que aparece por aqui.",
+    "Compartilhem com quem precisa, porque a informação certa ajuda mais do que qualquer corrente daqui.",
 )
 
 

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from privacy_maker import AREAS, DIGITS, FIRST, LAST, Maker, grouped
+from privacy_maker import DIGITS, FIRST, LAST, Maker, grouped
 from stdnum import luhn
 
 
@@ -564,21 +564,6 @@ def _cued_landline(maker: Maker) -> Made:
     ), (area + number,)
 
 
-CHECKED, ADDRESS, OBFUSCATED, OTHER = "check digits", "addresses", "obfuscated", "other"
-CLASSES: dict[str, tuple[str, Callable[[Maker], Made]]] = {
-    "cpf": (CHECKED, CPF), "cpf labelled": (CHECKED, _labelled("CPF |cpf: |CPF nº |meu cpf é |CPF:|C.P.F. |CPF (titular) ", CPF)), "cpf wrong": (CHECKED, _labelled("CPF |cpf: |CPF nº |meu cpf é |CPF do João ", _wrong(CPF))),
-    "cnpj": (CHECKED, CNPJ), "cnpj labelled": (CHECKED, _labelled("CNPJ |cnpj: |CNPJ/MF nº ", CNPJ)), "cnpj wrong": (CHECKED, _labelled("CNPJ |cnpj: |CNPJ nº ", _wrong(CNPJ))), "cnpj letters": (CHECKED, CNPJ_LETTERS),
-    "cns": (CHECKED, CNS), "cns labelled": (CHECKED, _labelled("CNS |cartão SUS |cartão do SUS: |Cartão Nacional de Saúde ", CNS)), "cns wrong": (CHECKED, _labelled("CNS |cartão SUS |cartão do SUS nº ", _wrong(CNS))),
-    "pis": (CHECKED, PIS), "pis labelled": (CHECKED, _labelled("PIS |NIS: |PIS/PASEP |nit |PIS nº ", PIS)), "pis wrong": (CHECKED, _labelled("PIS |NIS: |NIT nº ", _wrong(PIS))),
-    "titulo": (CHECKED, TITULO), "titulo labelled": (CHECKED, _labelled("título de eleitor |título: |Título Eleitoral nº |título ", TITULO)), "titulo wrong": (CHECKED, _labelled("título de eleitor |título de eleitor: |título eleitoral ", _wrong(TITULO))),
-    "cnh": (CHECKED, CNH), "cnh labelled": (CHECKED, _labelled("CNH |habilitação |CNH nº |carteira de motorista ", CNH)), "card": (CHECKED, _card), "card wrong": (CHECKED, _labelled("cartão |cartão de crédito: |card |Visa ", _wrong(_card))), "br code": (CHECKED, _br_code), "card extra": (CHECKED, _card_extra),
-    "email": (ADDRESS, _email), "user": (ADDRESS, _user), "link": (ADDRESS, _link), "whatsapp": (ADDRESS, _whatsapp), "invite": (ADDRESS, _invite), "pix": (ADDRESS, _pix),
-    "mobile": (OTHER, _mobile), "landline": (OTHER, _landline), "cued landline": (OTHER, _cued_landline), "local phone": (OTHER, _local_phone), "foreign": (OTHER, _foreign), "bank": (OTHER, _bank), "rg": (OTHER, _rg), "passport": (OTHER, _passport), "plate": (OTHER, _plate), "cep": (OTHER, _cep), "address": (OTHER, _address), "ip": (OTHER, _ip), "crypto": (OTHER, _crypto), "secret": (OTHER, _secret),
-    "email hidden": (OBFUSCATED, _email_hidden), "user hidden": (OBFUSCATED, _user_hidden), "link hidden": (OBFUSCATED, _link_hidden), "cpf hidden": (OBFUSCATED, _hidden(CPF)), "cpf labelled hidden": (OBFUSCATED, _labelled("CPF |cpf: |meu cpf é ", _hidden(_wrong(CPF)))), "cnpj hidden": (OBFUSCATED, _cnpj_hidden), "cns hidden": (OBFUSCATED, _hidden(CNS)), "card hidden": (OBFUSCATED, _hidden(_card)), "pis hidden": (OBFUSCATED, _labelled("PIS |NIS ", _hidden(PIS))),
-    "titulo hidden": (OBFUSCATED, _labelled("título de eleitor |", _hidden(TITULO))), "mobile hidden": (OBFUSCATED, lambda maker: _hidden_phone(maker)), "uuid hidden": (OBFUSCATED, lambda maker: _hidden_uuid(maker)),
-}  # fmt: skip
-
-
 def _hidden_phone(maker: Maker) -> Made:
     area, number = maker.mobile()
     form = maker.rng.choice(["+55 {a} {x}-{z}", "({a}) {x}-{z}", "{a} {x}-{z}", "{a}{x}{z}", "+55{a}{x}{z}"])
@@ -597,6 +582,21 @@ def _hidden_uuid(maker: Maker) -> Made:
             styled(key, "bold"),
         ]
     ), (key,)
+
+
+CHECKED, ADDRESS, OBFUSCATED, OTHER = "check digits", "addresses", "obfuscated", "other"
+CLASSES: dict[str, tuple[str, Callable[[Maker], Made]]] = {
+    "cpf": (CHECKED, CPF), "cpf labelled": (CHECKED, _labelled("CPF |cpf: |CPF nº |meu cpf é |CPF:|C.P.F. |CPF (titular) ", CPF)), "cpf wrong": (CHECKED, _labelled("CPF |cpf: |CPF nº |meu cpf é |CPF do João ", _wrong(CPF))),
+    "cnpj": (CHECKED, CNPJ), "cnpj labelled": (CHECKED, _labelled("CNPJ |cnpj: |CNPJ/MF nº ", CNPJ)), "cnpj wrong": (CHECKED, _labelled("CNPJ |cnpj: |CNPJ nº ", _wrong(CNPJ))), "cnpj letters": (CHECKED, CNPJ_LETTERS),
+    "cns": (CHECKED, CNS), "cns labelled": (CHECKED, _labelled("CNS |cartão SUS |cartão do SUS: |Cartão Nacional de Saúde ", CNS)), "cns wrong": (CHECKED, _labelled("CNS |cartão SUS |cartão do SUS nº ", _wrong(CNS))),
+    "pis": (CHECKED, PIS), "pis labelled": (CHECKED, _labelled("PIS |NIS: |PIS/PASEP |nit |PIS nº ", PIS)), "pis wrong": (CHECKED, _labelled("PIS |NIS: |NIT nº ", _wrong(PIS))),
+    "titulo": (CHECKED, TITULO), "titulo labelled": (CHECKED, _labelled("título de eleitor |título: |Título Eleitoral nº |título ", TITULO)), "titulo wrong": (CHECKED, _labelled("título de eleitor |título de eleitor: |título eleitoral ", _wrong(TITULO))),
+    "cnh": (CHECKED, CNH), "cnh labelled": (CHECKED, _labelled("CNH |habilitação |CNH nº |carteira de motorista ", CNH)), "card": (CHECKED, _card), "card wrong": (CHECKED, _labelled("cartão |cartão de crédito: |card |Visa ", _wrong(_card))), "br code": (CHECKED, _br_code), "card extra": (CHECKED, _card_extra),
+    "email": (ADDRESS, _email), "user": (ADDRESS, _user), "link": (ADDRESS, _link), "whatsapp": (ADDRESS, _whatsapp), "invite": (ADDRESS, _invite), "pix": (ADDRESS, _pix),
+    "mobile": (OTHER, _mobile), "landline": (OTHER, _landline), "cued landline": (OTHER, _cued_landline), "local phone": (OTHER, _local_phone), "foreign": (OTHER, _foreign), "bank": (OTHER, _bank), "rg": (OTHER, _rg), "passport": (OTHER, _passport), "plate": (OTHER, _plate), "cep": (OTHER, _cep), "address": (OTHER, _address), "ip": (OTHER, _ip), "crypto": (OTHER, _crypto), "secret": (OTHER, _secret),
+    "email hidden": (OBFUSCATED, _email_hidden), "user hidden": (OBFUSCATED, _user_hidden), "link hidden": (OBFUSCATED, _link_hidden), "cpf hidden": (OBFUSCATED, _hidden(CPF)), "cpf labelled hidden": (OBFUSCATED, _labelled("CPF |cpf: |meu cpf é ", _hidden(_wrong(CPF)))), "cnpj hidden": (OBFUSCATED, _cnpj_hidden), "cns hidden": (OBFUSCATED, _hidden(CNS)), "card hidden": (OBFUSCATED, _hidden(_card)), "pis hidden": (OBFUSCATED, _labelled("PIS |NIS ", _hidden(PIS))),
+    "titulo hidden": (OBFUSCATED, _labelled("título de eleitor |", _hidden(TITULO))), "mobile hidden": (OBFUSCATED, _hidden_phone), "uuid hidden": (OBFUSCATED, _hidden_uuid),
+}  # fmt: skip
 
 
 CARRIERS = (

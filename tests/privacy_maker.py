@@ -9,10 +9,10 @@ from stdnum import luhn
 from stdnum.br import cnpj as stdnum_cnpj
 
 FIRST = (
-    "maria joao jose ana antonio francisca carlos paula luiz bruna pedro larissa rafael juliana marcos fernanda".split()
+    "maria joao jose ana antonio francisca carlos paula luiz bruna pedro larissa rafael juliana marcos fernanda".split()  # noqa: SIM905
 )
-LAST = "silva santos oliveira souza pereira lima carvalho ferreira rodrigues almeida costa gomes martins araujo".split()
-AREAS = "11 12 19 21 22 24 27 31 34 41 43 47 48 51 54 61 62 65 67 71 75 79 81 83 85 86 91 92 95 98 99".split()
+LAST = "silva santos oliveira souza pereira lima carvalho ferreira rodrigues almeida costa gomes martins araujo".split()  # noqa: SIM905
+AREAS = "11 12 19 21 22 24 27 31 34 41 43 47 48 51 54 61 62 65 67 71 75 79 81 83 85 86 91 92 95 98 99".split()  # noqa: SIM905
 DIGITS = "0123456789"
 
 
@@ -48,24 +48,24 @@ class Maker:
         while True:
             base = self.rng.choice("12789") + self.digits(13)
             for last in DIGITS:
-                if sum(int(d) * w for d, w in zip(base + last, range(15, 0, -1))) % 11 == 0:
+                if sum(int(d) * w for d, w in zip(base + last, range(15, 0, -1), strict=True)) % 11 == 0:
                     return base + last
 
     def pis(self) -> str:
         base = "1" + self.digits(9)
-        total = sum(int(d) * w for d, w in zip(base, (3, 2, 9, 8, 7, 6, 5, 4, 3, 2))) % 11
+        total = sum(int(d) * w for d, w in zip(base, (3, 2, 9, 8, 7, 6, 5, 4, 3, 2), strict=True)) % 11
         return base + str(0 if total < 2 else 11 - total)
 
     def titulo(self) -> str:
         base = self.digits(8) + f"{self.rng.randint(3, 28):02}"
-        first = sum(int(d) * w for d, w in zip(base, range(2, 10))) % 11 % 10
+        first = sum(int(d) * w for d, w in zip(base, range(2, 10), strict=False)) % 11 % 10
         return f"{base}{first}{(int(base[8]) * 7 + int(base[9]) * 8 + first * 9) % 11 % 10}"
 
     def cnh(self) -> str:
         base = self.digits(9)
-        first = sum(int(d) * w for d, w in zip(base, range(9, 0, -1))) % 11
+        first = sum(int(d) * w for d, w in zip(base, range(9, 0, -1), strict=True)) % 11
         less, first = (2, 0) if first >= 10 else (0, first)
-        second = sum(int(d) * w for d, w in zip(base, range(1, 10))) % 11
+        second = sum(int(d) * w for d, w in zip(base, range(1, 10), strict=True)) % 11
         return f"{base}{first}{0 if second >= 10 else max(0, second - less)}"
 
     def card(self) -> str:

@@ -159,7 +159,7 @@ def _wanted(kinds: Iterable[str] | None, *, names: bool) -> frozenset[str]:
 
 def _stages(wanted: frozenset[str]) -> tuple[tuple[Group, ...], tuple[Group, ...]]:
     """Groups for the plain links and for all else; numbers are left out when only addresses are wanted."""
-    rest = links.BARE + links.USERS
+    rest: tuple[Group, ...] = links.BARE + links.USERS
     if wanted <= LINKS:
         return links.URLS, rest
     rest += numbers.NUMBERS + cued.CUED

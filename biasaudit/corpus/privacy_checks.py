@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from stdnum import luhn
 from stdnum.br import cnpj as stdnum_cnpj
@@ -27,8 +28,10 @@ _CPF_AFTER = re.compile(r"[\s(/,-]{0,3}(?:\(|é |e |eh |is )?(?:(?:o |a )?(?:meu
 CNPJ_CUE = re.compile(r"(?<![^\W_])(?:cnpj|cgc|pix|chave)(?![^\W\d_])[^\d\n]{0,32}\Z", re.IGNORECASE)
 PHONE_CUE = re.compile(
     r"(?<![^\W_])(?:tel(?:efone)?s?|fones?|cel(?:ular)?(?:es)?|wh?ats+(?:app?)?|what[sz]ap+|wpp|wa|zap(?: ?zap)?|"
-    r"lig(?:a|ar|ando|uem?|ação|açao|acao)|contatos?|contact|chame|chama|chamar|disk|disque|sms|pix|chave|n[úu]m(?:ero)?|phone|cell|call|text me|"
-    r"number|mobile|ramal|fax|fixo|recados?|fal(?:a|ar|e|em) com(?:igo)?|reach me|adiciona)(?![^\W_])[^\d\n]{0,30}\Z|\[PHONE\][\s/,eou|-]{1,4}\Z",
+    r"lig(?:a|ar|ando|uem?|ação|açao|acao)|contatos?|contact|chame|chama|chamar|disk|disque|sms|pix|chave"
+    r"|n[úu]m(?:ero)?|phone|cell|call|text me|"
+    r"number|mobile|ramal|fax|fixo|recados?|fal(?:a|ar|e|em) com(?:igo)?|reach me"
+    r"|adiciona)(?![^\W_])[^\d\n]{0,30}\Z|\[PHONE\][\s/,eou|-]{1,4}\Z",
     re.IGNORECASE,
 )
 _PHONE_CUE_AFTER = re.compile(
@@ -36,12 +39,14 @@ _PHONE_CUE_AFTER = re.compile(
 )
 _LOT_CUE = re.compile(r"(?<!\w)(?:lotes?|batch|lot|modelo|s[ée]rie|c[óo]digo)(?!\w)[^\n]{0,12}\Z", re.IGNORECASE)
 _VERSION_CUE = re.compile(
-    r"(?<!\w)(?:vers[ãa]o|version|v|art(?:igo)?|item|se[çc][ãa]o|cap[íi]tulo|lei|rev|windows|android|ios|macos|build|firmware|"
+    r"(?<!\w)(?:vers[ãa]o|version|v|art(?:igo)?|item|se[çc][ãa]o|cap[íi]tulo|lei|rev|windows|android|ios|macos"
+    r"|build|firmware|"
     r"release|chrome|firefox|kernel)\.?\s{0,2}\Z",
     re.IGNORECASE,
 )
 _IP_CUE = re.compile(
-    r"(?<!\w)(?:ip|ipv4|host|servidor|server|endere[çc]o|address|dns|gateway|proxy|ping|login|acesso)(?!\w)[^\n]{0,24}\Z",
+    r"(?<!\w)(?:ip|ipv4|host|servidor|server|endere[çc]o|address|dns|gateway|proxy|ping|login"
+    r"|acesso)(?!\w)[^\n]{0,24}\Z",
     re.IGNORECASE,
 )
 _CARD_CUE = re.compile(r"cart[ãa]o|card|cvv|cvc|visa|master|amex|(?<!\w)elo(?!\w)|cr[ée]dito|d[ée]bito", re.IGNORECASE)
@@ -134,7 +139,8 @@ def card(match: re.Match[str], text: str) -> Checked:
 
 
 _CARD_NAMED = re.compile(
-    r"(?<![^\W_])(?:cart[ãa]o(?! (?:do |nacional )?(?:sus|sa[úu]de))|card|visa|master(?:card)?|amex|elo|hipercard)(?![^\W_])[^\d\n]{0,32}\Z",
+    r"(?<![^\W_])(?:cart[ãa]o(?! (?:do |nacional )?(?:sus|sa[úu]de))|card|visa|master(?:card)?|amex|elo"
+    r"|hipercard)(?![^\W_])[^\d\n]{0,32}\Z",
     re.IGNORECASE,
 )
 
@@ -353,5 +359,5 @@ _VALUES = {word: value for words in (_COUNTING, _ENGLISH) for value, word in enu
 def spelled(match: re.Match[str], _text: str) -> Checked:
     """Eight or more digits as words, unless somebody counts up or down."""
     values = [_VALUES[word] for word in re.findall(r"[^\W_]+", match.group().lower())]
-    steps = {abs(b - a) for a, b in zip(values, values[1:], strict=False)}
+    steps = {abs(b - a) for a, b in pairwise(values)}
     return "PHONE" if len(values) >= 8 and steps != {1} else None

@@ -11,25 +11,32 @@ _I = re.IGNORECASE
 _BLANK = r"[\t-\r\x1c-\x20]"
 _VALUE = r"((?:[A-Z]{1,3}[\s.\-]{0,2})?\d(?:[\s.\-/_]{0,3}\d){4,17}(?:[\s.\-]{0,2}[xX])?)(?![^\W_])"
 _SURE_DOCUMENT = (
-    r"rg|r\.g\.?|registro geral|cnh|pis|pasep|nis|nit|cns|passaporte|passport|ctps|renavam|t[íi]tulo (?:de eleitor|eleitoral|eleitora)"
-    r"|cart[ãa]o (?:do |nacional (?:de |do )?)?(?:sus|sa[úu]de)|carteira (?:de (?:motorista|identidade|trabalho|habilita[çc][ãa]o)|nacional de habilita[çc][ãa]o)"
+    r"rg|r\.g\.?|registro geral|cnh|pis|pasep|nis|nit|cns|passaporte|passport|ctps|renavam|t[íi]tulo (?:de eleitor"
+    r"|eleitoral|eleitora)"
+    r"|cart[ãa]o (?:do |nacional (?:de |do )?)?(?:sus|sa[úu]de)|carteira (?:de (?:motorista|identidade|trabalho"
+    r"|habilita[çc][ãa]o)|nacional de habilita[çc][ãa]o)"
     r"|driver'?s licen[sc]e|(?:ssn|social security)(?: number)?|voter id"
 )
 _DOCUMENT_SURE = re.compile(rf"(?<![^\W_])(?:{_SURE_DOCUMENT})(?![^\W_])(?P<gap>[^\d\n]{{0,24}}?){_VALUE}", _I)
 _DOCUMENT = re.compile(
-    r"(?<![^\W_])(?:identidade|habilita[çc][ãa]o|t[íi]tulo|sus|matr[íi]cula|crm|coren|documento|n[úu]mero do benef[íi]cio)"
+    r"(?<![^\W_])(?:identidade|habilita[çc][ãa]o|t[íi]tulo|sus|matr[íi]cula|crm|coren|documento"
+    r"|n[úu]mero do benef[íi]cio)"
     rf"(?P<gap>(?:\s?(?:n[ºo°.]{{0,2}}|n[úu]mero|do|da|de|é|e|:|=|-|\.|\()){{0,4}}\s{{0,2}}){_VALUE}",
     _I,
 )
 _DOCUMENT_HINT = (
-    r"(?i)(?:^|[^0-9a-z])(?:rg|r\.g\.?|registro geral|cnh|pis|pasep|nis|nit|cns|passaporte|passport|ctps|renavam|eleitor(?:al?)?"
-    r"|sus|cart[ãa]o (?:do |nacional (?:de |do )?)?sa[úu]de|carteira (?:de|nacional)|driver'?s licen[sc]e|ssn|social security|voter id"
-    r"|identidade|habilita[çc][ãa]o|t[íi]tulo|matr[íi]cula|crm|coren|documento|benef[íi]cio)(?:[^0-9a-z\n][^0-9\n]{0,60})?[0-9]"
+    r"(?i)(?:^|[^0-9a-z])(?:rg|r\.g\.?|registro geral|cnh|pis|pasep|nis|nit|cns|passaporte|passport|ctps|renavam"
+    r"|eleitor(?:al?)?"
+    r"|sus|cart[ãa]o (?:do |nacional (?:de |do )?)?sa[úu]de|carteira (?:de|nacional)|driver'?s licen[sc]e|ssn"
+    r"|social security|voter id"
+    r"|identidade|habilita[çc][ãa]o|t[íi]tulo|matr[íi]cula|crm|coren|documento"
+    r"|benef[íi]cio)(?:[^0-9a-z\n][^0-9\n]{0,60})?[0-9]"
 )
 
 _BANK_NUMBER = r"(?P<number>\d(?:[.\s]?\d){1,13}(?:\s?[-/]\s?[\dxX])?)(?![^\W_]|[.,/]\d|%)"
 _BANK = re.compile(
-    r"(?<![^\W_])(?P<cue>ag(?:[êe]ncia|\.)?|conta(?:[ -](?:corrente|poupan[çc]a|sal[áa]rio|digital|banc[áa]ria))?|c\s?/\s?[cp]|c\.c\.?|cc|cp|cta|"
+    r"(?<![^\W_])(?P<cue>ag(?:[êe]ncia|\.)?|conta(?:[ -](?:corrente|poupan[çc]a|sal[áa]rio|digital|banc[áa]ria))?"
+    r"|c\s?/\s?[cp]|c\.c\.?|cc|cp|cta|"
     r"poupan[çc]a|op(?:era[çc][ãa]o|\.)?|d[íi]gito|dv|account|branch|routing|sort code|iban)(?![^\W_])"
     rf"(?P<sure>(?:\s?(?:n[ºo°.]{{1,2}}|n[úu]mero|number|no\.|:|=|-|\(|#|é|is|013)){{1,3}})?\s{{0,2}}{_BANK_NUMBER}",
     _I,
@@ -40,7 +47,8 @@ _BANK_NEXT = re.compile(
 _IBAN = re.compile(r"(?<![^\W_])[A-Z]{2}\d{2}(?:\s?[A-Z0-9]{4}){3,7}(?:\s?[A-Z0-9]{1,3})?(?![^\W_])")
 
 _CARD_EXTRA = re.compile(
-    r"(?<![^\W_])(?:cvv2?|cvc2?|cv2|c[óo]d(?:igo|\.)? (?:de )?seg(?:uran[çc]a|\.)?|security code|validade|val\.?|venc(?:e|imento|\.)?|v[áa]lido at[ée]|valid (?:thru|until)"
+    r"(?<![^\W_])(?:cvv2?|cvc2?|cv2|c[óo]d(?:igo|\.)? (?:de )?seg(?:uran[çc]a|\.)?|security code|validade|val\.?"
+    r"|venc(?:e|imento|\.)?|v[áa]lido at[ée]|valid (?:thru|until)"
     r"|exp(?:ira|iry|ires|\.)?(?: em| date| on)?)(?![^\W_])"
     r"\s?(?:é|is|em)?\s?[:=\-]?\s?(\d(?:\s?\d){2,3}|\d{2}\s?[/\-]\s?\d{2,4})(?![^\W_]|[.,/]\d)",
     _I,
@@ -49,22 +57,29 @@ _CEP = re.compile(r"(?<![^\W_])(?<!\d[.,/-])\d{2}\.?\d{3}-\d{3}(?![^\W_])(?!-\d)
 _CEP_CUED = re.compile(
     r"(?<![^\W_])cep\s?(?:n[ºo°.]{0,2})?\s?(?:é|[:=\-(])?\s{0,2}(\d(?:[\s.\-/_]{0,3}\d){7})(?![^\W_])", _I
 )
-_STREETS = r"rua|r\.|av\.?|avenida|travessa|tv\.|alameda|al\.|pra[çc]a|p[çc]a\.|rodovia|rod\.|estrada|quadra|largo|viela|beco|ladeira"
+_STREETS = (
+    r"rua|r\.|av\.?|avenida|travessa|tv\.|alameda|al\.|pra[çc]a"
+    r"|p[çc]a\.|rodovia|rod\.|estrada|quadra|largo|viela|beco|ladeira"
+)
 _STREET = re.compile(
-    rf"(?<![^\W_])(?:{_STREETS})\s[^\d\n\[]{{2,60}}?(?:,|\s|n[ºo°.]{{1,2}})\s?(\d{{1,3}}\.\d{{3}}|\d{{1,5}}[A-Za-z]?)(?![^\W_]|[.,]\d|[ºª°])(?=[^\n]{{0,160}}\[CEP\]|[^\n]{{0,60}}\n[^\n]{{0,80}}\[CEP\])",
+    rf"(?<![^\W_])(?:{_STREETS})\s[^\d\n\[]{{2,60}}?(?:,|\s|n[ºo°.]{{1,2}})\s?(\d{{1,3}}\.\d{{3}}"
+    rf"|\d{{1,5}}[A-Za-z]?)(?![^\W_]|[.,]\d|[ºª°])(?=[^\n]{{0,160}}\[CEP\]|[^\n]{{0,60}}\n[^\n]{{0,80}}\[CEP\])",
     _I,
 )
 _STREET_AFTER = re.compile(
-    rf"\[CEP\][^\d\n\[]{{0,40}}?(?<![^\W_])(?:{_STREETS})\s[^\d\n\[]{{2,60}}?(?:,|\s|n[ºo°.]{{1,2}})\s?(\d{{1,3}}\.\d{{3}}|\d{{1,5}}[A-Za-z]?)(?![^\W_]|[.,]\d|[ºª°])",
+    rf"\[CEP\][^\d\n\[]{{0,40}}?(?<![^\W_])(?:{_STREETS})\s[^\d\n\[]{{2,60}}?(?:,|\s"
+    rf"|n[ºo°.]{{1,2}})\s?(\d{{1,3}}\.\d{{3}}|\d{{1,5}}[A-Za-z]?)(?![^\W_]|[.,]\d|[ºª°])",
     _I,
 )
 _STREET_MINE = re.compile(
-    rf"(?<![^\W_])(?:moro|morava|resid[oe]\w{{0,3}}|meu endere[çc]o(?: é)?|minha casa|i live)[^\n\d]{{0,24}}(?<![^\W_])(?:{_STREETS})\s[^\d\n\[]{{2,60}}?(?:,|\s|n[ºo°.]{{1,2}})\s?"
+    rf"(?<![^\W_])(?:moro|morava|resid[oe]\w{{0,3}}|meu endere[çc]o(?: é)?|minha casa"
+    rf"|i live)[^\n\d]{{0,24}}(?<![^\W_])(?:{_STREETS})\s[^\d\n\[]{{2,60}}?(?:,|\s|n[ºo°.]{{1,2}})\s?"
     r"(\d{1,3}\.\d{3}|\d{1,5}[A-Za-z]?)(?![^\W_]|[.,]\d|[ºª°])",
     _I,
 )
 _FLAT = re.compile(
-    r"\[CEP\][^\d\n\[]{0,24}(?<![^\W_])(?:ap(?:to|\.|artamento)?|bloco|bl\.|casa|sala|lote|lt\.?|qd\.?|quadra)\.?\s?(?:n[ºo°]\s?)?(\d{1,5}[A-Z]?)(?![^\W_]|[ºª°])",
+    r"\[CEP\][^\d\n\[]{0,24}(?<![^\W_])(?:ap(?:to|\.|artamento)?|bloco|bl\.|casa|sala|lote|lt\.?|qd\.?"
+    r"|quadra)\.?\s?(?:n[ºo°]\s?)?(\d{1,5}[A-Z]?)(?![^\W_]|[ºª°])",
     _I,
 )
 
@@ -97,7 +112,8 @@ CUED = with_digits(
         Group(r"\[BANK\][^0-9\n\[]{0,20}[0-9]", (Rule(_BANK_NEXT, always("BANK"), 1),), (0, 24)),
         Group(r"[A-Z]{2}[0-9]{2}(?:[\t-\r\x1c-\x20]?[A-Z0-9]{4}){3}", (Rule(_IBAN, checks.iban),), (1, 30)),
         Group(
-            r"(?i)(?:cv[vc2]2?|seg(?:uran[çc]a|\.)?|code|validade|val\.?|venc(?:e|imento|\.)?|at[ée]|thru|until|exp(?:ira|iry|ires|\.)?(?: em| date| on)?)"
+            r"(?i)(?:cv[vc2]2?|seg(?:uran[çc]a|\.)?|code|validade|val\.?|venc(?:e|imento|\.)?|at[ée]|thru|until"
+            r"|exp(?:ira|iry|ires|\.)?(?: em| date| on)?)"
             + _BLANK
             + r"?(?:é|is|em)?"
             + _BLANK
@@ -123,7 +139,8 @@ CUED = with_digits(
             (8, 16),
         ),
         Group(
-            r"(?i)[a-z]{3}[ -]?[0-9][a-z][0-9]{2}|(?:placa|culo|carro|moto|caminh[ãa]o|m[óo]vel|plate)[^0-9\n]{0,60}[0-9]",
+            r"(?i)[a-z]{3}[ -]?[0-9][a-z][0-9]{2}|(?:placa|culo|carro|moto|caminh[ãa]o|m[óo]vel"
+            r"|plate)[^0-9\n]{0,60}[0-9]",
             (
                 Rule(_PLATE, checks.plate),
                 Rule(_OLD_PLATE, cued(_PLATE_CUE, "ID")),
@@ -141,7 +158,8 @@ _NAMED = re.compile(
     r"|(?:nome|nome completo|titular|favorecido|name|assinado|atenciosamente|att)\s?[:,-])\s{0,2}(?:o |a |é )?)" + _NAME
 )
 _PRESENTED = re.compile(
-    rf"(?i:(?<![^\W_])(?:(?:eu )?sou (?:o|a)|aqui (?:é|quem fala é) (?:o|a)|i am|i'm)\s)({_CAPITAL}\s(?:(?:d[aeo]s?|e)\s)?{_CAPITAL}(?:\s(?:(?:d[aeo]s?|e)\s)?{_CAPITAL}){{0,4}})"
+    rf"(?i:(?<![^\W_])(?:(?:eu )?sou (?:o|a)|aqui (?:é|quem fala é) (?:o|a)|i am|i'm)\s)({_CAPITAL}\s(?:(?:d[aeo]s?"
+    rf"|e)\s)?{_CAPITAL}(?:\s(?:(?:d[aeo]s?|e)\s)?{_CAPITAL}){{0,4}})"
 )
 NAMES = (
     Group(

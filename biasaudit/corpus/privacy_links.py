@@ -24,7 +24,8 @@ _TLDS = (
 _END = r"[^\s<>\"”“«»]"
 _SLASH = r"(?:/|\\/|%2F)"
 _URL = re.compile(
-    rf"(?<![A-Za-z0-9])(?:(?:https?|hxxps?|ftp|tg|whatsapp|tel|sms)(?::|%3A|\[:\])(?:{_SLASH}{_SLASH})|mailto:(?!\S{{1,64}}@)"
+    rf"(?<![A-Za-z0-9])(?:(?:https?|hxxps?|ftp|tg|whatsapp|tel|sms)(?::|%3A|\[:\])(?:{_SLASH}{_SLASH})"
+    rf"|mailto:(?!\S{{1,64}}@)"
     rf"|www\d?\.(?=\w)|tg:(?=[a-z_]{{2,30}}\?)){_END}{{1,4096}}",
     _I,
 )
@@ -37,21 +38,26 @@ _BARE_URL = re.compile(
 )
 _OURS = r"t\.me|telegram\.(?:me|dog|org)|wa\.me|chat\.whatsapp\.com|api\.whatsapp\.com"
 _OWN_HOST = re.compile(
-    rf"(?<![^\W_])(?<![@.%\-])(?:[a-z][a-z0-9_]{{2,31}}\.t\.me|{_OURS}|[a-z0-9][\w-]{{0,62}}\.(?:blogspot|wordpress|tumblr|substack|"
+    rf"(?<![^\W_])(?<![@.%\-])(?:[a-z][a-z0-9_]{{2,31}}\.t\.me|{_OURS}|[a-z0-9][\w-]{{0,62}}\.(?:blogspot|wordpress"
+    rf"|tumblr|substack|"
     r"wixsite|weebly|medium|bandcamp)\.com|[a-z0-9][\w-]{0,62}\.bsky\.social)(?![\w.\-]{0,64}\w)/?",
     _I,
 )
 # A link to a chat that a line break or a blank cuts behind its slash: the second half names the chat.
 _CUT_LINK = re.compile(
-    rf"(?<![^\W_])(?<![@.%\-])(?:https?://)?(?:{_OURS}|instagram\.com|facebook\.com|twitter\.com|x\.com|tiktok\.com|youtube\.com)"
-    r"(?:/(?:joinchat|addlist|s|c|send))?(?:/\s{1,2}|\s{1,2}/)[@+]?(?=[\w%.-]{0,31}[\d_A-Z+-]|[a-z]{4,32}(?![^\W_]))[\w%+.=?-]{3,64}",
+    rf"(?<![^\W_])(?<![@.%\-])(?:https?://)?(?:{_OURS}|instagram\.com|facebook\.com|twitter\.com|x\.com|tiktok\.com"
+    rf"|youtube\.com)"
+    r"(?:/(?:joinchat|addlist|s|c|send))?(?:/\s{1,2}|\s{1,2}/)[@+]?(?=[\w%.-]{0,31}[\d_A-Z+-]"
+    r"|[a-z]{4,32}(?![^\W_]))[\w%+.=?-]{3,64}",
 )
 _BR_HOST = re.compile(
-    r"(?<![^\W_])(?<![@.%\-])(?:[\w](?:[\w\-]{0,61}\w)?\.){1,4}(?:com|net|org|gov|edu|jus|leg|mil|blog)\.br(?![\w\-]|\.\w)",
+    r"(?<![^\W_])(?<![@.%\-])(?:[\w](?:[\w\-]{0,61}\w)?\.){1,4}(?:com|net|org|gov|edu|jus|leg|mil"
+    r"|blog)\.br(?![\w\-]|\.\w)",
     _I,
 )
 _INVITE = re.compile(
-    r"(?:t(?:elegram)?\.(?:me|dog)\\?/(?:\+|%2B|joinchat|addlist|\s{0,2}\+)|chat\.whatsapp\.com|[?&]invite=|tg:(?://)?(?:join|addlist)"
+    r"(?:t(?:elegram)?\.(?:me|dog)\\?/(?:\+|%2B|joinchat|addlist|\s{0,2}\+)|chat\.whatsapp\.com|[?&]invite="
+    r"|tg:(?://)?(?:join|addlist)"
     r"|discord(?:\.gg|(?:app)?\.com\\?/invite)\\?/|signal\.group\\?/)",
     _I,
 )
@@ -67,13 +73,16 @@ _BRACKETED_DOT = r"\s?[\[({<]\s?(?:\.|dot|ponto|d0t)\s?[\])}>]\s?"
 _DOT = rf"(?:\s{{0,2}}\.\s{{0,2}}|{_BRACKETED_DOT}|[\s_\-]{{1,2}}(?:ponto|dot)[\s_\-]{{1,2}})"
 _BAR = r"(?:\s{0,2}[/\\]\s{0,2}|\s(?:barra|slash)\s)"
 _HIDDEN_HOST = re.compile(
-    rf"(?<![^\W_])(?<![@.%\-])(?:https?\s?:\s?/\s?/\s?)?(?:www{_DOT})?(?:(?:t|telegram|wa){_DOT}(?:me|dog)|(?:chat{_DOT}|api{_DOT})?whatsapp{_DOT}com"
-    rf"|(?:instagram|facebook|twitter|x|youtube|tiktok|fb|discord|linktr|bit|youtu|kwai|threads){_DOT}(?:com|net|ly|ee|be|gg)){_BAR}"
+    rf"(?<![^\W_])(?<![@.%\-])(?:https?\s?:\s?/\s?/\s?)?(?:www{_DOT})?(?:(?:t|telegram|wa){_DOT}(?:me|dog)"
+    rf"|(?:chat{_DOT}|api{_DOT})?whatsapp{_DOT}com"
+    rf"|(?:instagram|facebook|twitter|x|youtube|tiktok|fb|discord|linktr|bit|youtu|kwai|threads){_DOT}(?:com|net|ly"
+    rf"|ee|be|gg)){_BAR}"
     rf"[@+]?[\w%+.=?&#-]{{2,256}}(?:(?:/|\s?[/\\]\s?)[\w%+.=?&#-]{{2,256}}){{0,4}}",
     _I,
 )
 _DEFANGED = re.compile(
-    rf"(?<![^\W_])(?<![@.%\-])[\w-]{{2,63}}(?:\.[\w-]{{1,63}}){{0,3}}{_BRACKETED_DOT}(?:{_TLDS})(?:{_DOT}(?:br|pt|uk|ar))?(?![^\W_])"
+    rf"(?<![^\W_])(?<![@.%\-])[\w-]{{2,63}}(?:\.[\w-]{{1,63}}){{0,3}}{_BRACKETED_DOT}(?:{_TLDS})(?:{_DOT}(?:br|pt"
+    rf"|uk|ar))?(?![^\W_])"
     rf"(?:/{_END}{{1,2048}})?",
     _I,
 )
@@ -96,10 +105,14 @@ _PROVIDERS = (
 )
 _SURE_PROVIDERS = r"gmail|hotmail|outlook|yahoo|ymail|icloud|protonmail|uol|bol|zipmail"
 _AT = (
-    r"(?:\s{0,2}(?:@|\(\s?@\s?\)|\[\s?@\s?\]|\{\s?@\s?\})\s{0,2}|\s{0,2}[\[({<]\s?(?:at|arroba|arrob|a)\s?[\])}>]\s{0,2}|"
+    r"(?:\s{0,2}(?:@|\(\s?@\s?\)|\[\s?@\s?\]|\{\s?@\s?\})\s{0,2}|\s{0,2}[\[({<]\s?(?:at|arroba|arrob"
+    r"|a)\s?[\])}>]\s{0,2}|"
     r"[\s_\-]{1,2}(?:arroba|at)[\s_\-]{1,2})"
 )
-_LOCAL = r"\w[\w.+\-]{0,62}(?:(?:\s?[\[({<]\s?(?:dot|ponto)\s?[\])}>]\s?|\s(?:ponto|dot|underline|underscore|tra[çc]o)\s)\w[\w+\-]{0,30}){0,3}"
+_LOCAL = (
+    r"\w[\w.+\-]{0,62}"
+    r"(?:(?:\s?[\[({<]\s?(?:dot|ponto)\s?[\])}>]\s?|\s(?:ponto|dot|underline|underscore|tra[çc]o)\s)\w[\w+\-]{0,30}){0,3}"
+)
 _TLD_END = r"(?:com|net|org|gov|edu|br|pt|me|io|info|jus|mil)"
 _EMAIL_HIDDEN = re.compile(
     rf"(?<![\w.+\-]){_LOCAL}{_AT}"
@@ -109,7 +122,8 @@ _EMAIL_HIDDEN = re.compile(
     _I,
 )
 _EMAIL_APART = re.compile(
-    rf"(?<![\w.+\-])\w[\w.+\-]{{0,62}}(?:\s{{1,2}}@\s{{0,2}}|@\s{{1,2}})[\w\-]{{2,63}}(?:{_DOT}[\w\-]{{2,63}}){{0,3}}{_DOT}{_TLD_END}(?![^\W_])",
+    rf"(?<![\w.+\-])\w[\w.+\-]{{0,62}}(?:\s{{1,2}}@\s{{0,2}}"
+    rf"|@\s{{1,2}})[\w\-]{{2,63}}(?:{_DOT}[\w\-]{{2,63}}){{0,3}}{_DOT}{_TLD_END}(?![^\W_])",
     _I,
 )
 _EMAIL_LETTERS = re.compile(r"(?<![^\W_])(?:[\w.+\-] ){3,40}@ (?:[\w\-] ){2,30}\. \w(?: [\w.]){1,8}(?![^\W_])")
@@ -125,16 +139,19 @@ _NETWORKS = (
     r"segu[ei]\w{0,4}|siga(?:m)?|follow|contato|contact|chama|fala\w{0,3} com|arroba d[aoe]l?[ea]?|adiciona|add|marca"
 )
 _USER_HIDDEN = re.compile(
-    rf"(?<![^\W_])(?:{_NETWORKS})(?![^\W_])[^\n@]{{0,20}}?(?<![^\W_])((?:arroba|@|\[at\]|\(at\)|\(arroba\))[\s_]{{0,2}}(?!d[oae]\s|é\s)[^\W\d]\w{{3,31}})(?![^\W_])",
+    rf"(?<![^\W_])(?:{_NETWORKS})(?![^\W_])[^\n@]{{0,20}}?(?<![^\W_])((?:arroba|@|\[at\]|\(at\)"
+    rf"|\(arroba\))[\s_]{{0,2}}(?!d[oae]\s|é\s)[^\W\d]\w{{3,31}})(?![^\W_])",
     _I,
 )
 _USER_APART = re.compile(r"(?<![^\W_])@ (?=\w{0,31}[\d_])[A-Za-z]\w{3,31}(?![^\W_])")
 _USER_LABELLED = re.compile(
-    r"(?<![^\W_])(?:insta(?:gram)?|telegram|twitter|tiktok|user(?:name)?|usu[áa]rio|nick)\s?[:=]\s?((?=\w{0,31}[\d_])[A-Za-z][\w.]{3,31})(?![\w@]|\.\w)",
+    r"(?<![^\W_])(?:insta(?:gram)?|telegram|twitter|tiktok|user(?:name)?|usu[áa]rio"
+    r"|nick)\s?[:=]\s?((?=\w{0,31}[\d_])[A-Za-z][\w.]{3,31})(?![\w@]|\.\w)",
     _I,
 )
 _USER_NUMBER = re.compile(
-    r"(?<![^\W_])(?:facebook|fb|telegram|instagram|user|usu[áa]rio|perfil|chat)[\s_-]?id\s?[:=#]?\s?(-?\d{6,16})(?![^\W_])",
+    r"(?<![^\W_])(?:facebook|fb|telegram|instagram|user|usu[áa]rio|perfil"
+    r"|chat)[\s_-]?id\s?[:=#]?\s?(-?\d{6,16})(?![^\W_])",
     _I,
 )
 
@@ -168,7 +185,8 @@ _T_TLD = r"(?:com|net|org|gov|edu|br|pt|me|io|info|jus|mil)"
 USERS = (
     Group(
         rf"(?is)(?:arroba|[-_\t-\r\x1c-\x20]at[-_\t-\r\x1c-\x20]|[\[({{<]{_BLANK}?(?:at?|arrob|@){_BLANK}?[\])}}>]"
-        rf"|@{_BLANK}|{_BLANK}@|@[a-z]+,|@[a-z]+{_BLANK}).{{0,300}}(?:\.|dot|ponto|,)[-\]}})>_\t-\r\x1c-\x20]{{0,3}}{_T_TLD}",
+        rf"|@{_BLANK}|{_BLANK}@|@[a-z]+,|@[a-z]+{_BLANK}).{{0,300}}(?:\.|dot|ponto"
+        rf"|,)[-\]}})>_\t-\r\x1c-\x20]{{0,3}}{_T_TLD}",
         (Rule(_EMAIL_HIDDEN, always("EMAIL")), Rule(_EMAIL_APART, always("EMAIL"))),
     ),
     Group(r"@ [^\n]{0,64}(?: |@)\. [0-9A-Za-z]", (Rule(_EMAIL_LETTERS, always("EMAIL")),)),
@@ -178,7 +196,8 @@ USERS = (
     ),
     Group(
         rf"(?i)[\[({{<]{_BLANK}?(?:\.|dot|ponto|d0t){_BLANK}?[\])}}>]|www(?:{_BLANK}|[-_]|\.{_BLANK})"
-        rf"|(?:t|telegram|wa|whatsapp|instagram|facebook|twitter|x|youtube|tiktok|fb|discord|linktr|bit|youtu|kwai|threads)"
+        rf"|(?:t|telegram|wa|whatsapp|instagram|facebook|twitter|x|youtube|tiktok|fb|discord|linktr|bit|youtu|kwai"
+        rf"|threads)"
         rf"(?:{_BLANK}{{0,2}}\.{_BLANK}{{0,2}}|[-_\t-\r\x1c-\x20](?:ponto|dot)[-_\t-\r\x1c-\x20])"
         rf"(?:{_BLANK}|[-_])?(?:me|dog|com|net|ly|ee|be|gg)(?:{_BLANK}{{0,2}}[/\\]|{_BLANK}(?:barra|slash))",
         (Rule(_HIDDEN_HOST, _link), Rule(_DEFANGED, _link), Rule(_WWW_APART, _link)),
@@ -189,7 +208,8 @@ USERS = (
         (Rule(_USER_APART, always("USER")), Rule(_USER_HIDDEN, always("USER"), 1)),
     ),
     Group(
-        rf"(?i)(?:gram|twitter|tiktok|insta|user(?:name)?|rio|nick){_BLANK}?[:=]{_BLANK}?[A-Za-z]|id{_BLANK}?[:=#]?{_BLANK}?-?[0-9]{{6}}",
+        rf"(?i)(?:gram|twitter|tiktok|insta|user(?:name)?|rio|nick){_BLANK}?[:=]{_BLANK}?[A-Za-z]"
+        rf"|id{_BLANK}?[:=#]?{_BLANK}?-?[0-9]{{6}}",
         (Rule(_USER_LABELLED, always("USER"), 1), Rule(_USER_NUMBER, always("USER"), 1)),
     ),
 )

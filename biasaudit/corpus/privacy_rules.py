@@ -50,7 +50,7 @@ class Group:
 
     @cached_property
     def bulk(self) -> str:
-        """The trigger for RE2, which keeps a state for every count: long bounds go, so that it lets a little more by."""
+        """The trigger for RE2, which keeps a state for every count: long bounds go, and a little more passes."""
         return re.sub(r"\{0,\d\d+\}", "*", self.trigger)
 
     def may_match(self, text: str) -> bool:
