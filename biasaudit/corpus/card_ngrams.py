@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biasaudit.corpus.card_sample import Sample
-from biasaudit.corpus.privacy import mask
+from biasaudit.corpus.privacy import mask, mask_batch
 
 LENGTHS = (1, 2, 3, 4, 5)
 TOP = 20
@@ -106,8 +106,8 @@ def _masked(sample: Sample) -> Sample:
     order = np.argsort(sample.key, kind="stable")
     sizes = pc.binary_length(sample.text).to_numpy(zero_copy_only=False)[order]
     chosen = order[np.cumsum(sizes) <= UNMASKED_BYTES]
-    texts = [mask(text).text for text in sample.text.take(pa.array(chosen)).to_pylist()]
-    return Sample(sample.key[chosen], pa.array(texts, pa.string()), sample.documents, sample.bytes)
+    text = mask_batch(sample.text.take(pa.array(chosen))).text
+    return Sample(sample.key[chosen], text, sample.documents, sample.bytes)
 
 
 def _words(text: pa.StringArray) -> _Words:

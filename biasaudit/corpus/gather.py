@@ -131,6 +131,7 @@ class Gatherer:
         names: bool = False,
         mask_first: bool = False,
         language: LanguageFilter | None = None,
+        digests: bool = True,
         near: bool = False,
         clock: Clock | None = None,
     ) -> None:
@@ -142,7 +143,8 @@ class Gatherer:
             names: whether names that people introduce themselves by are replaced too.
             mask_first: mask before cleaning, for rules that would take the shape of an identifier away.
             language: keeps documents of one language.
-            near: whether documents get signatures.
+            digests: whether documents get digests (zeros otherwise).
+            near: whether they get signatures.
             clock: counts the seconds of each stage.
         """
         self.tally = Tally()
@@ -151,7 +153,7 @@ class Gatherer:
         self._names = names
         self._mask_first = mask_first
         self._language = language
-        self._near = near
+        self._digests, self._near = digests, near
         self._clock = clock or Clock()
 
     def documents(self, batch: Batch) -> Gathered:
@@ -213,7 +215,7 @@ class Gatherer:
         with self._clock.stage("dates"):
             date = iso_dates(chosen(batch.date))
         with self._clock.stage("duplicates"):
-            digest = sketch.digests(text)
+            digest = sketch.digests(text) if self._digests else np.zeros((len(text), 2), np.uint64)
             signature = sketch.signatures(text) if self._near else None
         return Gathered(
             text=text,

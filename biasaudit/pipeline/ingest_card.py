@@ -35,7 +35,7 @@ def write_card(
     usual = identity.plain(settings_of({})[0])
     made = card(
         settings=plain, sources=sources, tally=tally, near_duplicates=near, cleaning=dict(tally.cleaning),
-        census=written.census, tokenizer={**written.tokenizer, "doubts": written.doubts}, language=language,
+        census=written.census, tokenizer=written.tokenizer, language=language,
         command=command(plain, usual, named),
         set_aside={"other_language": tally.other_language} if settings.only_language else {},
         languages=_languages(written.sample), ngrams=ngrams(written.sample, masked=settings.privacy),

@@ -61,6 +61,8 @@ class WriteUnit:
     """File name of the part."""
     count: int
     """Documents."""
+    engine: str = ""
+    """Which of the tokenizer's engines makes the ids; all make the same."""
 
     @property
     def unit_id(self) -> str:

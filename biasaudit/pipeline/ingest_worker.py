@@ -129,6 +129,7 @@ class IngestWorker:
             names=settings.names,
             mask_first="legacy" in settings.clean,
             language=self._language,
+            digests=settings.duplicates != "keep" or settings.split == "hash",
             near=settings.duplicates == "near",
             clock=clock,
         )
@@ -178,7 +179,7 @@ class IngestWorker:
         from biasaudit.corpus.shards import cut, dtype_for
 
         staging, clock, census = self._job.staging, Clock(), Census()
-        words = self._tokenizer()
+        words = self._tokenizer(unit.engine)
         dtype = dtype_for(words.vocab_size)
         decided = Decisions.load(staging, unit.number)
         samples = []
@@ -208,19 +209,18 @@ class IngestWorker:
                     samples.append(draw(text, digest, decided.first + here.before, decided.share))
         drawn = joined(samples)
         record = {
-            "census": census.to_json(), "seconds": dict(clock.seconds), "doubts": list(getattr(words, "doubts", ())),
+            "census": census.to_json(), "seconds": dict(clock.seconds),
             "sample": {"key": [int(k) for k in drawn.key], "text": drawn.text.to_pylist(),
                        "documents": drawn.documents, "bytes": drawn.bytes},
         }  # fmt: skip
         tables.write_record(staging / f"tokens-{unit.unit_id}.json", record)
         return record
 
-    def _tokenizer(self) -> Any:
+    def _tokenizer(self, engine: str) -> Any:
         if self._words is None:
             from biasaudit.lm.tokenizer import load_tokenizer
 
-            words = load_tokenizer(self._job.staging / "tokenizer")
-            self._words = words.accelerated() if self._job.settings.fast_tokenizer else words
+            self._words = load_tokenizer(self._job.staging / "tokenizer").using(engine)
         return self._words
 
 

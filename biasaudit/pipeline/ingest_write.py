@@ -8,7 +8,7 @@ import gc
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from biasaudit.scale.processes import Crew
 
 
+CHECKED_DOCUMENTS = 1000
+"""Documents on which the tokenizer's engines are compared."""
+CHECKED_BYTES = 1 << 20
+"""Characters of theirs, about."""
+
+
 @dataclass(slots=True)
 class Written:
     """What the third phase counted."""
@@ -36,8 +42,6 @@ class Written:
     census: Any
     sample: Any
     tokenizer: dict[str, Any]
-    doubts: list[str] = field(default_factory=list)
-    """What the tokenizer had to say."""
     seconds: Counter[Any] = field(default_factory=Counter)
 
 
@@ -49,6 +53,10 @@ class Words:
     fingerprint: str = ""
     vocab_size: int = 0
     eot_id: int = 0
+    engine: str = ""
+    """What makes the ids."""
+    doubts: tuple[str, ...] = ()
+    """Why it is not the engine that was asked for."""
 
     @classmethod
     def saved(cls, words: TextTokenizer, folder: Path) -> Words:
@@ -67,21 +75,49 @@ def return_memory() -> None:
 
 
 def tokenizer_of(settings: IngestSettings, words: Words, decided: Decided, staging: Path, report: Progress) -> Words:
-    """Put the tokenizer that was named, or one learnt from the training documents, where the workers look for it."""
+    """Put the tokenizer that was named, or one learnt from the training documents, where the workers look for it.
+
+    Its engine is held against the slower ones on documents of this corpus before anybody relies on it.
+
+    Raises:
+        UsageError: the fast engine was asked for, and its extra is not installed.
+    """
     from biasaudit.lm.tokenizer import load_tokenizer, train_tokenizer
 
     place = staging / "tokenizer"
     if words.fingerprint:
         shutil.copytree(words.folder, place, dirs_exist_ok=True)
-        return words
-    if place.is_dir():
-        learnt = load_tokenizer(place)
-        return Words(place, learnt.fingerprint, learnt.vocab_size, learnt.eot_id)
-    assert settings.train_vocab, "a tokenizer is named or learnt"
-    report("learning the tokenizer", 0, 1, f"{settings.train_vocab} ids")
-    learnt = train_tokenizer(_training_texts(decided, staging), settings.train_vocab)
-    report("learning the tokenizer", 1, 1, f"{learnt.vocab_size} ids")
-    return Words.saved(learnt, place)
+    elif not place.is_dir():
+        assert settings.train_vocab, "a tokenizer is named or learnt"
+        report("learning the tokenizer", 0, 1, f"{settings.train_vocab} ids")
+        learnt = train_tokenizer(_training_texts(decided, staging), settings.train_vocab)
+        report("learning the tokenizer", 1, 1, f"{learnt.vocab_size} ids")
+        Words.saved(learnt, place)
+    checked = load_tokenizer(place, fast=settings.fast_tokenizer).verified(_some_texts(decided, staging))
+    result = Words(
+        place, checked.fingerprint, checked.vocab_size, checked.eot_id, checked.engine, tuple(checked.doubts)
+    )  # fmt: skip
+    del checked
+    return_memory()
+    return result
+
+
+def _some_texts(decided: Decided, staging: Path) -> list[str]:
+    """Documents from all parts of the corpus, a bounded number of bytes."""
+    texts: list[str] = []
+    wanted = max(1, CHECKED_DOCUMENTS // max(1, len(decided.units)))
+    for unit in decided.units:
+        rows = Decisions.load(staging, unit.number).rows
+        rows = rows[:: max(1, len(rows) // wanted)][:wanted]
+        start = held = 0
+        for batch in tables.batches(staging / unit.part, ["text"]):
+            low, high = np.searchsorted(rows, [start, start + batch.num_rows])
+            for text in batch.column(0).take(pa.array(rows[low:high] - start)).to_pylist():
+                if held < CHECKED_BYTES // len(decided.units):
+                    texts.append(text)
+                    held += len(text)
+            start += batch.num_rows
+    return texts
 
 
 def _training_texts(decided: Decided, staging: Path) -> Iterator[str]:
@@ -97,15 +133,16 @@ def _training_texts(decided: Decided, staging: Path) -> Iterator[str]:
 def write(crew: Crew, decided: Decided, job: Job, words: Words, corpus: Path, report: Progress) -> Written:
     """Tokenise every part and append it to the shards and to `documents.parquet`, in order."""
     staging = job.staging
-    total = sum(unit.count for unit in decided.units)
+    units = [replace(unit, engine=words.engine) for unit in decided.units]
+    total = sum(unit.count for unit in units)
     with (
         tables.documents_file(corpus / "documents.parquet") as documents,
         (corpus / "train.bin").open("xb") as train,
         (corpus / "val.bin").open("xb") as val,
     ):
-        assembly = _Assembly(decided.units, job, documents, train, val, lambda n: report("tokenising", n, total, ""))
+        assembly = _Assembly(units, job, documents, train, val, lambda n: report("tokenising", n, total, ""))
         missing = []
-        for unit in decided.units:
+        for unit in units:
             record = tables.read_record(staging / f"tokens-{unit.unit_id}.json")
             if record is None:
                 missing.append(unit)
@@ -130,7 +167,6 @@ class _Assembly:
         self._number = 0
         self._census = Census()
         self._samples: list[Any] = []
-        self._doubts: set[str] = set()
         self._seconds: Counter[Any] = Counter()
 
     def take(self, unit: WriteUnit, record: dict[str, Any]) -> None:
@@ -167,7 +203,6 @@ class _Assembly:
                 sample["bytes"],
             )
         )  # fmt: skip
-        self._doubts.update(record["doubts"])
         self._seconds.update(record["seconds"])
         self._seconds.update(clock.seconds)
 
@@ -196,6 +231,7 @@ class _Assembly:
         from biasaudit.corpus.card_sample import joined
 
         described = {"fingerprint": words.fingerprint, "vocab_size": words.vocab_size, "eot_id": words.eot_id}
+        described |= {"engine": words.engine, "doubts": list(words.doubts)}
         settings = self._job.settings
         described["from"] = "learnt from the training documents" if settings.train_vocab else settings.tokenizer
-        return Written(self._census, joined(self._samples), described, sorted(self._doubts), self._seconds)
+        return Written(self._census, joined(self._samples), described, self._seconds)
