@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import pickle
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from corpus_dumps import DATE, HEADER, in_stretches, one_by_one
 
+from biasaudit.corpus import sources
 from biasaudit.corpus.reading import SourceOptions
 
 HEAD = ",".join(HEADER)
@@ -180,3 +184,53 @@ def test_ids_are_exact_however_long(tmp_path: Path) -> None:
     records = one_by_one(path, SourceOptions())[0]
     assert [record[1] or "" for record in records] == ids
     assert in_stretches(path, SourceOptions(), [60, 130])[0] == records
+
+
+def test_a_survey_travels_to_other_processes_and_says_where_a_file_can_be_cut(tmp_path: Path) -> None:
+    path = tmp_path / "dump.csv"
+    path.write_text(bare(*ROWS), newline="")
+    survey = pickle.loads(pickle.dumps(sources.survey(path, SourceOptions())))
+    assert survey.cuts is None
+    assert survey.notes["quoting"] == "unquoted"
+    assert survey.notes["record_start"] == r"^\d+,-?\d+,\d{4}-…"
+    assert sum(len(batch) for batch in sources.stretch(survey, 0, survey.size)) == len(ROWS)
+    path.write_bytes(bare(*ROWS).encode("utf-16"))
+    assert sources.survey(path, SourceOptions()).cuts == ()
+
+
+def test_the_real_dump_is_the_same_with_quotes_and_without(shared_data: Path) -> None:
+    tables = []
+    for name in ("grtm60k_unquoted.csv", "grtm60k_rfc4180.csv"):
+        survey = sources.survey(shared_data / "telegram" / name, SourceOptions())
+        edges = [0, survey.size // 3, survey.size // 2, survey.size]
+        reached, batches = 0, []
+        for start, stop in pairwise(edges):
+            found = list(sources.stretch(survey, start, stop, synced=start == 0))
+            assert found[0].start == reached, "a record's start was guessed wrong"
+            reached = found[-1].end
+            batches += found
+        assert reached == survey.size
+        tables.append([(batch.message_id, batch.channel_id, batch.date, batch.text) for batch in batches])
+        assert not any(batch.rejects or batch.flags for batch in batches)
+    for column in range(4):
+        one, two = (pa.chunked_array([row[column] for row in rows]) for rows in tables)
+        assert len(one) == 60_000
+        assert one.equals(two)
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "count"),
+    [("wpp_2020.csv", "text", 2_898), ("semicolon_instagram_anotada.csv", "Comment Text", 1_891),
+     ("pt_antivax_tweets_1.csv", "text", 10_101)],
+)  # fmt: skip
+def test_real_tables_come_whole(shared_data: Path, name: str, column: str, count: int) -> None:
+    path = shared_data / "telegram" / name
+    options = SourceOptions(columns={column: "text"})
+    survey = sources.survey(path, options)
+    batches = list(sources.stretch(survey, 0, survey.size))
+    delimiter = ";" if "semicolon" in name else ","
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        truth = [row[column] for row in csv.DictReader(handle, delimiter=delimiter)]
+    assert [text for batch in batches for text in batch.text.to_pylist()] == truth
+    assert len(truth) == count
+    assert not any(batch.rejects for batch in batches)
