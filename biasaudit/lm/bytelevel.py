@@ -1,8 +1,8 @@
-"""GPT-2's way to write bytes as text, and the merges that a table of ranks implies."""
+"""GPT-2's way to write bytes as text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 
 
@@ -29,21 +29,3 @@ def _char_of() -> Mapping[int, str]:
 def to_token(data: bytes) -> str:
     """A token as `vocab.json` writes it."""
     return "".join(map(_char_of().__getitem__, data))
-
-
-def merges_of(ranks: Mapping[bytes, int]) -> Iterator[tuple[bytes, bytes]]:
-    """The merge that makes each longer token, in rank order: BPE with the lower ranks leaves its two halves."""
-    for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
-        if len(token) == 1:
-            continue
-        parts = [token[i : i + 1] for i in range(len(token))]
-        while len(parts) > 2:
-            best = min(
-                (ranks.get(parts[i] + parts[i + 1], rank), i) for i in range(len(parts) - 1)
-            )  # fmt: skip
-            if best[0] >= rank:
-                break
-            i = best[1]
-            parts[i : i + 2] = [parts[i] + parts[i + 1]]
-        if len(parts) == 2:
-            yield parts[0], parts[1]

@@ -25,7 +25,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from biasaudit import identity
 from biasaudit.errors import ModelError, UsageError
 from biasaudit.lm import tokenizer_bpe
-from biasaudit.lm.bytelevel import merges_of, to_bytes, to_token
+from biasaudit.lm.bytelevel import to_bytes, to_token
 from biasaudit.lm.tokenizer_engines import EOT, Documents, Engine, Gigatoken, OneByOne, Tiktoken, trusted
 
 GPT2_CACHE_URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/vocab.bpe"
@@ -281,11 +281,14 @@ def _gigatoken(vocab: Mapping[str, int], merges: list[tuple[str, str]], slower: 
 def _gpt2() -> TextTokenizer:
     """GPT-2's tokenizer from tiktoken's cache, or from the hub's cache; never from the network."""
     home = os.environ.get("TIKTOKEN_CACHE_DIR", "")
-    if home and (Path(home) / hashlib.sha1(GPT2_CACHE_URL.encode()).hexdigest()).is_file():  # noqa: S324 (a file name)
+    cached = Path(home) / hashlib.sha1(GPT2_CACHE_URL.encode()).hexdigest()  # noqa: S324 (a file name)
+    if home and cached.is_file():
         ranks = tiktoken.get_encoding("gpt2")._mergeable_ranks
         vocab = {to_token(data): i for data, i in ranks.items()}
         vocab[EOT] = len(ranks)
-        merges = [(to_token(a), to_token(b)) for a, b in merges_of(ranks)]
+        # tiktoken has checked the file's hash just now; it is GPT-2's list of merges under another name.
+        lines = cached.read_text("utf-8").split("\n")[1:]
+        merges = [_pair(line) for line in lines if line]
         return _byte_level(vocab, merges, where="GPT-2's tokenizer in tiktoken's cache")
     folder = _hub_cache("gpt2") or _hub_cache("openai-community/gpt2")
     if folder is not None:
