@@ -179,6 +179,8 @@ def cpf(match: re.Match[str], text: str) -> Checked:
     if len(set(number)) == 1 or (found.isdigit() and number.startswith(("0800", "0300"))):
         return None
     mobile = number[:2] in AREAS and number[2] == "9"
+    if text[max(0, match.start() - 3) : match.start()].rstrip().endswith("$") or COUNTED.match(text, match.end()):
+        return None
     if stdnum_cpf.is_valid(number):
         return "PHONE" if mobile else "CPF"
     if found.isdigit() and not mobile:
@@ -198,6 +200,11 @@ def titulo(match: re.Match[str], text: str) -> Checked:
     return "ID" if is_titulo(digits(match.group())) or _before(match, text, DOCUMENT_CUE) else None
 
 
+COUNTED = re.compile(
+    r"\s?(?:%|(?:milh|bilh|mil|reais|pessoas|habitantes|votos|doses|casos"
+    r"|mortes)(?![^\W\d_]{6}))",
+    re.IGNORECASE,
+)
 _DATES = re.compile(r"\d{1,2}[/.-]\d{1,2}[/.-](?:19|20)?\d\d|(?:(?:19|20)\d\d[\s/-]{0,3})+|[\d.]{1,7}/(?:19|20)\d\d")
 _THOUSANDS = re.compile(r"\d{1,3}(?:\.\d{3})+")
 _RG_CUE = re.compile(r"(?:rg|r\.g\.?|registro geral|identidade)\b", re.IGNORECASE)
@@ -245,7 +252,12 @@ def bank(match: re.Match[str], _text: str) -> Checked:
         )
     )
     short = cue in ("cc", "cp", "cta", "op", "op.", "c.c", "c.c.")
-    sure = match["sure"] or re.search(r"-\s?[\dxX]\Z", number) or (named and cue != "agência 24")
+    sure = (
+        match["sure"]
+        or (cue == "conta" and number.isdigit() and count >= 6)
+        or re.search(r"-\s?[\dxX]\Z", number)
+        or (named and cue != "agência 24")
+    )
     if short:
         sure = re.search(r"-\s?[\dxX]\Z", number) or (match["sure"] and count >= 4)
     if not sure or re.fullmatch(r"\d{1,3}(?:[.\s]\d{3})+", number):
@@ -260,9 +272,15 @@ def iban(match: re.Match[str], _text: str) -> Checked:
     return "BANK" if 15 <= len(number) <= 34 and int("".join(str(int(c, 36)) for c in turned)) % 97 == 1 else None
 
 
+_CARD_BEHIND = re.compile(r"cvv|cvc|\[CARD\]|cart[ãa]o (?:de )?(?:cr[ée]dito|d[ée]bito|\d)", re.IGNORECASE)
+
+
 def card_extra(match: re.Match[str], text: str) -> Checked:
     """A card's security code or validity, when a card is spoken of nearby."""
     near = text[max(0, match.start() - 100) : match.start() + 12]
+    behind = text[match.end() : match.end() + 40]
+    if _CARD_BEHIND.search(behind):
+        return "CARD"
     return "CARD" if _CARD_CUE.search(near) or "[CARD]" in near else None
 
 
@@ -336,6 +354,19 @@ def phone_area(match: re.Match[str], text: str) -> Checked:
         return "PHONE" if match["cc"] and not found.isdigit() else None
     formed = re.fullmatch(r"(?:0xx\s?|0)?\d\d([\s.\-/]{1,3})\d{4}[-\s.]\d{4}", found)
     return "PHONE" if formed and not re.search(r"(?:19|20)\d\d\s(?:19|20)\d\d\Z", found) else None
+
+
+def phone_glued(match: re.Match[str], text: str) -> Checked:
+    """A number that is written onto the word before it ("zap11912345678")."""
+    national = match.group().removeprefix("55") if len(match.group()) > 11 else match.group()
+    return "PHONE" if is_national(national) and _before(match, text, _PHONE_WORD, 12) else None
+
+
+_PHONE_WORD = re.compile(
+    r"(?<![^\W_])(?:tel|telefone|fone|cel|celular|zap|whats|whatsapp|wpp|contato"
+    r"|fixo)\Z",
+    re.IGNORECASE,
+)
 
 
 def phone_local(match: re.Match[str], text: str) -> Checked:

@@ -100,7 +100,7 @@ CUED = with_digits(
             + _BLANK
             + r"?/"
             + _BLANK
-            + r"?[cp]|c\.c\.?|cp|cta|op|op\.|era[çc][ãa]o|gito|dv|account|branch|routing|code|iban)"
+            + r"?[cp]|c\.c\.?|cc|cp|cta|op|op\.|era[çc][ãa]o|gito|dv|account|branch|routing|code|iban)"
             r"(?:"
             + _BLANK
             + r"{0,2}(?:n[ºo°.]{1,2}|n[úu]mero|number|no\.|:|=|-|\(|#|é|is|013)){0,3}"

@@ -47,7 +47,7 @@ _OWN_HOST = re.compile(
 _CUT_LINK = re.compile(
     rf"(?<![^\W_])(?<![@.%\-])(?:https?://)?(?:{_OURS}|instagram\.com|facebook\.com|twitter\.com|x\.com|tiktok\.com"
     rf"|youtube\.com)"
-    r"(?:/(?:joinchat|addlist|s|c|send))?(?:/\s{1,2}|\s{1,2}/)[@+]?(?=[\w%.-]{0,31}[\d_A-Z+-]"
+    r"(?:/(?:joinchat|addlist|s|c|send))?(?:/\s{1,2}|\s{1,2}/\s{0,2})[@+]?(?=[\w%.-]{0,31}[\d_A-Z+-]"
     r"|[a-z]{4,32}(?![^\W_]))[\w%+.=?-]{3,64}",
 )
 _BR_HOST = re.compile(
@@ -111,7 +111,8 @@ _AT = (
 )
 _LOCAL = (
     r"\w[\w.+\-]{0,62}"
-    r"(?:(?:\s?[\[({<]\s?(?:dot|ponto)\s?[\])}>]\s?|\s(?:ponto|dot|underline|underscore|tra[çc]o)\s)\w[\w+\-]{0,30}){0,3}"
+    r"(?:(?:\s?[\[({<]\s?(?:dot|ponto)\s?[\])}>]\s?|\s(?:ponto|dot|underline|underscore"
+    r"|tra[çc]o)\s)\w[\w+\-]{0,30}){0,3}"
 )
 _TLD_END = r"(?:com|net|org|gov|edu|br|pt|me|io|info|jus|mil)"
 _EMAIL_HIDDEN = re.compile(
@@ -146,7 +147,7 @@ _USER_HIDDEN = re.compile(
 _USER_APART = re.compile(r"(?<![^\W_])@ (?=\w{0,31}[\d_])[A-Za-z]\w{3,31}(?![^\W_])")
 _USER_LABELLED = re.compile(
     r"(?<![^\W_])(?:insta(?:gram)?|telegram|twitter|tiktok|user(?:name)?|usu[áa]rio"
-    r"|nick)\s?[:=]\s?((?=\w{0,31}[\d_])[A-Za-z][\w.]{3,31})(?![\w@]|\.\w)",
+    r"|nick|ig)\s?[:=]\s?((?=\w{0,31}[\d_])[A-Za-z][\w.]{3,31})(?![\w@]|\.\w)",
     _I,
 )
 _USER_NUMBER = re.compile(
@@ -208,7 +209,7 @@ USERS = (
         (Rule(_USER_APART, always("USER")), Rule(_USER_HIDDEN, always("USER"), 1)),
     ),
     Group(
-        rf"(?i)(?:gram|twitter|tiktok|insta|user(?:name)?|rio|nick){_BLANK}?[:=]{_BLANK}?[A-Za-z]"
+        rf"(?i)(?:gram|twitter|tiktok|insta|user(?:name)?|rio|nick|ig){_BLANK}?[:=]{_BLANK}?[A-Za-z]"
         rf"|id{_BLANK}?[:=#]?{_BLANK}?-?[0-9]{{6}}",
         (Rule(_USER_LABELLED, always("USER"), 1), Rule(_USER_NUMBER, always("USER"), 1)),
     ),

@@ -16,7 +16,7 @@ from stdnum.br import cpf as stdnum_cpf
 from biasaudit.corpus import privacy_checks as checks
 
 _TOKEN = re.compile(r"\d+")
-_GAP = re.compile(r"[\s.\-/_,()|·•]{1,3}")
+_GAP = re.compile(r"[\s.\-/_,()|·•*]{1,3}")
 _LONGEST = 19
 _LONGEST_ROW = 64
 _TOKENS = 19
@@ -72,11 +72,14 @@ def _longest(text: str, tokens: list[tuple[int, int]], first: int) -> tuple[int,
         sizes.add(end - begin)
         if len(number) > _LONGEST:
             break
-        if last > first and len(number) >= 8 and not text[end : end + 1].isalpha():
+        if last > first and len(number) >= 8 and not (text[end : end + 1].isalpha() or checks.COUNTED.match(text, end)):
             even = len(gaps) == 1 and (sizes == {1} or (last - first >= 3 and max(sizes) <= 3 and "," not in gaps))
             # A line that was broken inside a bare number.
             broken = last == first + 1 and min(sizes) >= 5 and text[tokens[first][1] : begin] == "\n"
-            kind = _kind(text, start, number, even=even or broken, single=sizes == {1} or broken)
+            # "11 9123 45678": the area stands apart, the rest is cut in an unusual place.
+            area = len(number) == 11 and number[2] == "9" and tokens[first][1] - start == 2 and last - first == 2
+            even = even or broken or (area and len(gaps) == 1 and "," not in gaps)
+            kind = _kind(text, start, number, even=even, single=sizes == {1} or broken)
             best = best if kind is None else (last, kind)
     return best
 

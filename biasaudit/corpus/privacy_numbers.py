@@ -40,15 +40,17 @@ _PHONE_PLUS = re.compile(
 _PHONE_AREA = re.compile(
     rf"{_N}(?<![+])(?<!\d-)(?P<cc>55[\s.\-/]{{0,3}})?(?P<open>[(\[]\s?)?(?:0?xx\s?"
     rf"|0\s?(?:\d\d[\s.\-]{{0,2}})?)?(?P<area>[1-9]{{2}})"
-    r"\s?[)\]]?[\s.\-/_]{0,3}(?:(?P<nine>9)[\s.\-]{0,2}\d{4}[\s.\-_]{0,3}\d{4}|(?P<three>9\d\d[\s.\-]\d{3}[\s.\-]\d{3})"
+    r"\s?[)\]]?[\s.\-/_*]{0,3}(?:(?P<nine>9)[\s.\-]{0,2}\d{4}[\s.\-_*]{0,3}\d{4}"
+    r"|(?P<three>9\d\d[\s.\-]\d{3}[\s.\-]\d{3})"
     r"|(?P<fixed>[2-9])\d{3}[\s.\-_]{0,3}\d{4})(?![^\W_])(?![.,]\d)(?!-\d)"
 )
+_PHONE_GLUED = re.compile(r"(?<=[^\W\d_])(?:55)?[1-9]{2}(?:9\d{8}|[2-5]\d{7})(?![^\W_])")
 _PHONE_LOCAL = re.compile(
     rf"{_N}(?<![+])(?<!\d[/-])(?:(?:9[\s.\-]?\d{{4}}|[2-9]\d{{3}})[\s.\-]{{0,3}}\d{{4}}"
     rf"|9\d\d[\s.\-]\d{{3}}[\s.\-]\d{{3}})"
     r"(?![^\W_])(?![.,]\d)(?!-\d)"
 )
-_GAP = r"[-\t-\r\x1c-\x20.()/_,|·•+]{0,3}"
+_GAP = r"[-\t-\r\x1c-\x20.()/_,|·•+*]{0,3}"
 
 _CNPJ_LETTERS = re.compile(
     rf"(?<![^\W_])(?=[\d\W_]{{0,24}}[A-Z])[0-9A-Z]{{2}}{_S}[0-9A-Z]{{3}}{_S}[0-9A-Z]{{3}}{_S}[0-9A-Z]{{4}}{_S}\d{_S}\d(?![^\W_])",
@@ -131,7 +133,8 @@ NUMBERS = (
                 (Rule(_KEY_NAMED, always("SECRET"), 1), Rule(_PASSWORD, always("SECRET"), 1)),
             ),
             Group(
-                r"(?i)(?:bc1|ltc1)[a-z0-9]{25}|0x[0-9a-f]{40}|[13LMT][1-9A-HJ-NP-Za-km-z]{25}|4[1-9A-HJ-NP-Za-km-z]{94}",
+                r"(?i)(?:bc1|ltc1)[a-z0-9]{25}|0x[0-9a-f]{40}|[13LMT][1-9A-HJ-NP-Za-km-z]{25}"
+                r"|4[1-9A-HJ-NP-Za-km-z]{94}",
                 (Rule(_WALLET, checks.wallet),),
             ),
             Group(
@@ -158,6 +161,7 @@ NUMBERS = (
                     Rule(_PIS, checks.pis, digits=11),
                     Rule(_TITULO, checks.titulo, digits=12),
                     Rule(_PHONE_AREA, checks.phone_area, digits=10),
+                    Rule(_PHONE_GLUED, checks.phone_glued, digits=10),
                     Rule(_RG, always("ID"), digits=7),
                     Rule(_PHONE_LOCAL, checks.phone_local, digits=8),
                 ),

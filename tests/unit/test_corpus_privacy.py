@@ -93,7 +93,7 @@ doi:10.1056/NEJMoa2034577|lote EW0150|lote FA7829|arroba do boi a R$ 300|a arrob
 2019-2020|60.000.000 de doses|10 mil|às 14h30|versão 2.0.1.3|art. 196 da CF|PL 2630/2020|ADI 6.586|RE 1.267.879
 página 123-145|telefone tocou 3 vezes|CID-10 J12.8|COVID-19|SARS-CoV-2|BNT162b2|H1N1|ISO 9001|km 123|BR-101|2^53|-2+3
 população de 211.755.692 pessoas|índice 0,123456789|x @ 10|e-mail|a conta 2020 fechou|a conta de 1500 reais
-conta com 12000 seguidores|agência 24 horas|rua 7 de setembro, 100|o CPF dele|em 2021 2022 2023 2024|disque 136
+conta com 12000 seguidores|agência 24 horas|rua 7 de setembro, 100|o CPF dele|em 2021 2022 2023 2024|disque 136|foi 529.982.247.25 milhões
 10 20 30 40 50 60 70 80|US$ 1.5 bilhão|pág. 12345|ISSN 1234-5678|anos 1990-1999|R$1.000.000.000|id 1522046510|24/7
 fim.Em seguida|dr.Paulo|e/ou|uso 12/12h|50mg/5ml|placa do Rio 2016|12:30:45|Windows 10.0.1.2""".replace(
     "\n", "|"
