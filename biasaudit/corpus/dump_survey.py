@@ -17,6 +17,7 @@ from biasaudit.corpus import dialect as dialects
 from biasaudit.corpus.dialect import Dialect, recogniser
 from biasaudit.corpus.dump import QUOTED, QUOTED_BACKSLASH
 from biasaudit.corpus.dump_bulk import BulkReader
+from biasaudit.corpus.privacy import mask
 from biasaudit.corpus.reading import SourceOptions
 from biasaudit.errors import CorpusError, UnknownNameError
 
@@ -68,7 +69,8 @@ def find_dialect(path: Path, sample: Sample, content: int, options: SourceOption
     else:
         columns = dialects.columns_of(line, delimiter)
     fields = dialects.fields_of(columns, options)
-    if "text" not in fields:
+    # A map may speak of several files; one that speaks of none of this file's columns is misspelt.
+    if "text" not in fields or (options.columns and not set(options.columns) & set(columns)):
         raise CorpusError(_no_text(path, columns, options))
     newline = dialects.newline_of(head, at)
     after = at + len(line) + len(newline) if header is not None else at
@@ -222,6 +224,7 @@ def missing(column: str, columns: Iterable[str]) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    """A first line that is no header can be of any length."""
+    """Names for a message: a first line that is no header can be of any length, and hold what a person wrote."""
+    names = [mask(name[: 4 * _SHOWN]).text for name in names]
     shown = ", ".join(name if len(name) <= _SHOWN else name[:_SHOWN] + "…" for name in names[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

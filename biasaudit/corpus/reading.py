@@ -24,7 +24,11 @@ ROW_LIMIT = 32 * 1024 * 1024
 
 FIELDS = ("text", "id", "channel_id", "date")
 """The fields that a column can be mapped to."""
-_ALIASES = {"message": "text", "message_id": "id", "channel": "channel_id"}
+_ALIASES = {
+    "message": "text", "mensagem": "text", "texto": "text", "message_id": "id", "id_mensagem": "id",
+    "channel": "channel_id", "canal": "channel_id", "id_canal": "channel_id", "data": "date", "timestamp": "date",
+}  # fmt: skip
+"""Other names of the fields, English and Portuguese."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
