@@ -174,13 +174,13 @@ def cpf(match: re.Match[str], text: str) -> Checked:
         return "CPF"
     if _glued(match, text) and not text[match.start() - 1 : match.start()].isspace() and found.isdigit():
         return None
+    if text[max(0, match.start() - 3) : match.start()].rstrip().endswith("$") or COUNTED.match(text, match.end()):
+        return None
     if _FORMED_CPF.fullmatch(found):
         return "CPF"
     if len(set(number)) == 1 or (found.isdigit() and number.startswith(("0800", "0300"))):
         return None
     mobile = number[:2] in AREAS and number[2] == "9"
-    if text[max(0, match.start() - 3) : match.start()].rstrip().endswith("$") or COUNTED.match(text, match.end()):
-        return None
     if stdnum_cpf.is_valid(number):
         return "PHONE" if mobile else "CPF"
     if found.isdigit() and not mobile:
