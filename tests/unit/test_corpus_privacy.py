@@ -208,6 +208,7 @@ def test_no_text_takes_more_than_linear_time(attack: str) -> None:
     assert times[1] < 12 * max(times[0], 0.05), f"{attack!r} repeated takes too long"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(_patterns()))
 def test_no_pattern_is_quadratic(name: str) -> None:
     pattern = _patterns()[name]
