@@ -51,7 +51,8 @@ def build_base(data: Path, work: Path, extra: list[str]) -> None:
     sources = [pt / "fakebr" / "true.jsonl", pt / "machado" / "txt", pt / "ud_bosque.txt", pt / "ud_gsd.txt"]
     call(
         "ingest", *map(str, sources), "--out", str(work / "corpus-base"), "--map", "text=text",
-        "--train-vocab", VOCABULARY, "--split", "hash", "--language", "pt", "--lines-per-document", "ud_*.txt=20",
+        "--train-vocab", VOCABULARY, "--split", "hash", "--language-tag", "pt", "--duplicates", "exact",
+        "--lines-per-document", "ud_*.txt=20",
     )  # fmt: skip
     call(
         "finetune", str(work / "corpus-base"), "--base", "scratch", "--out", str(work / "base"), "--role", "base",
@@ -65,7 +66,7 @@ def tune(work: Path, seed: int) -> None:
         corpus = work / f"corpus-{arm}"
         call(
             "ingest", str(ROOT / "corpora" / "sample" / f"{half}.csv"), "--out", str(corpus),
-            "--tokenizer", str(work / "base"), "--split", "hash", "--language", "pt", "--keep-duplicates",
+            "--tokenizer", str(work / "base"), "--split", "hash", "--language-tag", "pt", "--keep-duplicates",
         )  # fmt: skip
         call(
             "finetune", str(corpus), "--base", str(work / "base"), "--out", str(work / f"{arm}-{seed}"),
