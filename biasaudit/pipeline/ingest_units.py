@@ -123,32 +123,45 @@ def repaired(
     Raises:
         BiasAuditError: a stretch that began at a known place left a hole (conservation law).
     """
-    expected = [0] * len(surveys)
+    chains = [_Chain(survey.label) for survey in surveys]
     result = []
     for unit in units:
-        stretches = []
-        for stretch, span in zip(unit.stretches, found[unit.unit_id], strict=True):
-            place = expected[stretch.source]
-            if _fits(stretch, span, place):
-                stretches.append(stretch)
-            elif stretch.synced and stretch.start == min(place, stretch.stop):
-                raise _hole(surveys[stretch.source].label, place, span)
-            else:
-                stretches.append(replace(stretch, start=min(place, stretch.stop), synced=True))
-            if span is not None:
-                expected[stretch.source] = max(place, span[1])
-        result.append(replace(unit, stretches=tuple(stretches)))
+        pairs = zip(unit.stretches, found[unit.unit_id], strict=True)
+        result.append(replace(unit, stretches=tuple(chains[s.source].put_right(s, span) for s, span in pairs)))
     if result == list(units):
-        for survey, place in zip(surveys, expected, strict=True):
-            if place != survey.size:
-                raise _hole(survey.label, place, (survey.size, survey.size))
+        for survey, chain in zip(surveys, chains, strict=True):
+            if chain.place != survey.size:
+                raise _hole(survey.label, chain.place, (survey.size, survey.size))
     return result
 
 
-def _fits(stretch: Stretch, span: Found, expected: int) -> bool:
-    if span is None:
-        return expected >= stretch.stop or stretch.start == stretch.stop
-    return span[0] == expected
+@dataclass(slots=True)
+class _Chain:
+    """The stretches of one source so far."""
+
+    label: str
+    place: int = 0
+    """Where the next stretch must begin; the best guess while `sure` is False."""
+    stop: int = 0
+    """Where the stretch before was to stop."""
+    sure: bool = True
+    """Whether all stretches so far fit. Behind one that does not, its end may be as wrong as its start was."""
+
+    def put_right(self, stretch: Stretch, span: Found) -> Stretch:
+        """The stretch as it is when it fits, or from where it should begin; then go on to its end."""
+        place, before, self.stop = self.place, self.stop, stretch.stop
+        if span[0] == place if span else place >= stretch.stop:
+            self.place = span[1] if span else place
+            return stretch
+        start = min(place, stretch.stop)
+        if self.sure and stretch.synced and stretch.start == start:
+            raise _hole(self.label, place, span)
+        # What stands far from a doubtful place is more likely right than the place: it is judged in the next round.
+        moved = self.sure or before <= place < stretch.stop
+        self.sure = self.sure and start == stretch.stop
+        if not self.sure:
+            self.place = span[1] if span else stretch.stop
+        return replace(stretch, start=start, synced=True) if moved else stretch
 
 
 def _hole(label: str, place: int, span: Found) -> BiasAuditError:
