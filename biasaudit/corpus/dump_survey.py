@@ -225,6 +225,6 @@ def missing(column: str, columns: Iterable[str]) -> str:
 
 def _listed(names: list[str]) -> str:
     """Names for a message: a first line that is no header can be of any length, and hold what a person wrote."""
-    names = [mask(name[: 4 * _SHOWN]).text for name in names]
-    shown = ", ".join(name if len(name) <= _SHOWN else name[:_SHOWN] + "…" for name in names[:_SHOWN])
+    few = [mask(name[: 4 * _SHOWN]).text for name in names[:_SHOWN]]
+    shown = ", ".join(name if len(name) <= _SHOWN else name[:_SHOWN] + "…" for name in few)
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
