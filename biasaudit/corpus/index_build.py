@@ -221,9 +221,7 @@ def _write(path: Path, content: bytes | npt.NDArray[Any]) -> str:
 
     The folder is not synced: a name that a power cut loses is found missing, and the index can be made again.
     """
-    data = memoryview(content) if isinstance(content, bytes) else memoryview(content).cast("B")
-    if not len(data):
-        data = memoryview(b"")
+    data = content if isinstance(content, bytes) else np.ascontiguousarray(content).view(np.uint8).data
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("wb") as handle:
         handle.write(data)

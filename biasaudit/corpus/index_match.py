@@ -41,7 +41,8 @@ class Query:
         missing = np.clip(self.width - left, 0, self.width).astype(np.uint64)
         shift = missing * np.uint64(self.bits)
         # A shift by all 64 bits is undefined, and no caller has nothing left.
-        return (self.keys[positions] >> shift) << shift
+        left_over: Keys = (self.keys[positions] >> shift) << shift
+        return left_over
 
     def common(self, a: Keys, b: Keys) -> Places:
         """Leading tokens that two keys share."""
