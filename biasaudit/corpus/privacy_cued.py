@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from biasaudit.corpus import privacy_checks as checks
+from biasaudit.corpus import privacy_named as named
 from biasaudit.corpus.privacy_rules import Group, Rule, always, cued, with_digits
 
 _I = re.IGNORECASE
@@ -93,7 +93,7 @@ _PLATE_CUE = r"placas?|ve[íi]culo|carro|moto|caminh[ãa]o|autom[óo]vel|(?:lice
 CUED = with_digits(
     (
         Group(
-            _DOCUMENT_HINT, (Rule(_DOCUMENT_SURE, checks.document, 2), Rule(_DOCUMENT, checks.document, 2)), (56, 60)
+            _DOCUMENT_HINT, (Rule(_DOCUMENT_SURE, named.document, 2), Rule(_DOCUMENT, named.document, 2)), (56, 60)
         ),
         Group(
             r"(?i)(?:^|[^0-9a-z])(?:ag|ag[êe]ncia|ag\.|conta|corrente|poupan[çc]a|sal[áa]rio|digital|[áa]ria|c|c"
@@ -106,11 +106,11 @@ CUED = with_digits(
             + r"{0,2}(?:n[ºo°.]{1,2}|n[úu]mero|number|no\.|:|=|-|\(|#|é|is|013)){0,3}"
             + _BLANK
             + r"{0,2}[0-9]",
-            (Rule(_BANK, checks.bank, "number"),),
+            (Rule(_BANK, named.bank, "number"),),
             (24, 40),
         ),
         Group(r"\[BANK\][^0-9\n\[]{0,20}[0-9]", (Rule(_BANK_NEXT, always("BANK"), 1),), (0, 24)),
-        Group(r"[A-Z]{2}[0-9]{2}(?:[\t-\r\x1c-\x20]?[A-Z0-9]{4}){3}", (Rule(_IBAN, checks.iban),), (1, 30)),
+        Group(r"[A-Z]{2}[0-9]{2}(?:[\t-\r\x1c-\x20]?[A-Z0-9]{4}){3}", (Rule(_IBAN, named.iban),), (1, 30)),
         Group(
             r"(?i)(?:cv[vc2]2?|seg(?:uran[çc]a|\.)?|code|validade|val\.?|venc(?:e|imento|\.)?|at[ée]|thru|until"
             r"|exp(?:ira|iry|ires|\.)?(?: em| date| on)?)"
@@ -120,7 +120,7 @@ CUED = with_digits(
             + r"?[:=-]?"
             + _BLANK
             + r"?[0-9]",
-            (Rule(_CARD_EXTRA, checks.card_extra, 1),),
+            (Rule(_CARD_EXTRA, named.card_extra, 1),),
             (32, 16),
         ),
         Group(
@@ -142,7 +142,7 @@ CUED = with_digits(
             r"(?i)[a-z]{3}[ -]?[0-9][a-z][0-9]{2}|(?:placa|culo|carro|moto|caminh[ãa]o|m[óo]vel"
             r"|plate)[^0-9\n]{0,60}[0-9]",
             (
-                Rule(_PLATE, checks.plate),
+                Rule(_PLATE, named.plate),
                 Rule(_OLD_PLATE, cued(_PLATE_CUE, "ID")),
                 Rule(_PLATE_APART, cued(_PLATE_CUE, "ID")),
             ),

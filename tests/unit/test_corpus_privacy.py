@@ -20,6 +20,7 @@ from biasaudit.corpus import (
     privacy_fold,
     privacy_links,
     privacy_loose,
+    privacy_named,
     privacy_numbers,
     privacy_rules,
 )
@@ -171,6 +172,7 @@ MODULES = (
     privacy_fold,
     privacy_links,
     privacy_loose,
+    privacy_named,
     privacy_numbers,
     privacy_rules,
 )
