@@ -26,13 +26,12 @@ def run(words: list[str], folder: Path) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
     """A folder that holds of a clone what the example asks for."""
-    folder = tmp_path_factory.mktemp("clone")
-    (folder / DUMP).parent.mkdir(parents=True)
-    shutil.copy(ROOT / DUMP, folder / DUMP)
-    return folder
+    (tmp_path / DUMP).parent.mkdir(parents=True)
+    shutil.copy(ROOT / DUMP, tmp_path / DUMP)
+    return tmp_path
 
 
 @pytest.mark.parametrize("name", ["corpus.md", "corpus.pt.md"])
