@@ -203,6 +203,8 @@ COUNTED = re.compile(
     r"|mortes)(?![^\W\d_]{6}))",
     re.IGNORECASE,
 )
+
+
 def ipv4(match: re.Match[str], text: str) -> Checked:
     """An address, not a version, a section or a dotted count."""
     parts = [part for part in re.split(r"\D+", match.group()) if part]

@@ -92,9 +92,7 @@ _PLATE_CUE = r"placas?|ve[íi]culo|carro|moto|caminh[ãa]o|autom[óo]vel|(?:lice
 
 CUED = with_digits(
     (
-        Group(
-            _DOCUMENT_HINT, (Rule(_DOCUMENT_SURE, named.document, 2), Rule(_DOCUMENT, named.document, 2)), (56, 60)
-        ),
+        Group(_DOCUMENT_HINT, (Rule(_DOCUMENT_SURE, named.document, 2), Rule(_DOCUMENT, named.document, 2)), (56, 60)),
         Group(
             r"(?i)(?:^|[^0-9a-z])(?:ag|ag[êe]ncia|ag\.|conta|corrente|poupan[çc]a|sal[áa]rio|digital|[áa]ria|c|c"
             + _BLANK

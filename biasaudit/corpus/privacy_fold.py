@@ -16,7 +16,7 @@ _DROPPED = (
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e01ef"
 )
 _DASHES = "\u2010-\u2015\u2212\ufe58\ufe63"
-_WIDE = "\u2024\u3002\uff01-\uff5e\uff61"
+_WIDE = "\u2024\u3002\ufe52\ufe5f\ufe62\ufe6b\uff01-\uff5e\uff61"
 _STYLED = (
     "\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u2080-\u2089\u2460-\u2473\u24b6-\u24ea\u24f5-\u24fe\u2776-\u277e\u2780-\u2788"
     "\u278a-\u2792\U0001d400-\U0001d7ff\U0001f130-\U0001f149\U0001fbf0-\U0001fbf9"

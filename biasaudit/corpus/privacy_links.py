@@ -19,8 +19,12 @@ _TLDS = (
     r"com|net|org|br|gov|edu|info|io|me|tv|ly|be|co|app|dev|site|online|link|gg|to|ru|us|uk|pt|es|fr|de|it|eu|ar|mx|"
     r"dog|xyz|blog|club|shop|store|live|news|page|gl|cc|ws|in|ch|nl|ca|au|jp|cn|gd|im|is|la|vc|fm|ee|social|group|chat|"
     r"ai|am|at|bio|biz|cl|cloud|click|fun|fyi|jus|lol|media|mobi|mp|ng|ms|no|nz|party|pe|pl|pro|se|sh|space|st|tech|tk|"
-    r"top|ua|uy|video|vip|website|wiki|win|work|world|zone|ao|mz|id|kr|za|cat|audio|art|buzz|email|gle|goog|rip|wtf"
+    r"top|ua|uy|video|vip|website|wiki|win|work|world|zone|ao|mz|id|kr|za|cat|audio|art|buzz|email|gle|goog|rip|wtf|"
+    r"gy|ink|do|watch|bs|tl|ph|su|ag|lc|mn|nu|pw|sc|sx|td|tc|vg|vu|cx|cd|ga|gs|hn|ie|il|kz|li|lt|md|mk|mu|my|ro|rs|sg"
+    r"|si|sk|sn|tn|tr|ug|uz|ve|af|ba|bg|bo|by|cr|cz|dk|fi|ge|gr|hk|hu|mt|tt|py|pr|so|bid|one|red|tips|today"
 )
+_START = r"(?<![^\W_])(?:(?<![@.%\-])|(?<=[^\w@%][.\-])|(?<=^[.\-])|(?<=\s\d\.)|(?<=^\d\.))"
+"""Begins a host: not inside a longer one or behind an `@`, but behind a dash or the number of a list."""
 _END = r"[^\s<>\"”“«»]"
 _SLASH = r"(?:/|\\/|%2F)"
 _URL = re.compile(
@@ -30,29 +34,34 @@ _URL = re.compile(
     _I,
 )
 _BARE_URL = re.compile(
-    r"(?<![^\W_])(?<![@.%\-])(?:[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?\.){1,4}(?:"
-    + _TLDS
-    + r")(?:\.[a-z]{2})?(?::\d{2,5})?"
+    rf"{_START}"
+    r"(?:[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?\.){1,4}(?:" + _TLDS + r")(?:\.[a-z]{2})?(?::\d{2,5})?"
     rf"(?:{_SLASH}{_END}{{1,4096}}|(?=\?[a-z]{{1,20}}=){_END}{{1,2048}})",
     _I,
 )
 _OURS = r"t\.me|telegram\.(?:me|dog|org)|wa\.me|chat\.whatsapp\.com|api\.whatsapp\.com"
 _OWN_HOST = re.compile(
-    rf"(?<![^\W_])(?<![@.%\-])(?:[a-z][a-z0-9_]{{2,31}}\.t\.me|{_OURS}|[a-z0-9][\w-]{{0,62}}\.(?:blogspot|wordpress"
+    rf"{_START}(?:[a-z][a-z0-9_]{{2,31}}\.t\.me|{_OURS}|[a-z0-9][\w-]{{0,62}}\.(?:blogspot|wordpress"
     rf"|tumblr|substack|"
     r"wixsite|weebly|medium|bandcamp)\.com|[a-z0-9][\w-]{0,62}\.bsky\.social)(?![\w.\-]{0,64}\w)/?",
     _I,
 )
 # A link to a chat that a line break or a blank cuts behind its slash: the second half names the chat.
 _CUT_LINK = re.compile(
-    rf"(?<![^\W_])(?<![@.%\-])(?:https?://)?(?:{_OURS}|instagram\.com|facebook\.com|twitter\.com|x\.com|tiktok\.com"
-    rf"|youtube\.com)"
+    rf"{_START}(?i:(?:https?://)?(?:{_OURS}|instagram\.com|facebook\.com|twitter\.com|x\.com|tiktok\.com"
+    rf"|youtube\.com))"
     r"(?:/(?:joinchat|addlist|s|c|send))?(?:/\s{1,2}|\s{1,2}/\s{0,2})[@+]?(?=[\w%.-]{0,31}[\d_A-Z+-]"
     r"|[a-z]{4,32}(?![^\W_]))[\w%+.=?-]{3,64}",
 )
 _BR_HOST = re.compile(
-    r"(?<![^\W_])(?<![@.%\-])(?:[\w](?:[\w\-]{0,61}\w)?\.){1,4}(?:com|net|org|gov|edu|jus|leg|mil"
+    rf"{_START}"
+    r"(?:[\w](?:[\w\-]{0,61}\w)?\.){1,4}(?:com|net|org|gov|edu|jus|leg|mil"
     r"|blog)\.br(?![\w\-]|\.\w)",
+    _I,
+)
+_URL_APART = re.compile(
+    r"(?<![A-Za-z0-9])(?:https?|hxxps?)://(?:www\.)?(?:t|telegram|wa|instagram|facebook|twitter|x|youtube|tiktok)"
+    r"(?:\s{1,2}\.\s{0,2}|\.\s{1,2})(?:me|dog|com)\s?/\s?[@+]?[\w%+.=?&#-]{2,256}(?:/[\w%+.=?&#-]{2,256}){0,4}",
     _I,
 )
 _INVITE = re.compile(
@@ -73,7 +82,7 @@ _BRACKETED_DOT = r"\s?[\[({<]\s?(?:\.|dot|ponto|d0t)\s?[\])}>]\s?"
 _DOT = rf"(?:\s{{0,2}}\.\s{{0,2}}|{_BRACKETED_DOT}|[\s_\-]{{1,2}}(?:ponto|dot)[\s_\-]{{1,2}})"
 _BAR = r"(?:\s{0,2}[/\\]\s{0,2}|\s(?:barra|slash)\s)"
 _HIDDEN_HOST = re.compile(
-    rf"(?<![^\W_])(?<![@.%\-])(?:https?\s?:\s?/\s?/\s?)?(?:www{_DOT})?(?:(?:t|telegram|wa){_DOT}(?:me|dog)"
+    rf"{_START}(?:https?\s?:\s?/\s?/\s?)?(?:www{_DOT})?(?:(?:t|telegram|wa){_DOT}(?:me|dog)"
     rf"|(?:chat{_DOT}|api{_DOT})?whatsapp{_DOT}com"
     rf"|(?:instagram|facebook|twitter|x|youtube|tiktok|fb|discord|linktr|bit|youtu|kwai|threads){_DOT}(?:com|net|ly"
     rf"|ee|be|gg)){_BAR}"
@@ -81,7 +90,7 @@ _HIDDEN_HOST = re.compile(
     _I,
 )
 _DEFANGED = re.compile(
-    rf"(?<![^\W_])(?<![@.%\-])[\w-]{{2,63}}(?:\.[\w-]{{1,63}}){{0,3}}{_BRACKETED_DOT}(?:{_TLDS})(?:{_DOT}(?:br|pt"
+    rf"{_START}[\w-]{{2,63}}(?:\.[\w-]{{1,63}}){{0,3}}{_BRACKETED_DOT}(?:{_TLDS})(?:{_DOT}(?:br|pt"
     rf"|uk|ar))?(?![^\W_])"
     rf"(?:/{_END}{{1,2048}})?",
     _I,
@@ -95,8 +104,8 @@ _WWW_APART = re.compile(
 
 _AT_SIGN = r"@|%40|&#64;|&#x40;|&commat;"
 _EMAIL = re.compile(
-    rf"(?:mailto:)?(?:\"[^\"\n@]{{1,64}}\"|(?<![\w.+%\-])[\w+%](?:[\w.+%\-'!#$&*=~]{{0,62}}[\w+\-])?)(?:{_AT_SIGN})"
-    r"(?:(?:[\w](?:[\w\-]{0,61}\w)?\.){1,5}[^\W\d_]{2,24}|\[\d{1,3}(?:\.\d{1,3}){3}\])(?![^\W_]|@)",
+    rf"(?:mailto:)?(?:\"[^\"\n@]{{1,64}}\"|(?<![\w+%])(?<![\w+%][.\-])[\w+%](?:[\w.+%\-'!#$&*=~]{{0,62}}[\w+\-])?)(?:{_AT_SIGN})"
+    r"(?:(?:[\w](?:[\w\-]{0,61}\w)?\.){1,5}(?:[^\W\d_]{2,24}|c0m)|\[\d{1,3}(?:\.\d{1,3}){3}\])(?![^\W_]|@)",
     _I,
 )
 _PROVIDERS = (
@@ -104,31 +113,36 @@ _PROVIDERS = (
     r"oi|r7|aol|gmx|me|mail"
 )
 _SURE_PROVIDERS = r"gmail|hotmail|outlook|yahoo|ymail|icloud|protonmail|uol|bol|zipmail"
+_LOCAL_START = r"(?<![\w+])(?<![\w+][.\-])"
 _AT = (
-    r"(?:\s{0,2}(?:@|\(\s?@\s?\)|\[\s?@\s?\]|\{\s?@\s?\})\s{0,2}|\s{0,2}[\[({<]\s?(?:at|arroba|arrob"
+    r"(?:\s{0,2}(?:\\?@{1,3}|\(\s?@\s?\)|\[\s?@\s?\]|\{\s?@\s?\})\s{0,2}|\s{0,2}[\[({<]\s?(?:at|arroba|arrob"
     r"|a)\s?[\])}>]\s{0,2}|"
-    r"[\s_\-]{1,2}(?:arroba|at)[\s_\-]{1,2})"
+    r"[\s_\-]{1,2}(?:arroba|at)[\s_\-]{1,2}|[\s_\-.,*/|~\"']{1,2}arr(?:o|0|ou)bas?[\s_\-.,*/|~\"']{1,2})"
 )
 _LOCAL = (
     r"\w[\w.+\-]{0,62}"
     r"(?:(?:\s?[\[({<]\s?(?:dot|ponto)\s?[\])}>]\s?|\s(?:ponto|dot|underline|underscore"
     r"|tra[çc]o)\s)\w[\w+\-]{0,30}){0,3}"
 )
-_TLD_END = r"(?:com|net|org|gov|edu|br|pt|me|io|info|jus|mil)"
+_TLD_END = r"(?:c[o0]m|net|org|gov|edu|br|pt|me|io|info|jus|mil)"
 _EMAIL_HIDDEN = re.compile(
-    rf"(?<![\w.+\-]){_LOCAL}{_AT}"
+    rf"{_LOCAL_START}{_LOCAL}{_AT}"
     rf"(?:(?:{_PROVIDERS})(?:{_DOT}|\s?,\s?)|[\w\-]{{2,63}}(?:\.|{_BRACKETED_DOT}|\s(?:ponto|dot)\s)"
     rf"(?:[\w\-]{{2,63}}(?:\.|{_BRACKETED_DOT}|\s(?:ponto|dot)\s)){{0,3}})"
     rf"{_TLD_END}(?:{_DOT}(?:br|pt|uk|ar))?(?![^\W_])",
     _I,
 )
 _EMAIL_APART = re.compile(
-    rf"(?<![\w.+\-])\w[\w.+\-]{{0,62}}(?:\s{{1,2}}@\s{{0,2}}"
+    rf"{_LOCAL_START}\w[\w.+\-]{{0,62}}(?:\s{{1,2}}@\s{{0,2}}"
     rf"|@\s{{1,2}})[\w\-]{{2,63}}(?:{_DOT}[\w\-]{{2,63}}){{0,3}}{_DOT}{_TLD_END}(?![^\W_])",
     _I,
 )
 _EMAIL_LETTERS = re.compile(r"(?<![^\W_])(?:[\w.+\-] ){3,40}@ (?:[\w\-] ){2,30}\. \w(?: [\w.]){1,8}(?![^\W_])")
-_EMAIL_NO_TLD = re.compile(rf"(?<![\w.+\-])\w[\w.+\-]{{2,62}}(?:{_AT})(?:{_SURE_PROVIDERS})(?!\w|\.\w)", _I)
+_EMAIL_NO_TLD = re.compile(rf"{_LOCAL_START}\w[\w.+\-]{{2,62}}(?:{_AT})(?:{_SURE_PROVIDERS})(?!\w|\.\w)", _I)
+
+_EMAIL_GLUED = re.compile(
+    rf"{_LOCAL_START}\w[\w.+\-]{{1,62}}?arroba(?:{_SURE_PROVIDERS})(?:\.com(?:\.br)?)?(?![^\W_])", _I
+)
 
 # ---------------------------------------------------------------------------- user names
 
@@ -147,7 +161,7 @@ _USER_HIDDEN = re.compile(
 _USER_APART = re.compile(r"(?<![^\W_])@ (?=\w{0,31}[\d_])[A-Za-z]\w{3,31}(?![^\W_])")
 _USER_LABELLED = re.compile(
     r"(?<![^\W_])(?:insta(?:gram)?|telegram|twitter|tiktok|user(?:name)?|usu[áa]rio"
-    r"|nick|ig)\s?[:=]\s?((?=\w{0,31}[\d_])[A-Za-z][\w.]{3,31})(?![\w@]|\.\w)",
+    r"|nick|ig)(?:\s?[:=-]\s?|\s(?:é|eh)\s)((?=\w{0,31}[\d_])[A-Za-z][\w.]{3,31})(?![\w@]|\.\w)",
     _I,
 )
 _USER_NUMBER = re.compile(
@@ -158,10 +172,10 @@ _USER_NUMBER = re.compile(
 
 URLS = (
     Group(
-        r"(?:me|dog|com|s|c|joinchat|addlist|send)(?:/[\t-\r\x1c-\x20]|[\t-\r\x1c-\x20]{1,2}/)",
+        r"(?:[mM][eE]|[dD][oO][gG]|[cC][oO][mM]|s|c|joinchat|addlist|send)(?:/[\t-\r\x1c-\x20]|[\t-\r\x1c-\x20]{1,2}/)",
         (Rule(_CUT_LINK, _link),),
     ),
-    Group(r"://", (Rule(_URL, _link),), (10, 4_100)),
+    Group(r"://", (Rule(_URL_APART, _link), Rule(_URL, _link)), (10, 4_100)),
     Group(
         r"(?i)\[:\]//|%3A%2F%2F|:\\/\\/|www[0-9]?\.|mailto:|tg:",
         (Rule(_URL, _link),),
@@ -170,7 +184,15 @@ URLS = (
 )
 """Links with their scheme, taken first."""
 
+_T_TLD = r"(?:c[o0]m|net|org|gov|edu|br|pt|me|io|info|jus|mil)"
+
 BARE = (
+    Group(
+        rf"(?is)(?:arr(?:o|0|ou)ba|@@|\\@|[-_\t-\r\x1c-\x20]at[-_\t-\r\x1c-\x20]|[\[({{<]{_BLANK}?(?:at?|arrob|@){_BLANK}?[\])}}>]"
+        rf"|@{_BLANK}|{_BLANK}@|@[a-z]+,|@[a-z]+{_BLANK}).{{0,300}}(?:\.|dot|ponto"
+        rf"|,)[-\]}})>_\t-\r\x1c-\x20]{{0,3}}{_T_TLD}",
+        (Rule(_EMAIL_HIDDEN, always("EMAIL")), Rule(_EMAIL_APART, always("EMAIL"))),
+    ),
     Group(r"(?i)\.[a-z]{2,8}(?::[0-9]{2,5})?(?:/|\\/|%2F|\?[a-z])", (Rule(_BARE_URL, _link),)),
     Group(
         r"(?i)t\.me|telegram\.|wa\.me|whatsapp\.com|\.br"
@@ -181,19 +203,11 @@ BARE = (
 )
 """Links without a scheme, and e-mail addresses."""
 
-_T_TLD = r"(?:com|net|org|gov|edu|br|pt|me|io|info|jus|mil)"
-
 USERS = (
-    Group(
-        rf"(?is)(?:arroba|[-_\t-\r\x1c-\x20]at[-_\t-\r\x1c-\x20]|[\[({{<]{_BLANK}?(?:at?|arrob|@){_BLANK}?[\])}}>]"
-        rf"|@{_BLANK}|{_BLANK}@|@[a-z]+,|@[a-z]+{_BLANK}).{{0,300}}(?:\.|dot|ponto"
-        rf"|,)[-\]}})>_\t-\r\x1c-\x20]{{0,3}}{_T_TLD}",
-        (Rule(_EMAIL_HIDDEN, always("EMAIL")), Rule(_EMAIL_APART, always("EMAIL"))),
-    ),
     Group(r"@ [^\n]{0,64}(?: |@)\. [0-9A-Za-z]", (Rule(_EMAIL_LETTERS, always("EMAIL")),)),
     Group(
         rf"(?i)(?:@|arroba|[-_\t-\r\x1c-\x20]at[-_\t-\r\x1c-\x20]|[\])}}>]){_BLANK}{{0,2}}(?:{_SURE_PROVIDERS})",
-        (Rule(_EMAIL_NO_TLD, always("EMAIL")),),
+        (Rule(_EMAIL_GLUED, always("EMAIL")), Rule(_EMAIL_NO_TLD, always("EMAIL"))),
     ),
     Group(
         rf"(?i)[\[({{<]{_BLANK}?(?:\.|dot|ponto|d0t){_BLANK}?[\])}}>]|www(?:{_BLANK}|[-_]|\.{_BLANK})"
@@ -209,7 +223,7 @@ USERS = (
         (Rule(_USER_APART, always("USER")), Rule(_USER_HIDDEN, always("USER"), 1)),
     ),
     Group(
-        rf"(?i)(?:gram|twitter|tiktok|insta|user(?:name)?|rio|nick|ig){_BLANK}?[:=]{_BLANK}?[A-Za-z]"
+        rf"(?i)(?:gram|twitter|tiktok|insta|user(?:name)?|rio|nick|ig){_BLANK}?(?:[:=-]|é|eh){_BLANK}?[A-Za-z]"
         rf"|id{_BLANK}?[:=#]?{_BLANK}?-?[0-9]{{6}}",
         (Rule(_USER_LABELLED, always("USER"), 1), Rule(_USER_NUMBER, always("USER"), 1)),
     ),
