@@ -25,13 +25,16 @@ CPF_CUE = re.compile(
     r"(?<![^\W_])(?:cpfs?|c\.p\.f\.?|cic|pix|chave|contribuinte)(?![^\W\d_])[^\d\n]{0,32}\Z", re.IGNORECASE
 )
 _CPF_AFTER = re.compile(r"[\s(/,-]{0,3}(?:\(|é |e |eh |is )?(?:(?:o |a )?(?:meu |my )?cpf)(?!\w)", re.IGNORECASE)
-CNPJ_CUE = re.compile(r"(?<![^\W_])(?:cnpj|cgc|pix|chave)(?![^\W\d_])[^\d\n]{0,32}\Z", re.IGNORECASE)
+CNPJ_CUE = re.compile(r"(?<![^\W_])(?:cnpj|cgc|pix|chave)(?:(?![^\W\d_])[^\d\n]{0,32})?\Z", re.IGNORECASE)
 PHONE_CUE = re.compile(
     r"(?<![^\W_])(?:tel(?:efone)?s?|fones?|cel(?:ular)?(?:es)?|wh?ats+(?:app?)?|what[sz]ap+|wpp|wa|zap(?: ?zap)?|"
     r"lig(?:a|ar|ando|uem?|ação|açao|acao)|contatos?|contact|chame|chama|chamar|disk|disque|sms|pix|chave"
-    r"|n[úu]m(?:ero)?|phone|cell|call|text me|"
-    r"number|mobile|ramal|fax|fixo|recados?|fal(?:a|ar|e|em) com(?:igo)?|reach me"
-    r"|adiciona)(?![^\W_])[^\d\n]{0,30}\Z|\[PHONE\][\s/,eou|-]{1,4}\Z",
+    r"|n[úu]m(?:ero)?|phone|cell|call|text me|(?:me )?add|salva a[íi]|central|sac|plant[ãa]o|atendimento"
+    r"|informa[çc](?:ão|ao|ões|oes)|informe-se|mand(?:a|e|ar) (?:msg|mensagem|um oi|zap)|fale conosco|watts"
+    r"|uat[zis]{1,2}ap+|"
+    r"number|mobile|ramal|fax|fixo|recados?|fal(?:a|ar|e|em) (?:com(?:igo)?|n[oe]|pelo)|reach me"
+    r"|adiciona)(?![^\W_])[^\d\n]{0,30}\Z|[\u260e\u2706\U0001f4de\U0001f4f1\U0001f4f2\U0001f4df\U0001f4e0][^\d\n]{0,30}\Z"
+    r"|\[PHONE\](?:[\s/,eou|-]{1,4}|\s{0,2}\n[^\d\n]{1,40})\Z",
     re.IGNORECASE,
 )
 _PHONE_CUE_AFTER = re.compile(
@@ -152,9 +155,9 @@ def cnpj(match: re.Match[str], text: str) -> Checked:
     """A CNPJ, numeric or with letters: check digits, the written form, or the word before it."""
     found = match.group()
     number = re.sub(r"[^0-9A-Za-z]", "", found).upper()
-    if len(set(number)) == 1 or not any(c.isdigit() for c in number[:12]):
-        return None
     named = _before(match, text, CNPJ_CUE)
+    if len(set(number)) == 1 or not (named or any(c.isdigit() for c in number[:12])):
+        return None
     if _FORMED_CNPJ.fullmatch(found) and sum(c.isdigit() for c in number) >= 6:
         return "CNPJ"
     if number.isdigit():
@@ -267,25 +270,30 @@ def phone_area(match: re.Match[str], text: str) -> Checked:
     if match["area"] not in AREAS:
         return None
     found = match.group().strip()
+    if text[match.end() : match.end() + 1].isalpha() and not (match["open"] or _before(match, text, PHONE_CUE)):
+        return None
     if match["nine"] or match["three"]:
         return "PHONE"
     if match["open"] or (match["cc"] and match["fixed"] in "2345") or _before(match, text, PHONE_CUE):
         return "PHONE"
     if match["fixed"] not in "2345":
         return "PHONE" if match["cc"] and not found.isdigit() else None
-    formed = re.fullmatch(r"(?:0xx\s?|0)?\d\d([\s.\-/]{1,3})\d{4}[-\s.]\d{4}", found)
+    formed = re.fullmatch(
+        r"(?:0[-\s]?(?:xx|XX|\*\*)[-\s]?|0\s?(?:\d\d\s)?)?\d\d\)?([\s.\-/]{1,3})\d{4}[-\s.]\d{4}", found
+    )
     return "PHONE" if formed and not re.search(r"(?:19|20)\d\d\s(?:19|20)\d\d\Z", found) else None
 
 
 def phone_glued(match: re.Match[str], text: str) -> Checked:
     """A number that is written onto the word before it ("zap11912345678")."""
-    national = match.group().removeprefix("55") if len(match.group()) > 11 else match.group()
+    number = digits(match.group())
+    national = number.removeprefix("55") if len(number) > 11 else number
     return "PHONE" if is_national(national) and _before(match, text, _PHONE_WORD, 12) else None
 
 
 _PHONE_WORD = re.compile(
     r"(?<![^\W_])(?:tel|telefone|fone|cel|celular|zap|whats|whatsapp|wpp|contato"
-    r"|fixo)\Z",
+    r"|fixo|ligue|liga|pix|n[úu]mero)\Z",
     re.IGNORECASE,
 )
 

@@ -16,16 +16,17 @@ _I = re.IGNORECASE
 _BLANK = r"[\t-\r\x1c-\x20]"
 _S = r"[\s.\-/_,|·•]{0,3}"
 """What may stand between the groups of a number, a line break included."""
-_N = r"(?<![^\W_])(?<!\d[.,])"
-"""Begins a number: no letter, no digit, no decimal or thousands sign before it."""
+_N = r"(?<![^\W_])(?:(?<!\d[.,])|(?<=^\d\.)|(?<=\n\d\.))"
+"""Begins a number: no letter, no digit, no decimal or thousands sign before it, but a list's number."""
 _E = r"(?![^\W_])(?![.,]\d)"
 """Ends one."""
 
 _CARD = re.compile(
     rf"{_N}(?:(?:\d{{4}}{_S}){{3}}\d{{1,4}}(?:{_S}\d{{1,3}})?|3[0-9]\d\d{_S}\d{{6}}{_S}\d{{4,5}})(?![^\W_])"
 )
+_CARD_SIXTEEN = re.compile(rf"{_N}(?:\d{{4}}{_S}){{3}}\d{{4}}(?![^\W_])")
 _CNPJ = re.compile(rf"(?<!\d)(?<!\d\.)\d{{2}}{_S}\d{{3}}{_S}\d{{3}}{_S}\d{{4}}{_S}\d{_S}\d(?!\d)")
-_CPF = re.compile(rf"(?<!\d)(?<!\d[.,])\d{{3}}{_S}\d{{3}}{_S}\d{{3}}{_S}\d{{2}}(?!\d)")
+_CPF = re.compile(rf"(?<!\d)(?:(?<!\d[.,])|(?<=^\d\.)|(?<=\n\d\.))\d{{3}}{_S}\d{{3}}{_S}\d{{3}}{_S}\d{{2}}(?!\d)")
 _CNS = re.compile(rf"{_N}\d{{3}}{_S}\d{{4}}{_S}\d{{4}}{_S}\d{{4}}(?![^\W_])")
 _PIS = re.compile(rf"{_N}\d{{3}}{_S}\d{{5}}{_S}\d{{2}}{_S}\d(?![^\W_])")
 _TITULO = re.compile(rf"{_N}\d{{4}}{_S}\d{{4}}{_S}(?:\d{{4}}|\d{{2}}{_S}\d{{2}})(?![^\W_])")
@@ -37,14 +38,19 @@ _RG = re.compile(
 _PHONE_PLUS = re.compile(
     r"(?<![^\W_])(?<!\+)(?:\+\s?|00\s?)\d{1,3}[\s.()/\-]{0,3}\d(?:[\s.()/\-]{0,3}\d){5,12}(?![^\W_])"
 )
-_PHONE_AREA = re.compile(
-    rf"{_N}(?<![+])(?<!\d-)(?P<cc>55[\s.\-/]{{0,3}})?(?P<open>[(\[]\s?)?(?:0?xx\s?"
-    rf"|0\s?(?:\d\d[\s.\-]{{0,2}})?)?(?P<area>[1-9]{{2}})"
-    r"\s?[)\]]?[\s.\-/_*]{0,3}(?:(?P<nine>9)[\s.\-]{0,2}\d{4}[\s.\-_*]{0,3}\d{4}"
-    r"|(?P<three>9\d\d[\s.\-]\d{3}[\s.\-]\d{3})"
-    r"|(?P<fixed>[2-9])\d{3}[\s.\-_]{0,3}\d{4})(?![^\W_])(?![.,]\d)(?!-\d)"
+_PHONE_LINE = re.compile(
+    r"(?<![^\W_])(?<!\+)(?:\+ ?|00 ?)\d{1,3}[ \t.()/\-]{0,3}\d(?:[ \t.()/\-]{0,3}\d){5,12}(?![^\W_])"
 )
-_PHONE_GLUED = re.compile(r"(?<=[^\W\d_])(?:55)?[1-9]{2}(?:9\d{8}|[2-5]\d{7})(?![^\W_])")
+_PHONE_AREA = re.compile(
+    rf"(?:{_N}|(?=[(\[]))(?<![+])(?<!\d-)(?P<cc>55[\s.\-/]{{0,3}})?(?P<open>[(\[{{]\s?)?(?:0?[-\s]?(?:xx|XX|\*\*)[-\s]?"
+    rf"|0\s?(?:\d\d[\s.\-]{{0,2}})?)?(?P<area>[1-9]{{2}})"
+    r"\s?[)\]}]?[\s.\-/_*,:]{0,3}(?:(?P<nine>9)[\s.\-]{0,2}\d{4}[\s.\-_*/]{0,3}\d{4}"
+    r"|(?P<three>9\d\d[\s.\-]\d{3}[\s.\-]\d{3})"
+    r"|(?P<fixed>[2-9])\d{3}[\s.\-_*/]{0,3}\d{4})(?!\d)(?![.,]\d)(?!-\d)"
+)
+_PHONE_GLUED = re.compile(
+    r"(?<=[^\W\d_])(?:55)?[1-9]{2}[ .\-]?(?:9[ .]?\d{4}[ .\-]?\d{4}|[2-5]\d{3}[ .\-]?\d{4})(?!\d)"
+)
 _PHONE_LOCAL = re.compile(
     rf"{_N}(?<![+])(?<!\d[/-])(?:(?:9[\s.\-]?\d{{4}}|[2-9]\d{{3}})[\s.\-]{{0,3}}\d{{4}}"
     rf"|9\d\d[\s.\-]\d{{3}}[\s.\-]\d{{3}})"
@@ -53,7 +59,7 @@ _PHONE_LOCAL = re.compile(
 _GAP = r"[-\t-\r\x1c-\x20.()/_,|·•+*]{0,3}"
 
 _CNPJ_LETTERS = re.compile(
-    rf"(?<![^\W_])(?=[\d\W_]{{0,24}}[A-Z])[0-9A-Z]{{2}}{_S}[0-9A-Z]{{3}}{_S}[0-9A-Z]{{3}}{_S}[0-9A-Z]{{4}}{_S}\d{_S}\d(?![^\W_])",
+    rf"(?:(?<![^\W_])|(?<=cnpj))(?=[\d\W_]{{0,24}}[A-Z])[0-9A-Z]{{2}}{_S}[0-9A-Z]{{3}}{_S}[0-9A-Z]{{3}}{_S}[0-9A-Z]{{4}}{_S}\d{_S}\d(?![^\W_])",
     _I,
 )
 _CNPJ_APART = re.compile(r"(?<![^\W_])[0-9A-Z](?:[\s.\-/]{1,3}[0-9A-Z]){11}(?:[\s.\-/]{1,3}\d){2}(?![^\W_])", _I)
@@ -74,12 +80,12 @@ _KEY = re.compile(
     r"|AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}|AIza[\w-]{35}|hf_[A-Za-z0-9]{30,60}|npm_[A-Za-z0-9]{36}"
     r"|ya29\.[\w-]{20,200}|EAA[A-Za-z0-9]{30,250}"
     r"|xox[abeprs]-[A-Za-z0-9-]{10,80}|SG\.[\w-]{16,32}\.[\w-]{30,64}"
-    r"|eyJ[\w-]{10,512}\.[\w-]{10,1024}\.[\w-]{10,512})(?![A-Za-z0-9-])"
+    r"|APP_USR-[\w-]{30,120}|eyJ[\w-]{10,512}\.[\w-]{10,1024}\.[\w-]{10,512})(?![A-Za-z0-9-])"
 )
 _KEY_NAMED = re.compile(
     r"(?<![^\W_])(?:api[ _-]?key|access[ _-]?key|secret(?:[ _-]?key)?|token(?: do bot)?|bearer|client[ _-]secret"
     r"|chave (?:da |de )?api)"
-    r"\s?(?:é|is|:|=)?\s?[\"']?((?=[\w.~+/-]{0,40}\d)(?=[\w.~+/-]{0,40}[A-Za-z])[\w.~+/-]{16,200})",
+    r"[\"']?\s?(?:é|is|:|=)?\s?[\"']?((?=[\w.~+/-]{0,40}\d)(?=[\w.~+/-]{0,40}[A-Za-z])[\w.~+/-]{16,200})",
     _I,
 )
 _PASSWORD = re.compile(
@@ -111,7 +117,7 @@ NUMBERS = (
     Group(
         r"[0-9]{8,10}:[A-Za-z0-9_-]{33}|[spr]k[-_][A-Za-z0-9_-]{20}|gh[pousr]_[A-Za-z0-9]{30}|hub_pat_|glpat-"
         r"|A[KS]IA[0-9A-Z]{16}"
-        r"|AIza|hf_|npm_|ya29|EAA[A-Za-z0-9]{30}|xox[abeprs]-|SG\.|eyJ",
+        r"|AIza|hf_|npm_|ya29|EAA[A-Za-z0-9]{30}|xox[abeprs]-|SG\.|APP_USR-|eyJ",
         (Rule(_BOT, always("SECRET")), Rule(_KEY, always("SECRET"))),
     ),
     Group(
@@ -128,7 +134,7 @@ NUMBERS = (
                 ),
             ),
             Group(
-                rf"(?i)(?:key|secret|token|bearer|bot|api|senha|password|passwd|pwd){_BLANK}?(?:é|is|:"
+                rf"(?i)(?:key|secret|token|bearer|bot|api|senha|password|passwd|pwd)[\"']?{_BLANK}?(?:é|is|:"
                 rf"|=){{0,1}}{_BLANK}?[:=]?{_BLANK}?[\"']?[^\t-\r\x1c-\x20\"']{{6}}",
                 (Rule(_KEY_NAMED, always("SECRET"), 1), Rule(_PASSWORD, always("SECRET"), 1)),
             ),
@@ -154,9 +160,11 @@ NUMBERS = (
                 rf"[0-9](?:{_GAP}[0-9]){{6}}",
                 (
                     Rule(_CARD, checks.card, digits=13),
+                    Rule(_CARD_SIXTEEN, checks.card, digits=16),
                     Rule(_CNS, checks.cns, digits=15),
                     Rule(_CNPJ, checks.cnpj, digits=14),
                     Rule(_PHONE_PLUS, checks.phone_plus, digits=7),
+                    Rule(_PHONE_LINE, checks.phone_plus, digits=7),
                     Rule(_CPF, checks.cpf, digits=11),
                     Rule(_PIS, checks.pis, digits=11),
                     Rule(_TITULO, checks.titulo, digits=12),
