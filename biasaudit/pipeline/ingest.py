@@ -8,22 +8,35 @@ only when it is whole.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
 import tempfile
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from biasaudit import __version__, identity
 from biasaudit.errors import CorpusError
 from biasaudit.pipeline import ingest_folder as folder
-from biasaudit.pipeline.ingest_inputs import Hashed, Input, described, hashed, inputs_of, stamps, surveyed
+from biasaudit.pipeline.ingest_inputs import (
+    Hashed,
+    Input,
+    Stamp,
+    changed,
+    described,
+    hashed,
+    inputs_of,
+    stamp,
+    stamps,
+    surveyed,
+)  # fmt: skip
 from biasaudit.pipeline.ingest_settings import IngestMeans, IngestOptions, IngestSettings, settings_of
 
 if TYPE_CHECKING:
@@ -71,7 +84,8 @@ def ingest(
     settings, means = settings_of(options)
     report = progress or (lambda _stage, _done, _total, _note: None)
     inputs = inputs_of(sources, settings)
-    with tempfile.TemporaryDirectory(prefix="biasaudit-") as scratch:
+    with folder.told(out), tempfile.TemporaryDirectory(prefix="biasaudit-") as scratch, folder.single_writer(out):
+        folder.refuse_to_overwrite(out, fresh=True)
         return _ingest(sources, out, fresh, settings, means, inputs, Path(scratch), report)
 
 
@@ -81,19 +95,20 @@ def _ingest(
 ) -> dict[str, Any]:  # fmt: skip
     before = stamps(inputs)
     found = hashed(inputs, settings, scratch, report)
-    named_key = identity.file_hash(means.pseudonym_key) if means.pseudonym_key and means.pseudonym_key.is_file() else ""
+    secret = folder.channel_key(means)
+    channels = identity.content_hash(secret.hex()) if secret else ""
     words = _named_tokenizer(settings, scratch)
-    parts = [_code(), identity.plain(settings), [one.row for one in found], words.fingerprint, named_key]
-    key = identity.content_hash(["corpus", parts])
-    with folder.single_writer(out):
-        done = None if fresh else folder.finished(out, key)
-        if done is not None:
-            report("corpus", 1, 1, "already done with these inputs and settings")
-            return done
-        folder.refuse_to_overwrite(out, fresh=fresh)
-        with folder.staging(out, key) as staging:
-            work = _Work(settings, means, [str(source) for source in sources], out, staging, key, words, report)
-            return work.build(found, lambda: stamps(inputs) == before)
+    rules = [_code(), _libraries(settings), identity.plain(settings), channels, words.fingerprint]
+    key = identity.content_hash(["corpus", rules, [one.row for one in found]])
+    done = None if fresh else folder.finished(out, key)
+    if done is not None:
+        folder.remove_others(out)
+        report("corpus", 1, 1, "already done with these inputs and settings")
+        return done
+    folder.refuse_to_overwrite(out, fresh=fresh)
+    with folder.staging(out, key) as staging:
+        work = _Work(settings, means, [str(source) for source in sources], out, staging, key, words, report)
+        return work.build(found, before, secret)
 
 
 def _code() -> str:
@@ -106,6 +121,19 @@ def _code() -> str:
         and (base.startswith("biasaudit.corpus") or p.name.startswith(("ingest", "tokenizer")))
     )
     return identity.content_hash([__version__, files])
+
+
+def _libraries(settings: IngestSettings) -> dict[str, str]:
+    """Versions of what decides results besides our own code: another one is other work too."""
+    names = ["rensa"] if settings.duplicates == "near" else []
+    names += ["phonenumbers", "python-stdnum"] if settings.privacy else []
+    names += ["lingua-language-detector"] if settings.only_language else []
+    names += ["tokenizers"] if settings.train_vocab else []
+    found = {"unicode": unicodedata.unidata_version}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _named_tokenizer(settings: IngestSettings, scratch: Path) -> Words:
@@ -133,34 +161,46 @@ class _Work:
         self._seconds: Counter[Any] = Counter()
         self._started = time.time()
 
-    def build(self, found: Sequence[Hashed], at_rest: Callable[[], bool]) -> dict[str, Any]:
-        """Do all phases, commit the folder and return the card."""
+    def build(self, found: Sequence[Hashed], before: Mapping[Path, Stamp], secret: bytes | None) -> dict[str, Any]:
+        """Do all phases, commit the folder and return the card.
+
+        Args:
+            found: the inputs.
+            before: their stamps, from before they were hashed.
+            secret: key of the channels' pseudonyms.
+        """
         from biasaudit.pipeline.ingest_worker import Job, worker
         from biasaudit.scale.processes import Crew
         from biasaudit.store.files import require_space
 
         settings, staging = self._settings, self._staging
         size = sum(one.size for one in found)
-        require_space(self._out.parent, _SPACE * size)
+        staged = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
+        require_space(self._out.parent, _SPACE * size - staged)
         looked = surveyed(found, settings, staging / "unpacked")
-        job = Job(
-            settings=settings, surveys=tuple(looked.surveys), staging=staging, key=folder.channel_key(self._means)
-        )
+        job = Job(settings=settings, surveys=tuple(looked.surveys), staging=staging, key=secret, stamps=before)
+        self._rest(before)
         processes = self._means.processes or (1 if size < _ALONE else len(os.sched_getaffinity(0)))
         with Crew(partial(worker, job), processes, threads_per_process=1) as crew:
-            units, records = self._read(crew, job)
+            try:
+                units, records = self._read(crew, job)
+            except Exception:
+                self._rest(before)  # what went wrong (a worker may even have died of it) has this simple cause
+                raise
+            self._rest(before)
             tally, notes = self._tallied(units, records, len(looked.surveys))
             sources = described(found, looked, notes)
             if not tally.records and tally.rejects:
-                folder.gather_rejects(staging, units, staging / "rejects.jsonl")
+                folder.gather_rejects(staging, units, staging / "rejects.jsonl", tally.rejects.total())
                 raise CorpusError(_nothing_read(sources, tally.rejects, folder.keep_rejects(staging, self._out)))
-            if not at_rest():
-                raise CorpusError(
-                    "A source was changed while it was read. Nothing was written; run again when it is at rest."
-                )
             decided, written = self._write(crew, job, units, records, tally)
         # The workers are gone by now, and their memory with them.
         return self._commit(sources, tally, decided, written)
+
+    @staticmethod
+    def _rest(before: Mapping[Path, Stamp]) -> None:
+        if any(stamp(path) != known for path, known in before.items()):
+            raise changed()
 
     def _read(self, crew: Crew, job: Job) -> tuple[list[ReadUnit], dict[str, dict[str, Any]]]:
         """First phase: every unit a part, and all of them a chain without a hole."""
@@ -171,13 +211,18 @@ class _Work:
         records: dict[str, dict[str, Any]] = {}
         total = sum(unit.count for unit in units)
 
+        done = read = 0
+
         def commit(unit: ReadUnit, record: dict[str, Any]) -> None:
+            nonlocal done, read
             records[unit.unit_id] = record
-            own = [one for one in units if one.unit_id in records]
-            read = sum(records[one.unit_id]["tally"]["records"] for one in own)
-            self._report("reading", sum(one.count for one in own), total, f"{read:,} records")
+            done, read = done + unit.count, read + record["tally"]["records"]
+            self._report("reading", done, total, f"{read:,} records")
 
         while True:
+            own = [unit for unit in units if unit.unit_id in records]
+            done = sum(unit.count for unit in own)
+            read = sum(records[unit.unit_id]["tally"]["records"] for unit in own)
             missing = []
             for unit in units:
                 if unit.unit_id not in records:
@@ -225,7 +270,7 @@ class _Work:
         tally.check()
         self._report("deciding", 1, 1, f"{tally.kept:,} kept, {tally.duplicates:,} duplicates")
         corpus = folder.empty(staging / "corpus")
-        folder.gather_rejects(staging, units, corpus / "rejects.jsonl")
+        folder.gather_rejects(staging, units, corpus / "rejects.jsonl", tally.rejects.total())
         words = tokenizer_of(settings, self._words, decided, staging, self._report)
         shutil.copytree(words.folder, corpus / "tokenizer")
         written = write(crew, decided, job, words, corpus, self._report)

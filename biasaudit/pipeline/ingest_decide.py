@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from biasaudit import identity
+from biasaudit.errors import BiasAuditError
 from biasaudit.pipeline import ingest_tables as tables
 from biasaudit.pipeline.ingest_units import ReadUnit, WriteUnit
 from biasaudit.pipeline.ingest_worker import Decisions
@@ -51,6 +53,11 @@ def decide(
     parts = [f"part-{unit.unit_id}.arrow" for unit in units]
     counts = np.array([records[unit.unit_id]["documents"] for unit in units], np.int64)
     keeper, near = _keepers(parts, settings, staging, index_memory)
+    if len(keeper) != counts.sum():
+        raise BiasAuditError(
+            f"Conservation law: {counts.sum()} documents were read, {len(keeper)} are stored in {staging}. "
+            "Delete that folder, run again."
+        )
     kept = np.flatnonzero(keeper == np.arange(len(keeper)))
     copies = np.bincount(keeper, minlength=len(keeper))[kept].astype(np.int64)
     total = sum(int(record["bytes"]) for record in (records[unit.unit_id] for unit in units))
@@ -162,13 +169,15 @@ def _join(
             yield pa.RecordBatch.from_pydict(columns)
             start = stop
 
+    # Other cuts through the sources make other documents of the same number.
+    plan = identity.content_hash(list(parts))[:12]
     names: list[str] = []
     own: list[Int64s] = []
     sums: list[Int64s] = []
     for number, batch in enumerate(joined(messages(), n)):
         digest = tables.fixed(digests(batch.column("text")))
         batch = batch.set_column(batch.schema.get_field_index("digest"), "digest", digest)
-        names.append(f"joined-{number:06}.arrow")
+        names.append(f"joined-{number:06}-{plan}.arrow")
         with tables.arrow_file(staging / names[-1], batch.schema) as writer:
             writer.write_batch(batch)
         own.append(np.arange(batch.num_rows))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biasaudit import identity
-from biasaudit.errors import CorpusError, RunLockedError, StoreError, UsageError
+from biasaudit.errors import BiasAuditError, CorpusError, RunLockedError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from biasaudit.pipeline.ingest_settings import IngestMeans
@@ -44,7 +45,34 @@ def single_writer(out: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RunLockedError(f"{out}: another process is writing this corpus. Wait for it, or stop it.") from None
+        except OSError as error:
+            raise StoreError(
+                f"{out.parent}: this file system has no locks ({error.strerror}), so two runs could write one corpus. "
+                "Choose an --out on another disk."
+            ) from error
+        old = _replaced(out)
+        if old.exists() and not out.exists():  # the power went between the two renames of `commit`
+            old.rename(out)
         yield
+
+
+@contextmanager
+def told(place: Path) -> Iterator[None]:
+    """Turn what the system refuses inside into a StoreError with a sentence; `place` is where it is most likely."""
+    from biasaudit.store.files import explained
+
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        with explained("use", Path(str(error.filename)) if error.filename else place):
+            raise
+
+
+def _replaced(out: Path) -> Path:
+    """Where the corpus that is being replaced waits until the new one stands."""
+    return out.parent / f".{out.name}.old.tmp"
 
 
 def finished(out: Path, key: str) -> dict[str, Any] | None:
@@ -93,17 +121,26 @@ def staging(out: Path, key: str) -> Iterator[Path]:
     It is gone after the block, unless the run was interrupted or failed for a reason outside the user's input: then
     the same command finds it again.
     """
+    from biasaudit.store.files import remove_leftovers
+
     place = out.parent / f".{out.name}.{key[:16]}.tmp"
-    for left in out.parent.glob(f".{out.name}.*.tmp"):
-        if left != place:
-            shutil.rmtree(left, ignore_errors=True)
+    remove_others(out, place)
     place.mkdir(exist_ok=True)
+    remove_leftovers(place)
     try:
         yield place
     except (CorpusError, UsageError):
         shutil.rmtree(place, ignore_errors=True)
         raise
     shutil.rmtree(place, ignore_errors=True)
+
+
+def remove_others(out: Path, place: Path | None = None) -> None:
+    """Remove what killed runs left beside `out`, except `place`; call it with the lock held."""
+    ours = re.compile(rf"\.{re.escape(out.name)}\.(old|[0-9a-f]{{16}})\.tmp")
+    for left in list(out.parent.iterdir()):
+        if ours.fullmatch(left.name) and left != place:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def empty(path: Path) -> Path:
@@ -113,12 +150,23 @@ def empty(path: Path) -> Path:
     return path
 
 
-def gather_rejects(staging: Path, units: Sequence[ReadUnit], target: Path) -> None:
-    """Put the rejects of all parts into one file, in the order of the sources."""
+def gather_rejects(staging: Path, units: Sequence[ReadUnit], target: Path, expected: int) -> None:
+    """Put the rejects of all parts into one file, in the order of the sources.
+
+    Raises:
+        BiasAuditError: they are not as many as the parts counted.
+    """
+    count = 0
     with target.open("wb") as whole:
         for unit in units:
             with (staging / f"part-{unit.unit_id}.rejects").open("rb") as part:
-                shutil.copyfileobj(part, whole)
+                while block := part.read(1 << 20):
+                    count += block.count(b"\n")
+                    whole.write(block)
+    if count != expected:
+        raise BiasAuditError(
+            f"Conservation law: {expected} rejects counted, {count} stored in {staging}. Delete that folder, run again."
+        )
 
 
 def channel_key(means: IngestMeans) -> bytes | None:
@@ -194,18 +242,22 @@ def commit(staging: Path, out: Path, manifest: Mapping[str, Any]) -> None:
     }
     write_json(staging / MANIFEST, {**manifest, "files": files})
     for path in [*staging.rglob("*"), staging]:
-        _sync(path)
+        sync(path)
     if out.exists():
-        old = out.parent / f".{out.name}.old.tmp"
+        old = _replaced(out)
         out.rename(old)
         staging.rename(out)
-        shutil.rmtree(old)
+        if old.is_symlink():
+            old.unlink()
+        else:
+            shutil.rmtree(old)
     else:
         staging.rename(out)
-    _sync(out.parent)
+    sync(out.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Put a file's bytes, or a folder's names, on the medium."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

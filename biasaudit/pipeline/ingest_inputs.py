@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biasaudit import identity
-from biasaudit.errors import UsageError
+from biasaudit.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
     from biasaudit.corpus.reading import SourceOptions, Survey
@@ -84,10 +84,29 @@ def inputs_of(sources: Sequence[str | Path], settings: IngestSettings) -> list[I
     return list(found.values())
 
 
-def stamps(inputs: Sequence[Input]) -> list[tuple[int, int, int]]:
-    """What the file system says of each file, so that one that changes under our hands is noticed."""
-    found = [one.path.stat() for one in inputs if one.path is not None]
-    return [(status.st_ino, status.st_size, status.st_mtime_ns) for status in found]
+Stamp = tuple[int, int, int, int, int] | None
+
+
+def stamp(path: Path) -> Stamp:
+    """What the file system says of a file, so that one that changes under our hands is noticed; None when it is gone.
+
+    The time of its last change of any kind is in it, because the time of its last writing can be set back.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def stamps(inputs: Sequence[Input]) -> dict[Path, Stamp]:
+    """The stamp of each file."""
+    return {one.path: stamp(one.path) for one in inputs if one.path is not None}
+
+
+def changed() -> CorpusError:
+    """What to raise when a stamp is another than before."""
+    return CorpusError("A source was changed while it was read. Nothing was written; run again when it is at rest.")
 
 
 def hashed(inputs: Sequence[Input], settings: IngestSettings, scratch: Path, report: Any) -> list[Hashed]:

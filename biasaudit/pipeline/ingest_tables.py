@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -57,12 +58,27 @@ DOCUMENTS = pa.schema(
 
 @contextmanager
 def arrow_file(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatchFileWriter]:
-    """Write an Arrow file that is on the medium when the block ends."""
-    with path.open("wb") as handle:
-        with pa.ipc.new_file(handle, schema) as writer:
-            yield writer
-        handle.flush()
-        os.fsync(handle.fileno())
+    """Write an Arrow file that has its name, and is on the medium, when the block ends."""
+    with whole_file(path) as handle, pa.ipc.new_file(handle, schema) as writer:
+        yield writer
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that gets its name when it is on the medium.
+
+    Of two writers, such as the worker of a killed run that has not noticed yet and its heir, neither sees the other.
+    """
+    made = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        with made.open("xb") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        made.replace(path)
+    except BaseException:
+        made.unlink(missing_ok=True)
+        raise
 
 
 def batches(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:

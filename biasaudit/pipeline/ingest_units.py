@@ -131,7 +131,7 @@ def repaired(
     if result == list(units):
         for survey, chain in zip(surveys, chains, strict=True):
             if chain.place != survey.size:
-                raise _hole(survey.label, chain.place, (survey.size, survey.size))
+                raise hole(survey.label, chain.place, survey.size)
     return result
 
 
@@ -155,7 +155,7 @@ class _Chain:
             return stretch
         start = min(place, stretch.stop)
         if self.sure and stretch.synced and stretch.start == start:
-            raise _hole(self.label, place, span)
+            raise hole(self.label, place, span[0] if span else None)
         # What stands far from a doubtful place is more likely right than the place: it is judged in the next round.
         moved = self.sure or before <= place < stretch.stop
         self.sure = self.sure and start == stretch.stop
@@ -164,8 +164,9 @@ class _Chain:
         return replace(stretch, start=start, synced=True) if moved else stretch
 
 
-def _hole(label: str, place: int, span: Found) -> BiasAuditError:
+def hole(label: str, start: int, stop: int | None) -> BiasAuditError:
+    """What to raise when bytes from `start` to `stop` (None: the end of a stretch) are in no record."""
     return BiasAuditError(
-        f"{label}: bytes {place} to {span[0] if span else 'the end'} are in no record (conservation law). The file "
-        "changed while it was read, or the reader is wrong. Nothing was written; run again."
+        f"{label}: bytes {start} to {'the end' if stop is None else stop} are in no record (conservation law). The "
+        "file changed while it was read, or the reader is wrong. Nothing was written; run again."
     )

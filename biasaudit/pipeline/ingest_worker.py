@@ -9,8 +9,8 @@ import hmac
 import json
 import multiprocessing
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,11 @@ import pyarrow.compute as pc
 
 from biasaudit import identity
 from biasaudit.errors import CorpusError
+from biasaudit.pipeline import ingest_folder as folder
 from biasaudit.pipeline import ingest_tables as tables
+from biasaudit.pipeline.ingest_inputs import Stamp, changed, stamp
 from biasaudit.pipeline.ingest_settings import IngestSettings
-from biasaudit.pipeline.ingest_units import Found, ReadUnit, Stretch, WriteUnit
+from biasaudit.pipeline.ingest_units import Found, ReadUnit, Stretch, WriteUnit, hole
 
 if TYPE_CHECKING:
     from biasaudit.corpus.batch import Batch
@@ -39,6 +41,8 @@ class Job:
     staging: Path
     key: bytes | None
     """Key of the channels' pseudonyms; None when none could be had."""
+    stamps: Mapping[Path, Stamp] = field(default_factory=dict)
+    """Of the files that are read where the user has them, from before they were hashed."""
 
 
 class IngestWorker:
@@ -50,12 +54,14 @@ class IngestWorker:
         # Arrow's own allocators keep what was freed, some 60 MB a process here, and are no faster.
         pa.set_memory_pool(pa.system_memory_pool())
         self._job = job
+        self._labels = pa.array([survey.label for survey in job.surveys], pa.string())
         self._words: Any = None
         self._language: Any = None
 
     def __call__(self, unit: ReadUnit | WriteUnit) -> dict[str, Any]:
         """Do `unit` and return the record of what it made."""
-        return self._read(unit) if isinstance(unit, ReadUnit) else self._write(unit)
+        with folder.told(self._job.staging):
+            return self._read(unit) if isinstance(unit, ReadUnit) else self._write(unit)
 
     # ------------------------------------------------------------------ reading
 
@@ -70,7 +76,7 @@ class IngestWorker:
         schema = staged_schema(self._job.settings)
         with (
             tables.arrow_file(staging / f"part-{unit.unit_id}.arrow", schema) as parts,
-            (staging / f"part-{unit.unit_id}.rejects").open("w", encoding="utf-8") as rejects,
+            tables.whole_file(staging / f"part-{unit.unit_id}.rejects") as rejects,
         ):
             for stretch in unit.stretches:
                 span: Found = None
@@ -78,19 +84,30 @@ class IngestWorker:
                     span = (span[0] if span else batch.start, batch.end)
                     self._note(batch, notes.setdefault(stretch.source, {}))
                     for reject in batch.rejects:
-                        rejects.write(json.dumps(identity.plain(reject), sort_keys=True) + "\n")
+                        rejects.write(json.dumps(identity.plain(reject), sort_keys=True).encode() + b"\n")
                     gathered = gatherer.documents(batch)
                     with clock.stage("store"):
                         parts.write_batch(self._staged(gathered, stretch.source, schema))
                     documents += len(gathered)
                     size += int(pc.sum(pc.binary_length(gathered.text)).as_py() or 0)
                 found.append(span)
+        self._at_rest(unit)
         record = {
             "documents": documents, "bytes": size, "found": found, "notes": notes, "seconds": dict(clock.seconds),
             "tally": gatherer.tally.to_json(),
         }  # fmt: skip
         tables.write_record(staging / f"part-{unit.unit_id}.json", record)
         return record
+
+    def _at_rest(self, unit: ReadUnit) -> None:
+        """Without this, a part of other content would stay for the next run when this one is killed now.
+
+        Raises:
+            CorpusError: a file that was read for `unit` is not the one that was hashed.
+        """
+        for path in {self._job.surveys[one.source].path for one in unit.stretches} & self._job.stamps.keys():
+            if stamp(path) != self._job.stamps[path]:
+                raise changed()
 
     def _batches(self, stretch: Stretch, clock: Clock) -> Iterator[Batch]:
         """Batches of a stretch; the reader's time is counted."""
@@ -108,7 +125,7 @@ class IngestWorker:
                 return
             batch.check(survey.label)
             if position is not None and batch.start != position:
-                raise CorpusError(f"{survey.label}: bytes {position} to {batch.start} are in no record. Run again.")
+                raise hole(survey.label, position, batch.start)
             position = batch.end
             yield batch
 
@@ -201,11 +218,10 @@ class IngestWorker:
                     parts.write_batch(pa.RecordBatch.from_arrays(arrays, schema=tables.TOKENS))
                 with clock.stage("card"):
                     size = np.asarray(pc.binary_length(text)).astype(np.int64)
-                    labels = pa.array([survey.label for survey in self._job.surveys])
                     census.add(
                         side=here.held_out, tokens=counts, size=size, copies=here.copies,
                         channel=kept.column("channel_id"), date=kept.column("date"),
-                        source=labels.take(kept.column("source")),
+                        source=self._labels.take(kept.column("source")),
                     )  # fmt: skip
                     digest = np.frombuffer(tables.raw(kept.column("digest")), "<u8")[::2]
                     samples.append(draw(text, digest, decided.first + here.before, decided.share))

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from biasaudit.errors import BiasAuditError
 from biasaudit.pipeline import ingest_folder
 from biasaudit.pipeline import ingest_tables as tables
 from biasaudit.pipeline.ingest_units import WriteUnit
@@ -63,7 +64,10 @@ class Words:
         """Write `words` to `folder`, which appears whole."""
         made = ingest_folder.empty(folder.with_name(f"{folder.name}.new"))
         words.save(made)
+        for path in [*made.iterdir(), made]:
+            ingest_folder.sync(path)
         made.rename(folder)
+        ingest_folder.sync(folder.parent)
         return cls(folder, words.fingerprint, words.vocab_size, words.eot_id)
 
 
@@ -161,6 +165,7 @@ class _Assembly:
         from biasaudit.corpus.card import Census
 
         self._units, self._job = units, job
+        self._labels = pa.array([survey.label for survey in job.surveys], pa.string())
         self._documents, self._train, self._val, self._told = documents, train, val, told
         self._records: dict[int, dict[str, Any]] = {}
         self._next = 0
@@ -208,7 +213,6 @@ class _Assembly:
 
     def _table(self, kept: pa.RecordBatch, here: Any, tokens: pa.RecordBatch) -> pa.RecordBatch:
         count = kept.num_rows
-        labels = pa.array([survey.label for survey in self._job.surveys])
         sides = pa.array(["train", "val"])
         messages = kept.column("messages") if "messages" in kept.schema.names else pa.array(np.ones(count, np.int64))
         columns = {
@@ -218,7 +222,7 @@ class _Assembly:
             "bytes": pc.cast(pc.binary_length(kept.column("text")), pa.int64()),
             "copies": pa.array(here.copies),
             "messages": messages,
-            "source": labels.take(kept.column("source")),
+            "source": self._labels.take(kept.column("source")),
         }
         for name in ("text", "message_id", "channel_id", "date", "offset", "flags"):
             columns[name] = kept.column(name)
@@ -230,6 +234,11 @@ class _Assembly:
         """What was counted, once everything is in."""
         from biasaudit.corpus.card_sample import joined
 
+        expected = sum(unit.count for unit in self._units)
+        if self._number != expected:
+            raise BiasAuditError(
+                f"Conservation law: {expected} documents kept, {self._number} written. Nothing was put in place."
+            )
         described = {"fingerprint": words.fingerprint, "vocab_size": words.vocab_size, "eot_id": words.eot_id}
         described |= {"engine": words.engine, "doubts": list(words.doubts)}
         settings = self._job.settings
