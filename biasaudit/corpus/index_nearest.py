@@ -56,7 +56,7 @@ def nearest(index: SpanIndex, token_ids: Sequence[int] | npt.NDArray[Any], k: in
     query = index.query(tokens, more=barred)
     found = _compare(index, query, tokens, _candidates(index, query, max(k, _CANDIDATES)))
     return sorted(
-        (near for near in found if near.covered), key=lambda near: (-near.covered, -near.span, near.document)
+        (near for near in found if near.covered), key=lambda near: (-near.span, -near.covered, near.document)
     )[:k]
 
 

@@ -294,8 +294,9 @@ def _gpt2() -> TextTokenizer:
     if folder is not None:
         return _from_folder(folder)
     raise ModelError(
-        "gpt2: its tokenizer is not on this machine. Set TIKTOKEN_CACHE_DIR to tiktoken's cache, or give a folder "
-        "with vocab.json and merges.txt."
+        "gpt2: its tokenizer is not on this machine, and biasaudit fetches nothing by itself. Fetch it once with "
+        "`hf download gpt2 vocab.json merges.txt tokenizer.json`, set TIKTOKEN_CACHE_DIR to a cache of tiktoken's, "
+        "or give a folder with vocab.json and merges.txt."
     )
 
 

@@ -25,6 +25,8 @@ CONTEXT = 80
 """Characters shown on both sides of a hit."""
 WHOLE = 300
 """Characters shown of a document that is near."""
+NEAR_SPAN = 4
+"""Tokens in a row that a document must share to be shown where nobody asked for near ones."""
 NAMES = 8
 """Channels and months that are listed."""
 
@@ -139,9 +141,10 @@ def _nearest(corpus: Path, query: str, limit: int, console: Console, *, make: bo
     for text in (masked, " " + masked):
         ids = words.encode(text)
         for one in near_documents(index, ids, limit):
-            if one.document not in best or (one.covered, one.span) > _rank(best[one.document][0]):
+            if one.document not in best or _rank(one) > _rank(best[one.document][0]):
                 best[one.document] = (one, len(ids))
-    order = sorted(best.values(), key=lambda pair: (-pair[0].covered, -pair[0].span, pair[0].document))[:limit]
+    close = [pair for pair in best.values() if make or pair[0].span >= NEAR_SPAN]
+    order = sorted(close, key=lambda pair: (-pair[0].span, -pair[0].covered, pair[0].document))[:limit]
     rows = texts_of(corpus, "train", [one.document for one, _ in order])
     shown = []
     for one, size in order:
@@ -154,7 +157,7 @@ def _nearest(corpus: Path, query: str, limit: int, console: Console, *, make: bo
 
 
 def _rank(near: Any) -> tuple[int, int]:
-    return (near.covered, near.span)
+    return (near.span, near.covered)
 
 
 def _about(row: Row) -> dict[str, Any]:

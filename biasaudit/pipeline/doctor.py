@@ -28,6 +28,8 @@ CORE = (
 EXTRAS = {
     "score": ("lingua", "language identification"),
     "hub": ("datasets", "hf:NAME corpora"),
+    "fast": ("gigatoken", "ingest --fast-tokenizer"),
+    "search": ("pydivsufsort", "corpus find --nearest, copied spans"),
     "lora": ("peft", "LoRA fine-tuning"),
     "stats": ("statsmodels", "statistical oracles"),
 }

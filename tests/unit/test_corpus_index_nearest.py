@@ -59,7 +59,7 @@ def test_what_is_shared_is_counted_as_by_hand(tmp_path: Path, block: int) -> Non
     for _ in range(20):
         query = rng.integers(1, 7, 15).tolist()
         wanted = sorted(
-            ((*shared(query, ids), number) for number, ids in enumerate(documents)), key=lambda s: (-s[0], -s[1], s[2])
+            ((*shared(query, ids), number) for number, ids in enumerate(documents)), key=lambda s: (-s[1], -s[0], s[2])
         )
         found = nearest(index, query, 5)
         assert [(near.covered, near.span, near.document) for near in found] == wanted[:5]
