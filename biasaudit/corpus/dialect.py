@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
+from biasaudit.corpus.encoding import decode
 from biasaudit.corpus.reading import SourceOptions, checked_columns, field_of
 
 SAMPLE = 4 << 20
@@ -28,8 +30,10 @@ DATE = rb"(?:\d{4}-\d\d-\d\d|\d\d/\d\d/\d{4})"
 """Dates that every dump may have; a dump whose first record has another form is read by that one alone."""
 _OTHER_DATES = (
     rb"\d{4}[/.]\d\d?[/.]\d\d?", rb"\d{4}-\d\d?-\d\d?", rb"\d\d?[/.-]\d\d?[/.-]\d{4}", rb"\d\d?/\d\d?/\d\d(?!\d)",
-    rb"\d{8}T?\d{4,6}", rb"\d{9,13}",
+    rb"\d{8}T?\d{4,6}", rb"\d{9,13}", rb"\d\d?[ -][A-Za-z]{3,9}\.?[ -]\d{4}",
 )  # fmt: skip
+_FIRST_DATES = b"|".join([DATE, *_OTHER_DATES])
+_TRIED_LINES = 100
 CELL_LIMIT = 64
 """Bytes that an id may have for its line to count as a record's start."""
 DATE_LIMIT = 40
@@ -45,7 +49,7 @@ class Dialect:
     columns: tuple[str, ...]
     """Names of the columns, in the order of the file."""
     fields: dict[str, int]
-    """Field -> number of its column; always holds `text`."""
+    """Field -> number of its column; always holds `text`. In a message dump every other column has a name here too."""
     header: bytes | None
     """The header line without its end, or None when there is none."""
     start: int
@@ -56,7 +60,7 @@ class Dialect:
     padded: bool = False
     """A blank follows every delimiter."""
     messages: bool
-    """True when every column is a known field, so that a record start can be recognised."""
+    """True when rows hold a date and are read by their record starts."""
     quoting: str = "quoted"
     notes: dict[str, object] = field(default_factory=dict)
 
@@ -89,14 +93,15 @@ def recogniser(dialect: Dialect) -> Recogniser:
     after = [kinds[n] for n in range(text + 1, len(dialect.columns))]
     any_cell = rb"[^%s\r\n\"]{0,%d}" % (d, CELL_LIMIT)
     date = dialect.date + rb"[^%s\r\n\"]{0,%d}" % (d, DATE_LIMIT)
-    bare = {"id": rb"\d{0,40}", "channel_id": rb"-?\d{0,40}", "date": date}
-    loose = {"id": any_cell, "channel_id": any_cell, "date": date}
+    bare = dict.fromkeys(kinds.values(), any_cell) | {"id": rb"\d{0,40}", "channel_id": rb"-?\d{0,40}", "date": date}
+    loose = dict.fromkeys((*kinds.values(), "id", "channel_id"), any_cell) | {"date": date}
     strict = b"".join(rb'"?%s"?%s' % (bare[k], after_cell) for k in before)
     cells = {k: rb'(?:"(%s)"|(%s))' % (loose[k], loose[k]) for k in loose}
     lenient = b"".join(cells[k] + after_cell for k in before)
     if {"id", "channel_id", "date"} <= set(before):
         # A record without a date is one only when both its numbers are there.
-        numbers = {"id": rb'"?\d{1,40}"?', "channel_id": rb'"?-?\d{1,40}"?', "date": b'(?:"")?'}
+        numbers = dict.fromkeys(kinds.values(), rb'"?%s"?' % any_cell)
+        numbers |= {"id": rb'"?\d{1,40}"?', "channel_id": rb'"?-?\d{1,40}"?', "date": b'(?:"")?'}
         undated = b"".join(numbers[k] + after_cell for k in before)
         strict = rb"(?:%s|%s)" % (strict, undated)
         dated = b"".join(rb'(?:"%s"|%s)%s' % (loose[k], loose[k], after_cell) for k in before)
@@ -105,6 +110,10 @@ def recogniser(dialect: Dialect) -> Recogniser:
     # Any order: what stands below a header of another order must not pass for the message above it.
     name = rb'[ \t]*"?(?:%s)"?[ \t]*' % b"|".join(re.escape(column.encode()) for column in dialect.columns)
     header = rb"(?i:%s)" % d.join([name] * len(dialect.columns))
+    if not all(dialect.columns):
+        # Columns without a name: in any order, a line of nothing but delimiters would be a header.
+        exact = [rb'[ \t]*"?%s"?[ \t]*' % re.escape(column.encode()) for column in dialect.columns]
+        header = rb"(?i:%s)" % d.join(exact)
     start = rb"(?:%s)?(?:%s|%s(?:\r?\n|\r|\Z))" % (_BOM, strict, header)
     tail = b"".join(d + rb'(?:"(%s)"|(%s))' % (loose[k], loose[k]) for k in after)
     return Recogniser(
@@ -119,7 +128,7 @@ def recogniser(dialect: Dialect) -> Recogniser:
 
 def columns_of(line: bytes, delimiter: bytes) -> list[str]:
     """Names in a header line."""
-    names = line.decode("utf-8", "replace").split(delimiter.decode())
+    names = decode(line)[0].split(delimiter.decode())
     return [name.strip().strip('"').strip() for name in names]
 
 
@@ -139,13 +148,16 @@ def fields_of(columns: Sequence[str], options: SourceOptions) -> dict[str, int]:
 def looks_like_record(line: bytes, delimiter: bytes) -> bool:
     """Whether a line starts as the study's records do: number, number, date."""
     d = re.escape(delimiter)
-    return re.match(rb'"{0,3}\d+"?%s"?-?\d+"?%s"?%s' % (d, d, DATE), line) is not None
+    pattern = rb'"{0,3}\d+"{0,2}%s"{0,2}-?\d+"{0,2}%s"{0,2}(?:%s|(?:%s)[^%s]{0,%d}%s)'
+    return re.match(pattern % (d, d, DATE, _FIRST_DATES, d, DATE_LIMIT, d), line) is not None
 
 
 def looks_like_wrapped(sample: bytes, start: int, delimiter: bytes) -> bool:
     """Whether the first record is one quoted cell: a quote, then number, number and date with no quote between."""
     d = re.escape(delimiter)
-    pattern = rb'"\d+%s-?\d+%s%s[^"\r\n]*%s' % (d, d, DATE, d)
+    pattern = b"|".join(
+        rb'"%s\d+%s-?\d+%s(?:%s)[^"\r\n]*%s' % (q, q + d + q, q + d + q, _FIRST_DATES, q + d) for q in (b"", b'""')
+    )
     line_after = re.compile(rb"(?:\r\n|\n|\r)").search(sample, start)
     places = [start] + ([line_after.end()] if line_after else [])
     return any(re.compile(pattern).match(sample, place) for place in places)
@@ -191,14 +203,19 @@ def newline_of(sample: bytes, start: int) -> bytes:
 def date_of(sample: bytes, dialect: Dialect) -> bytes:
     """The pattern that the first record's date calls for."""
     number = dialect.fields.get("date")
-    line = re.compile(rb"[^\r\n]*").match(sample, dialect.start)
-    if number is None or line is None or number > dialect.fields["text"]:
+    if number is None:
         return DATE
-    cells = line.group().split(dialect.delimiter, number + 1)
-    value = cells[number].strip(b' "') if len(cells) > number + 1 else b""
-    if not value or re.match(DATE, value):
-        return DATE
-    return next((rb"(?:%s)" % form for form in _OTHER_DATES if re.match(form, value)), DATE)
+    before = number < dialect.fields["text"]
+    place = number if before else number - len(dialect.columns)
+    # The columns behind a text of several lines stand in a later line than the first.
+    lines = islice(re.compile(rb"[^\r\n]+").finditer(sample, dialect.start), 1 if before else _TRIED_LINES)
+    for line in lines:
+        cells = line.group().split(dialect.delimiter)
+        value = cells[place].strip(b' "') if len(cells) > max(place, -1 - place) + before else b""
+        for form in (DATE, *_OTHER_DATES):
+            if value and re.match(form, value):
+                return form if form == DATE else rb"(?:%s)" % form
+    return DATE
 
 
 def is_padded(sample: bytes, dialect: Dialect) -> bool:

@@ -21,7 +21,7 @@ _LINE_END = re.compile(rb"\r\n|\n|\r|\Z")
 _BLANK_LINES = re.compile(rb"(?:[ \t]{0,64}(?:\r\n|\n|\r))+")
 _BOM = b"\xef\xbb\xbf"
 _GAP_STARTS = (b" ", b"\t", b"\n", b"\r", b"\xef")
-_BACKSLASHED = re.compile(rb'\\(["\\])|""')
+BACKSLASHED = re.compile(rb'\\(["\\\r\n])|""')
 
 Bytes = bytes | mmap.mmap
 
@@ -58,7 +58,8 @@ class DumpReader:
         cell = rb'("[^"]*+(?:""[^"]*+)*+"|[^%s"\r\n]*+)' % d
         self._row = re.compile(d.join([cell] * len(dialect.columns)) + rb"(?:\r\n|\n|\r|\Z)")
         letters = {letter.encode()[:1] for name in dialect.columns for letter in (name[:1].lower(), name[:1].upper())}
-        self._gap_starts = frozenset({*_GAP_STARTS, b'"', *letters})
+        nameless = () if all(dialect.columns) else (dialect.delimiter,)
+        self._gap_starts = frozenset({*_GAP_STARTS, b'"', *letters, *nameless})
         self._date = re.compile(dialect.date + rb"[\d:T .+Z-]{0,40}")
 
     def spans(self, start: int | None = None) -> Iterator[Raw]:
@@ -143,7 +144,7 @@ class DumpReader:
     def _unquoted_text(self, raw: bytes) -> bytes:
         quoting = self._dialect.quoting
         if quoting == "backslash":
-            return _BACKSLASHED.sub(lambda m: m.group(1) or b'"', raw[1:-1])
+            return BACKSLASHED.sub(lambda m: m.group(1) or b'"', raw[1:-1])
         text = raw[1:-1].replace(b'""', b'"')
         if quoting == "double" and QUOTED.fullmatch(text):
             text = text[1:-1].replace(b'""', b'"')
@@ -151,7 +152,13 @@ class DumpReader:
 
     def _may_start(self, position: int) -> bool:
         """Whether a record, a blank line, a header or the end stands at `position`."""
-        if position >= self._size or self._view[position : position + 1] in (b"\n", b"\r"):
+        if self._view[position : position + 1] in (b"\n", b"\r"):
+            blank = _BLANK_LINES.match(self._view, position, self._size)
+            if self._dialect.quoting != "mixed" or blank is None:
+                return True
+            # Prose below a quoted first line is the same message's.
+            position = blank.end()
+        if position >= self._size:
             return True
         if self._patterns.lenient.match(self._view, position, self._size) or self._gap(position):
             return True

@@ -17,6 +17,7 @@ from biasaudit.corpus import dialect as dialects
 from biasaudit.corpus.dialect import Dialect, recogniser
 from biasaudit.corpus.dump import QUOTED, QUOTED_BACKSLASH
 from biasaudit.corpus.dump_bulk import BulkReader
+from biasaudit.corpus.dump_trial import best_reading, with_trailing
 from biasaudit.corpus.privacy import mask
 from biasaudit.corpus.reading import SourceOptions
 from biasaudit.errors import CorpusError, UnknownNameError
@@ -74,26 +75,40 @@ def find_dialect(path: Path, sample: Sample, content: int, options: SourceOption
         raise CorpusError(_no_text(path, columns, options))
     newline = dialects.newline_of(head, at)
     after = at + len(line) + len(newline) if header is not None else at
-    messages = header is None or (len(fields) == len(columns) and "date" in fields and not options.columns)
     found = Dialect(
         delimiter=delimiter, columns=tuple(columns), fields=fields, header=header, start=min(after, len(head)),
-        newline=newline, messages=messages, quoting="mixed",
-        notes={"content_starts_at": content, "kind": "message dump" if messages else "table"},
+        newline=newline, messages=False, quoting="mixed", notes={"content_starts_at": content},
     )  # fmt: skip
-    if messages:
-        found = dataclasses.replace(found, padded=dialects.is_padded(head, found))
-        found = dataclasses.replace(found, date=dialects.date_of(head, found))
-        found = dataclasses.replace(found, newline=_newline_of_records(head, found))
+    found = _dump_or_table(found, sample, options)
     found.notes.update(
         columns=list(columns), delimiter=delimiter.decode("latin-1"),
         delimiter_because="given by the user" if given else "named by the sep= line" if named else
         "splits the first line into most columns", header=header is not None, line_end=found.newline.decode("ascii"),
     )  # fmt: skip
-    if messages:
+    if found.messages:
         found = _with_quoting(found, sample, options, wrapped=wrapped)
     else:
-        found.notes["quoting"] = "as Python's csv reads it"
+        backslash = found.quoting == "backslash"
+        found.notes["quoting"] = "with backslashes before quotes" if backslash else "as Python's csv reads it"
     return dataclasses.replace(found, start=found.start + content)
+
+
+def _dump_or_table(found: Dialect, sample: Sample, options: SourceOptions) -> Dialect:
+    """Decide whether rows are read by their record starts or by their columns, and what that needs to be known."""
+    head = sample.head
+    if found.header is not None:
+        found = with_trailing(found, head)
+    known = len(found.fields) == len(found.columns) and "date" in found.fields and not options.columns
+    if found.header is None or known:
+        found = dataclasses.replace(found, messages=True)
+    else:
+        found = best_reading(found, head, whole=sample.whole, needed=options.where)
+    found.notes["kind"] = "message dump" if found.messages else "table"
+    if not found.messages:
+        return found
+    found = dataclasses.replace(found, padded=dialects.is_padded(head, found))
+    found = dataclasses.replace(found, date=dialects.date_of(head, found))
+    return dataclasses.replace(found, newline=_newline_of_records(head, found))
 
 
 def _with_quoting(found: Dialect, sample: Sample, options: SourceOptions, *, wrapped: bool) -> Dialect:
@@ -169,7 +184,11 @@ def _closes_at_a_line(text: bytes) -> bool:
 
 def _shown(dialect: Dialect) -> str:
     """The start of a record in short, for people: three patterns of the columns before the text."""
-    forms = {"id": r"\d+", "channel_id": r"-?\d+", "date": r"\d{4}-…" if dialect.date == dialects.DATE else "date…"}
+    forms = dict.fromkeys(dialect.fields, "…") | {
+        "id": r"\d+",
+        "channel_id": r"-?\d+",
+    }
+    forms["date"] = r"\d{4}-…" if dialect.date == dialects.DATE else "date…"
     kinds = {number: name for name, number in dialect.fields.items()}
     before = [forms[kinds[n]] for n in range(dialect.fields["text"])]
     if not before:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from biasaudit.corpus.dialect import Dialect
-from biasaudit.corpus.dump import Raw
+from biasaudit.corpus.dump import BACKSLASHED, Raw
 from biasaudit.corpus.dump_piece import COLUMNS, Piece
 from biasaudit.corpus.reading import FIELD_LIMIT, ROW_LIMIT
 
@@ -24,6 +24,8 @@ _PIECE = 2 << 20
 _TRIED_BYTES = 1 << 16
 """Bytes read from a line that may be a row's start, to see whether it is one."""
 _TRIED_LINES = 50
+_HEADER_LIMIT = 1 << 16
+"""Bytes of a header that is looked for again."""
 
 
 class TableReader:
@@ -36,16 +38,20 @@ class TableReader:
         self._dialect = dialect
         d = re.escape(dialect.delimiter)
         self._stop = b"\r" if dialect.newline == b"\r" else b"\n"
-        cell = rb'("[^"]*+(?:""[^"]*+)*+"|(?:(?!")[^%s%s]*+))' % (d, self._stop)
+        self._backslash = dialect.quoting == "backslash"
+        inside = rb'(?:[^"\\]|\\.|"")*+' if self._backslash else rb'[^"]*+(?:""[^"]*+)*+'
+        cell = rb'("%s"|(?:(?!")[^%s%s]*+))' % (inside, d, self._stop)
         width = len(dialect.columns)
-        self._row = re.compile(d.join([cell] * width) + rb"(?:\r\n|\n|\r|\Z)")
+        ending = rb"(?:\r\n|\n|\r|\Z)"
+        self._row = re.compile(d.join([cell] * width) + ending, re.DOTALL)
         self._wanted = (*(dialect.fields.get(name, -1) for name in COLUMNS), *extra)
         groups = {number for number in self._wanted if number >= 0}
         # Groups cost time: only what is wanted is one.
         bare = cell.replace(b'("', b'(?:"', 1)
-        self._short = re.compile(
-            d.join(cell if n in groups else bare for n in range(width)) + rb"(?:\r\n|\n|\r|\Z)"
-        )  # fmt: skip
+        self._short = re.compile(d.join(cell if n in groups else bare for n in range(width)) + ending, re.DOTALL)
+        line = dialect.header
+        self._header = re.compile(re.escape(line) + ending) if line and len(line) <= _HEADER_LIMIT else None
+        self._gap_starts = b"\r\n" + (line[:1] if line else b"")
         self._numbers = {number: 1 + n for n, number in enumerate(sorted(groups))}
 
     def rows(self, start: int | None = None) -> Iterator[Raw]:
@@ -102,7 +108,7 @@ class TableReader:
             found = match(view, position, last)
             end = found.end() if found else 0
             # Anything but a plain row inside the limits is left to the reader of single rows.
-            if found is None or end - position > FIELD_LIMIT or end == last or view[position] in b"\r\n":
+            if found is None or end - position > FIELD_LIMIT or end == last or view[position] in self._gap_starts:
                 row = self._next(position)
                 position = row.end
                 if row.values is None:
@@ -113,7 +119,7 @@ class TableReader:
                         column.append(row.values[number])
             else:
                 for column, group, is_last in groups:
-                    column.append(_plain(found.group(group), last=is_last))
+                    column.append(self._plain(found.group(group), last=is_last))
                 row = None
             at.append(row.start if row else position)
             position = row.end if row else end
@@ -136,12 +142,15 @@ class TableReader:
         blank = _BLANK_LINES.match(view, position, self._size)
         if blank:
             return Raw(position, blank.end(), reason="blank lines", gap=True)
+        header = self._header.match(view, position, self._size) if self._header else None
+        if header:
+            return Raw(position, header.end(), reason="repeated header", gap=True)
         limit = min(self._size, position + ROW_LIMIT)
         found = self._row.match(view, position, limit)
         if found is None or (found.end() == limit < self._size and view[limit - 1 : limit] not in (b"\n", b"\r")):
             return self._misfit(position)
         groups = found.groups()
-        cells = tuple(_plain(cell, last=n == len(groups) - 1) for n, cell in enumerate(groups))
+        cells = tuple(self._plain(cell, last=n == len(groups) - 1) for n, cell in enumerate(groups))
         if any(len(cell) > FIELD_LIMIT for cell in cells):
             return Raw(position, found.end(), reason=f"field over {FIELD_LIMIT} bytes")
         return Raw(position, found.end(), values=cells)
@@ -154,8 +163,9 @@ class TableReader:
         wanted = len(self._dialect.columns)
         return Raw(position, end, reason=f"not {wanted} columns, or a quote that does not close")
 
-
-def _plain(cell: bytes, *, last: bool) -> bytes:
-    if cell[:1] == b'"':
-        return cell[1:-1].replace(b'""', b'"')
-    return cell[:-1] if last and cell[-1:] == b"\r" else cell
+    def _plain(self, cell: bytes, *, last: bool) -> bytes:
+        if cell[:1] == b'"':
+            if self._backslash:
+                return BACKSLASHED.sub(lambda m: m.group(1) or b'"', cell[1:-1])
+            return cell[1:-1].replace(b'""', b'"')
+        return cell[:-1] if last and cell[-1:] == b"\r" else cell
