@@ -17,7 +17,7 @@ _SURE_DOCUMENT = (
     r"|habilita[çc][ãa]o)|nacional de habilita[çc][ãa]o)"
     r"|driver'?s licen[sc]e|(?:ssn|social security)(?: number)?|voter id"
 )
-_DOCUMENT_SURE = re.compile(rf"(?<![^\W_])(?:{_SURE_DOCUMENT})(?![^\W_])(?P<gap>[^\d\n]{{0,24}}?){_VALUE}", _I)
+_DOCUMENT_SURE = re.compile(rf"(?<![^\W_])(?:{_SURE_DOCUMENT})(?![^\W\d_])(?P<gap>[^\d\n]{{0,24}}?){_VALUE}", _I)
 _DOCUMENT = re.compile(
     r"(?<![^\W_])(?:identidade|habilita[çc][ãa]o|t[íi]tulo|sus|matr[íi]cula|crm|coren|documento"
     r"|n[úu]mero do benef[íi]cio)"
@@ -33,16 +33,34 @@ _DOCUMENT_HINT = (
     r"|benef[íi]cio)(?:[^0-9a-z\n][^0-9\n]{0,60})?[0-9]"
 )
 
+_BEHIND = (
+    r"[\s(/,\-]{1,3}(?:(?:é|e|eh) )?(?:(?:o|a) )?(?:(?:meu|minha|n[ºo°.]{1,2}) )?(?:d[aoe] )?"
+    r"(?:rg|cnh|pis|nis|passaporte|ctps|t[íi]tulo de eleitora?|cart[ãa]o (?:do )?sus|habilita[çc][ãa]o)(?![^\W_])"
+)
+_BEHIND_HINT = r"[-\t-\r\x1c-\x20(/,]{1,3}[a-zéíº°. ]{0,16}(?:rg|cnh|[pn]is|passap|ctps|t[íi]tulo|cart[ãa]o|habilit)"
+_DOCUMENT_NAMED_BEHIND = re.compile(
+    rf"(?<![^\W_])(?<!\d[.,\-/])(?P<gap>)((?-i:[A-Z]{{2}}[ -]?)?\d(?:[.\-/]?\d){{5,17}}(?:-?[xX])?)(?={_BEHIND})", _I
+)
+
 _BANK_NUMBER = r"(?P<number>\d(?:[.\s]?\d){1,13}(?:\s?[-/]\s?[\dxX])?)(?![^\W_]|[.,/]\d|%)"
 _BANK = re.compile(
-    r"(?<![^\W_])(?P<cue>ag(?:[êe]ncia|\.)?|conta(?:[ -](?:corrente|poupan[çc]a|sal[áa]rio|digital|banc[áa]ria))?"
-    r"|c\s?/\s?[cp]|c\.c\.?|cc|cp|cta|"
-    r"poupan[çc]a|op(?:era[çc][ãa]o|\.)?|d[íi]gito|dv|account|branch|routing|sort code|iban)(?![^\W_])"
+    r"(?<![^\W_])(?P<cue>ag(?:[êe]ncia|\.)?|conta(?:[ -](?:corrente|poupan[çc]a|sal[áa]rio|digital|banc[áa]ria"
+    r"|p[jf]|conjunta|jur[íi]dica))?|c\s?[/.]\s?(?:corrente|poupan[çc]a)|c\s?/\s?[cp]|c\.[cp]\.?|cc|cp|cta|"
+    r"poupan[çc]a|op(?:era[çc][ãa]o|\.)?|d[íi]gito|dv|account|branch|routing|sort code|iban)(?![^\W\d_])"
     rf"(?P<sure>(?:\s?(?:n[ºo°.]{{1,2}}|n[úu]mero|number|no\.|:|=|-|\(|#|é|is|013)){{1,3}})?\s{{0,2}}{_BANK_NUMBER}",
     _I,
 )
 _BANK_NEXT = re.compile(
     r"(?<=\[BANK\])[^\d\n\[]{0,20}?(?<![^\W_])(\d(?:[.\s]?\d){2,13}(?:\s?-\s?[\dxX])?)(?![^\W_]|[.,/]\d|%)"
+)
+_BANK_FARTHER = re.compile(
+    r"(?<=\[BANK\])(?:[^\d\[]{0,12}(?:op|opera[çc][ãa]o|var|varia[çc][ãa]o)\.?\s?\d{2,4})?[^\d\[]{0,24}"
+    r"(?<![^\W_])(\d(?:\.?\d){3,12}-[\dxX])(?![^\W_]|[.,/]\d|%)",
+    _I,
+)
+_BANK_BEFORE = re.compile(r"(?<![^\W_])(?<!\d[.,\-])\d(?:\.?\d){3,12}-[\dxX](?![^\W_])(?=[^\d\n\[]{0,24}\[BANK\])")
+_BANK_OPERATION = re.compile(
+    r"(?<![^\W_])(?<!\d[.,\-])\d{4}[\s./-]{1,3}(?:00[136]|013|02[23]|1288|1292|3701|3702)[\s./-]{1,3}\d{3,12}-\d(?![^\W_])"
 )
 _IBAN = re.compile(r"(?<![^\W_])[A-Z]{2}\d{2}(?:\s?[A-Z0-9]{4}){3,7}(?:\s?[A-Z0-9]{1,3})?(?![^\W_])")
 
@@ -89,16 +107,33 @@ _PLATE_APART = re.compile(
     r"(?<![^\W_])[A-Z][\s.-]{0,2}[A-Z][\s.-]{0,2}[A-Z][\s.-]{0,3}\d[\s.-]{0,2}[A-Z0-9][\s.-]{0,2}\d[\s.-]{0,2}\d(?![^\W_]|-\w)"
 )
 _PLATE_CUE = r"placas?|ve[íi]culo|carro|moto|caminh[ãa]o|autom[óo]vel|(?:license )?plate"
+_VEHICLE = (
+    r"prat[ao]|pret[ao]|branc[ao]|vermelh[ao]|cinza|azul|verde|amarel[ao]|gol|uno|palio|corsa|celta|onix|hb20|corolla"
+    r"|civic|hilux|strada|saveiro|fiesta|ka|fox|voyage|siena|fusca|kombi|s10|ranger|toro|renegade|compass|kwid|sandero"
+    r"|logan|[ôo]nibus|micro-?[ôo]nibus|caminhonete|camionete|carreta|fiat|vw|volkswagen|chevrolet|ford|honda|toyota"
+    r"|hyundai|renault|peugeot|nissan|jeep|biz|titan|cg|fan|motocicleta|van"
+)
+_VEHICLE_PLATE = re.compile(
+    rf"(?<![^\W_])(?:{_VEHICLE})(?:\s(?:placas?\s)?|,\s?)((?:(?-i:[A-Z]{{3}})[ .-]?|[a-z]{{3}}[.-]?)\d[\da-z]\d\d)"
+    r"(?![^\W_]|-\w)",
+    _I,
+)
+_LABELLED_PLATE = re.compile(r"(?<![^\W_])placas?\s?[:=]\s?([a-z]{3}[ .-]?\d[\da-z]\d\d)(?![^\W_]|-\w)", _I)
+_PLATE_NAMED_BEHIND = re.compile(
+    r"(?<![^\W_])[a-z]{3}[ -]?\d[\da-z]\d\d(?=[\s(,-]{1,3}(?:(?:é|eh?) (?:a )?)?(?:minha )?placa(?![^\W_]))", _I
+)
 
 CUED = with_digits(
     (
         Group(_DOCUMENT_HINT, (Rule(_DOCUMENT_SURE, named.document, 2), Rule(_DOCUMENT, named.document, 2)), (56, 60)),
+        Group(rf"(?i)[0-9]-?x?{_BEHIND_HINT}", (Rule(_DOCUMENT_NAMED_BEHIND, named.document, 2),), (32, 40)),
         Group(
             r"(?i)(?:^|[^0-9a-z])(?:ag|ag[êe]ncia|ag\.|conta|corrente|poupan[çc]a|sal[áa]rio|digital|[áa]ria|c|c"
             + _BLANK
             + r"?/"
             + _BLANK
-            + r"?[cp]|c\.c\.?|cc|cp|cta|op|op\.|era[çc][ãa]o|gito|dv|account|branch|routing|code|iban)"
+            + r"?[cp]|c\.[cp]\.?|cc|cp|cta|p[jf]|conjunta|dica|op|op\.|era[çc][ãa]o"
+            r"|gito|dv|account|branch|routing|code|iban)"
             r"(?:"
             + _BLANK
             + r"{0,2}(?:n[ºo°.]{1,2}|n[úu]mero|number|no\.|:|=|-|\(|#|é|is|013)){0,3}"
@@ -107,7 +142,20 @@ CUED = with_digits(
             (Rule(_BANK, named.bank, "number"),),
             (24, 40),
         ),
-        Group(r"\[BANK\][^0-9\n\[]{0,20}[0-9]", (Rule(_BANK_NEXT, always("BANK"), 1),), (0, 24)),
+        Group(
+            r"\[BANK\][^0-9\[]{0,28}[0-9]|[0-9]-[0-9xX][^0-9\n\[]{0,24}\[BANK\]",
+            (
+                Rule(_BANK_NEXT, always("BANK"), 1),
+                Rule(_BANK_FARTHER, always("BANK"), 1),
+                Rule(_BANK_BEFORE, always("BANK")),
+            ),
+            (24, 48),
+        ),
+        Group(
+            r"[0-9]{4}[-\t-\r\x1c-\x20./]{1,3}(?:00[136]|013|02[23]|1288|1292|3701|3702)[-\t-\r\x1c-\x20./]{1,3}[0-9]{3}",
+            (Rule(_BANK_OPERATION, always("BANK")),),
+            (4, 16),
+        ),
         Group(r"[A-Z]{2}[0-9]{2}(?:[\t-\r\x1c-\x20]?[A-Z0-9]{4}){3}", (Rule(_IBAN, named.iban),), (1, 30)),
         Group(
             r"(?i)(?:cv[vc2]2?|seg(?:uran[çc]a|\.)?|code|validade|val\.?|venc(?:e|imento|\.)?|at[ée]|thru|until"
@@ -137,9 +185,13 @@ CUED = with_digits(
             (8, 16),
         ),
         Group(
-            r"(?i)[a-z]{3}[ -]?[0-9][a-z][0-9]{2}|(?:placa|culo|carro|moto|caminh[ãa]o|m[óo]vel"
+            r"(?i)[a-z]{3}[ -]?[0-9][a-z][0-9]{2}|[a-z]{3}[ .-]?[0-9]{4}[-\t-\r\x1c-\x20(,]{1,3}(?:é (?:a )?)?placa"
+            rf"|(?:{_VEHICLE})[, ][a-z ]{{0,8}}[a-z]{{3}}[ .-]?[0-9]{{4}}|(?:placa|culo|carro|moto|caminh[ãa]o|m[óo]vel"
             r"|plate)[^0-9\n]{0,60}[0-9]",
             (
+                Rule(_LABELLED_PLATE, always("ID"), 1),
+                Rule(_VEHICLE_PLATE, always("ID"), 1),
+                Rule(_PLATE_NAMED_BEHIND, always("ID")),
                 Rule(_PLATE, named.plate),
                 Rule(_OLD_PLATE, cued(_PLATE_CUE, "ID")),
                 Rule(_PLATE_APART, cued(_PLATE_CUE, "ID")),

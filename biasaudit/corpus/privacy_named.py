@@ -82,6 +82,9 @@ def card_extra(match: re.Match[str], text: str) -> Checked:
     """A card's security code or validity, when a card is spoken of nearby."""
     near = text[max(0, match.start() - 100) : match.start() + 12]
     behind = text[match.end() : match.end() + 40]
+    if digits(match.group(1)) == "188" and "[CARD]" not in near:
+        # The line of the Centro de Valorização da Vida, CVV.
+        return None
     if _CARD_BEHIND.search(behind):
         return "CARD"
     return "CARD" if _CARD_CUE.search(near) or "[CARD]" in near else None
