@@ -130,14 +130,21 @@ def staging(out: Path, key: str) -> Iterator[Path]:
     try:
         yield place
     except (CorpusError, UsageError):
-        shutil.rmtree(place, ignore_errors=True)
+        _discard(place)
         raise
-    shutil.rmtree(place, ignore_errors=True)
+    _discard(place)
+
+
+def _discard(place: Path) -> None:
+    """Remove a staging folder; one that is half removed must not be taken for work done."""
+    gone = place.with_name(f"{place.name.removesuffix('.tmp')}.gone.tmp")
+    place.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def remove_others(out: Path, place: Path | None = None) -> None:
     """Remove what killed runs left beside `out`, except `place`; call it with the lock held."""
-    ours = re.compile(rf"\.{re.escape(out.name)}\.(old|[0-9a-f]{{16}})\.tmp")
+    ours = re.compile(rf"\.{re.escape(out.name)}\.(old|[0-9a-f]{{16}}(\.gone)?)\.tmp")
     for left in list(out.parent.iterdir()):
         if ours.fullmatch(left.name) and left != place:
             shutil.rmtree(left, ignore_errors=True)
