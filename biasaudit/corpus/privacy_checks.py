@@ -38,7 +38,7 @@ PHONE_CUE = re.compile(
     re.IGNORECASE,
 )
 _PHONE_CUE_AFTER = re.compile(
-    r"[\s(/,-]{1,3}(?:é (?:o )?(?:meu )?)?(?:whats|wpp|zap|celular|telefone|fone|contato)", re.IGNORECASE
+    r"[\s(/,-]{0,3}(?:é (?:o )?(?:meu )?)?(?:whats|wpp|zap|celular|telefone|fone|contato)", re.IGNORECASE
 )
 _VERSION_CUE = re.compile(
     r"(?<!\w)(?:vers[ãa]o|version|v|art(?:igo)?|item|se[çc][ãa]o|cap[íi]tulo|lei|rev|windows|android|ios|macos"
@@ -270,11 +270,12 @@ def phone_area(match: re.Match[str], text: str) -> Checked:
     if match["area"] not in AREAS:
         return None
     found = match.group().strip()
-    if text[match.end() : match.end() + 1].isalpha() and not (match["open"] or _before(match, text, PHONE_CUE)):
+    cued = _before(match, text, PHONE_CUE) or _PHONE_CUE_AFTER.match(text, match.end()) is not None
+    if text[match.end() : match.end() + 1].isalpha() and not (match["open"] or cued):
         return None
     if match["nine"] or match["three"]:
         return "PHONE"
-    if match["open"] or (match["cc"] and match["fixed"] in "2345") or _before(match, text, PHONE_CUE):
+    if match["open"] or (match["cc"] and match["fixed"] in "2345") or cued:
         return "PHONE"
     if match["fixed"] not in "2345":
         return "PHONE" if match["cc"] and not found.isdigit() else None

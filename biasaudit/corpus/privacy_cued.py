@@ -62,6 +62,17 @@ _BANK_BEFORE = re.compile(r"(?<![^\W_])(?<!\d[.,\-])\d(?:\.?\d){3,12}-[\dxX](?![
 _BANK_OPERATION = re.compile(
     r"(?<![^\W_])(?<!\d[.,\-])\d{4}[\s./-]{1,3}(?:00[136]|013|02[23]|1288|1292|3701|3702)[\s./-]{1,3}\d{3,12}-\d(?![^\W_])"
 )
+_BANKS = (
+    r"banco|bradesco|ita[úu]|santander|nubank|caixa|cef|bb|inter|sicoob|sicredi|banrisul|banestes|brb|c6(?: bank)?"
+    r"|pagbank|mercado pago|picpay|neon|safra|bnb"
+)
+_BANK_NAMED = re.compile(
+    rf"(?<![^\W_])(?:{_BANKS})(?![^\W_])[^\d\n]{{0,16}}(\d{{3,4}}(?:-[\dxX])?[\s/|,-]{{1,3}}\d(?:\.?\d){{3,11}}-[\dxX])(?![^\W_])",
+    _I,
+)
+_BANK_FOR = re.compile(
+    r"(?<![^\W_])conta(?:\s[^\W\d_]{1,12}){1,2}\s?[:\-]?\s?(\d(?:\.?\d){3,11}-[\dxX])(?![^\W_]|[.,/]\d|-\d)", _I
+)
 _IBAN = re.compile(r"(?<![^\W_])[A-Z]{2}\d{2}(?:\s?[A-Z0-9]{4}){3,7}(?:\s?[A-Z0-9]{1,3})?(?![^\W_])")
 
 _CARD_EXTRA = re.compile(
@@ -71,7 +82,7 @@ _CARD_EXTRA = re.compile(
     r"\s?(?:é|is|em)?\s?[:=\-]?\s?(\d(?:\s?\d){2,3}|\d{2}\s?[/\-]\s?\d{2,4})(?![^\W_]|[.,/]\d)",
     _I,
 )
-_CEP = re.compile(r"(?<![^\W_])(?<!\d[.,/-])\d{2}\.?\d{3}-\d{3}(?![^\W_])(?!-\d)")
+_CEP = re.compile(r"(?<![^\W_])(?:(?<!\d[.,/-])|(?<=^\d\.)|(?<=\n\d\.))\d{2}\.?\d{3}-\d{3}(?![^\W_])(?!-\d)")
 _CEP_CUED = re.compile(
     r"(?<![^\W_])cep\s?(?:n[ºo°.]{0,2})?\s?(?:é|[:=\-(])?\s{0,2}(\d(?:[\s.\-/_]{0,3}\d){7})(?![^\W_])", _I
 )
@@ -152,9 +163,15 @@ CUED = with_digits(
             (24, 48),
         ),
         Group(
-            r"[0-9]{4}[-\t-\r\x1c-\x20./]{1,3}(?:00[136]|013|02[23]|1288|1292|3701|3702)[-\t-\r\x1c-\x20./]{1,3}[0-9]{3}",
-            (Rule(_BANK_OPERATION, always("BANK")),),
-            (4, 16),
+            r"[0-9]{4}[-\t-\r\x1c-\x20./]{1,3}(?:00[136]|013|02[23]|1288|1292|3701|3702)[-\t-\r\x1c-\x20./]{1,3}[0-9]{3}"
+            r"|[0-9]{3}(?:-[0-9xX])?[-\t-\r\x1c-\x20/|,]{1,3}[0-9](?:\.?[0-9]){3,11}-[0-9xX]"
+            r"|(?i:conta) [A-Za-zÀ-ÿ :-]{2,28}[0-9](?:\.?[0-9]){3,11}-[0-9xX]",
+            (
+                Rule(_BANK_OPERATION, always("BANK")),
+                Rule(_BANK_NAMED, always("BANK"), 1),
+                Rule(_BANK_FOR, always("BANK"), 1),
+            ),
+            (40, 20),
         ),
         Group(r"[A-Z]{2}[0-9]{2}(?:[\t-\r\x1c-\x20]?[A-Z0-9]{4}){3}", (Rule(_IBAN, named.iban),), (1, 30)),
         Group(

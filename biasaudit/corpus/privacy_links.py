@@ -20,7 +20,7 @@ _TLDS = (
     r"dog|xyz|blog|club|shop|store|live|news|page|gl|cc|ws|in|ch|nl|ca|au|jp|cn|gd|im|is|la|vc|fm|ee|social|group|chat|"
     r"ai|am|at|bio|biz|cl|cloud|click|fun|fyi|jus|lol|media|mobi|mp|ng|ms|no|nz|party|pe|pl|pro|se|sh|space|st|tech|tk|"
     r"top|ua|uy|video|vip|website|wiki|win|work|world|zone|ao|mz|id|kr|za|cat|audio|art|buzz|email|gle|goog|rip|wtf|"
-    r"gy|ink|do|watch|bs|tl|ph|su|ag|lc|mn|nu|pw|sc|sx|td|tc|vg|vu|cx|cd|ga|gs|hn|ie|il|kz|li|lt|md|mk|mu|my|ro|rs|sg"
+    r"al|gy|ink|do|watch|bs|tl|ph|su|ag|lc|mn|nu|pw|sc|sx|td|tc|vg|vu|cx|cd|ga|gs|hn|ie|il|kz|li|lt|md|mk|mu|my|ro|rs|sg"
     r"|si|sk|sn|tn|tr|ug|uz|ve|af|ba|bg|bo|by|cr|cz|dk|fi|ge|gr|hk|hu|mt|tt|py|pr|so|bid|one|red|tips|today"
 )
 _START = r"(?<![^\W_])(?:(?<![@.%\-])|(?<=[^\w@%][.\-])|(?<=^[.\-])|(?<=\s\d\.)|(?<=^\d\.))"
@@ -43,7 +43,7 @@ _OURS = r"t\.me|telegram\.(?:me|dog|org)|wa\.me|chat\.whatsapp\.com|api\.whatsap
 _OWN_HOST = re.compile(
     rf"{_START}(?:[a-z][a-z0-9_]{{2,31}}\.t\.me|{_OURS}|[a-z0-9][\w-]{{0,62}}\.(?:blogspot|wordpress"
     rf"|tumblr|substack|"
-    r"wixsite|weebly|medium|bandcamp)\.com|[a-z0-9][\w-]{0,62}\.bsky\.social)(?![\w.\-]{0,64}\w)/?",
+    r"wixsite|weebly|medium|bandcamp)\.com|[a-z0-9][\w-]{0,62}\.bsky\.social)(?![\w\-]|\.(?-i:[a-z0-9]))/?",
     _I,
 )
 # A link to a chat that a line break or a blank cuts behind its slash: the second half names the chat.
@@ -56,7 +56,7 @@ _CUT_LINK = re.compile(
 _BR_HOST = re.compile(
     rf"{_START}"
     r"(?:[\w](?:[\w\-]{0,61}\w)?\.){1,4}(?:com|net|org|gov|edu|jus|leg|mil"
-    r"|blog)\.br(?![\w\-]|\.\w)",
+    r"|blog)\.br(?![\w\-]|\.(?-i:[a-z0-9]))",
     _I,
 )
 _URL_APART = re.compile(
