@@ -21,7 +21,7 @@ SAMPLE = 4 << 20
 DEFAULT_COLUMNS = ("id", "channel_id", "date", "message")
 """Columns of the study's dumps when there is no header."""
 
-QUOTINGS = ("quoted", "unquoted", "mixed", "double", "backslash", "wrapped")
+QUOTINGS = ("quoted", "unquoted", "mixed", "double", "backslash", "wrapped", "enclosed")
 
 _DELIMITERS = (b",", b";", b"\t", b"|")
 _MIXED_SHARE = 0.05
@@ -38,7 +38,10 @@ CELL_LIMIT = 64
 """Bytes that an id may have for its line to count as a record's start."""
 DATE_LIMIT = 40
 """Bytes that may follow a date in its cell."""
+_NO_DATE = rb"(?:NULL|\\N)"
 _BOM = b"\xef\xbb\xbf"
+NUL_LIMIT = 4096
+"""NUL bytes, as a lost block leaves them, that may stand before a record or at the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +104,11 @@ def recogniser(dialect: Dialect) -> Recogniser:
     if {"id", "channel_id", "date"} <= set(before):
         # A record without a date is one only when both its numbers are there.
         numbers = dict.fromkeys(kinds.values(), rb'"?%s"?' % any_cell)
-        numbers |= {"id": rb'"?\d{1,40}"?', "channel_id": rb'"?-?\d{1,40}"?', "date": b'(?:"")?'}
+        numbers |= {"id": rb'"?\d{1,40}"?', "channel_id": rb'"?-?\d{1,40}"?', "date": rb'(?:""|%s)?' % _NO_DATE}
         undated = b"".join(numbers[k] + after_cell for k in before)
         strict = rb"(?:%s|%s)" % (strict, undated)
         dated = b"".join(rb'(?:"%s"|%s)%s' % (loose[k], loose[k], after_cell) for k in before)
-        cells["date"] = rb'(?:"((?:%s)?)"|((?:%s)?))' % (date, date)
+        cells["date"] = rb'(?:"((?:%s)?)"|((?:%s|%s)?))' % (date, date, _NO_DATE)
         lenient = rb"(?=%s|%s)" % (dated, undated) + b"".join(cells[k] + after_cell for k in before)
     # Any order: what stands below a header of another order must not pass for the message above it.
     name = rb'[ \t]*"?(?:%s)"?[ \t]*' % b"|".join(re.escape(column.encode()) for column in dialect.columns)
@@ -114,7 +117,8 @@ def recogniser(dialect: Dialect) -> Recogniser:
         # Columns without a name: in any order, a line of nothing but delimiters would be a header.
         exact = [rb'[ \t]*"?%s"?[ \t]*' % re.escape(column.encode()) for column in dialect.columns]
         header = rb"(?i:%s)" % d.join(exact)
-    start = rb"(?:%s)?(?:%s|%s(?:\r?\n|\r|\Z))" % (_BOM, strict, header)
+    start = rb"(?:%s|\0{1,%d})?(?:%s|%s(?:\r?\n|\r|\Z))" % (_BOM, NUL_LIMIT, strict, header)
+    start = rb"(?:%s|\0{1,%d}\Z)" % (start, NUL_LIMIT)
     tail = b"".join(d + rb'(?:"(%s)"|(%s))' % (loose[k], loose[k]) for k in after)
     return Recogniser(
         lenient=re.compile(lenient),
@@ -230,7 +234,7 @@ def is_padded(sample: bytes, dialect: Dialect) -> bool:
     )
 
 
-def verdict(*, quoted: int, bare: int, backslash: int, double: int, inner: int) -> str:
+def verdict(*, quoted: int, bare: int, backslash: int, double: int, inner: int, enclosed: int, unopened: int) -> str:
     """The quoting that the sample's telling records agree on.
 
     Args:
@@ -239,6 +243,8 @@ def verdict(*, quoted: int, bare: int, backslash: int, double: int, inner: int) 
         backslash: records that close cleanly only when a backslash escapes quotes.
         double: records whose text, once unquoted, is quoted again.
         inner: those among them with doubled quotes inside.
+        enclosed: those among the bare ones that begin and end with a quote.
+        unopened: records whose text does not begin with a quote.
     """
     if backslash and backslash >= bare:
         return "backslash"
@@ -246,4 +252,6 @@ def verdict(*, quoted: int, bare: int, backslash: int, double: int, inner: int) 
         return "double"
     if not bare:
         return "quoted"
+    if bare == enclosed and not unopened and quoted + bare > 1:
+        return "enclosed"
     return "mixed" if quoted / (quoted + bare) >= _MIXED_SHARE else "unquoted"

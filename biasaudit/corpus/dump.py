@@ -19,8 +19,9 @@ QUOTED = re.compile(rb'"[^"]*+(?:""[^"]*+)*+"')
 QUOTED_BACKSLASH = re.compile(rb'"(?:[^"\\]|\\.|"")*+"', re.DOTALL)
 _LINE_END = re.compile(rb"\r\n|\n|\r|\Z")
 _BLANK_LINES = re.compile(rb"(?:[ \t]{0,64}(?:\r\n|\n|\r))+")
+_NULS = re.compile(rb"\0+")
 _BOM = b"\xef\xbb\xbf"
-_GAP_STARTS = (b" ", b"\t", b"\n", b"\r", b"\xef")
+_GAP_STARTS = (b" ", b"\t", b"\n", b"\r", b"\0", b"\xef")
 BACKSLASHED = re.compile(rb'\\(["\\\r\n])|""')
 
 Bytes = bytes | mmap.mmap
@@ -98,6 +99,9 @@ class DumpReader:
         header = self._patterns.header.match(view, position, self._size)
         if header:
             return Raw(position, header.end(), reason="repeated header", gap=True)
+        if first == b"\0":
+            nuls = _NULS.match(view, position, self._size)
+            return Raw(position, nuls.end() if nuls else position + 1, reason="NUL bytes", gap=True)
         if view[position : position + 3] == _BOM:
             return Raw(position, position + 3, reason="byte order mark", gap=True)
         return None
@@ -154,7 +158,7 @@ class DumpReader:
         """Whether a record, a blank line, a header or the end stands at `position`."""
         if self._view[position : position + 1] in (b"\n", b"\r"):
             blank = _BLANK_LINES.match(self._view, position, self._size)
-            if self._dialect.quoting != "mixed" or blank is None:
+            if self._dialect.quoting not in ("mixed", "enclosed") or blank is None:
                 return True
             # Prose below a quoted first line is the same message's.
             position = blank.end()
@@ -196,7 +200,7 @@ class DumpReader:
 
     def _bare(self, position: int, start: int, found: re.Match[bytes]) -> Raw:
         view = self._view
-        if not self._before:
+        if not self._before or "date" in self._after:
             return self._bare_by_suffix(position, start, found)
         limit = min(self._size, position + ROW_LIMIT)
         if self._dialect.quoting == "quoted" and view[start : start + 1] != b'"':
@@ -248,6 +252,8 @@ class DumpReader:
             flags = ("unclosed-quote",)
             if end == self._size and self._dialect.quoting != "mixed" and b'"' not in text[1:].replace(b'""', b""):
                 text, flags = text[1:].replace(b'""', b'"'), ("truncated-record",)
+            elif self._dialect.quoting == "enclosed" and text.endswith(b'"') and len(text) > 1:
+                text, flags = text[1:-1], ("unescaped-quote",)
         after: dict[str, bytes | None] = {}
         if self._after:
             cells = text.rsplit(self._dialect.delimiter, len(self._dialect.columns) - self._dialect.fields["text"] - 1)
@@ -267,7 +273,9 @@ class DumpReader:
                 return self._too_long(position)
             return Raw(position, self._size, reason="columns after the message are missing")
         text = self._view[start : after.start()]
-        return self._made(position, after.end(), text, found, self._after_values(after), bare=True)
+        following = self._following(start, after.start()) if self._before else None
+        flags = () if following is None else ("record-start-inside",)
+        return self._made(position, after.end(), text, found, self._after_values(after), flags=flags, bare=True)
 
     # ------------------------------------------------------------------ what does not fit
 

@@ -26,7 +26,7 @@ BLOCK = 2 << 20
 """Bytes looked at together; results do not depend on it."""
 
 _QUOTE, _CR, _LF = 34, 13, 10
-_BULK_QUOTINGS = ("quoted", "unquoted", "mixed", "double", "backslash")
+_BULK_QUOTINGS = ("quoted", "unquoted", "mixed", "double", "backslash", "enclosed")
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from biasaudit.corpus.dialect import CELL_LIMIT, DATE_LIMIT, Dialect, Recogniser
+from biasaudit.corpus.dialect import CELL_LIMIT, DATE_LIMIT, NUL_LIMIT, Dialect, Recogniser
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -72,7 +72,7 @@ class LineFinder:
         self.eol = dialect.newline[-1]
         self._starts: re.Pattern[bytes] = patterns.starts
         self._header_bytes = np.array(sorted(_first_pairs(dialect.columns)), np.uint16)
-        self.horizon = 1024 + 4 * sum(len(column) for column in dialect.columns)
+        self.horizon = 1024 + NUL_LIMIT + 4 * sum(len(column) for column in dialect.columns)
         """Bytes that must follow a line's first byte for the answer on it to be final, unless the file ends before."""
 
     def block(self, data: bytes, *, final: bool, from_line_start: bool) -> Block:
@@ -161,6 +161,8 @@ class LineFinder:
         quoted = b[start] == _QUOTE
         empty = (end == start) | (quoted & (end == start + 2))
         start = start + quoted
+        # NULL and \N, as databases write them: the patterns decide.
+        empty |= (end - start <= 6) & ((b[np.minimum(start, last)] == 78) | (b[np.minimum(start, last)] == 92))
         # Length first: most lines of prose end here.
         dated = (end - start >= 10) & (end - start <= DATE_LIMIT + 12)
         rows = np.flatnonzero(dated)
@@ -193,7 +195,7 @@ class LineFinder:
         return fits, needed, clean
 
     def _oddly_started(self, b: Bytes8, starts: Int64s) -> Bools:
-        """Which lines could be a header, or follow a byte order mark."""
+        """Which lines could be a header, or follow a byte order mark or NUL bytes."""
         last = len(b) - 1
         first = b[np.minimum(starts, last)]
         pairs = first.astype(np.uint16) * 256 + b[np.minimum(starts + 1, last)]
@@ -202,6 +204,7 @@ class LineFinder:
         found[marks] = (b[np.minimum(starts[marks] + 1, last)] == _BOM[1]) & (
             b[np.minimum(starts[marks] + 2, last)] == _BOM[2]
         )
+        found |= first == 0
         return found
 
 

@@ -140,7 +140,7 @@ def judge(samples: Iterable[tuple[bytes, int]], dialect: Dialect) -> tuple[str, 
         samples: stretches of the dump, and where the first record starts in each.
         dialect: all but the quoting, which is `mixed`.
     """
-    counts = {"quoted": 0, "bare": 0, "backslash": 0, "double": 0, "inner": 0}
+    counts = {"quoted": 0, "bare": 0, "backslash": 0, "double": 0, "inner": 0, "enclosed": 0, "unopened": 0}
     needless = plain = 0
     special = re.compile(rb'[%s"\r\n]' % re.escape(dialect.delimiter))
     for sample, start in samples:
@@ -148,12 +148,14 @@ def judge(samples: Iterable[tuple[bytes, int]], dialect: Dialect) -> tuple[str, 
             text = piece.columns[0].fill_null(b"")
             opened = pc.starts_with(text, '"').to_numpy(zero_copy_only=False)
             bare = piece.bare.copy()
+            counts["unopened"] += int((~opened & ~piece.quoted).sum())
             for n in np.flatnonzero(opened & bare).tolist():
                 value = text[n].as_py()
                 counts["backslash"] += b'\\"' in value and bool(QUOTED_BACKSLASH.fullmatch(value))
                 # A sample may end inside quotes, and lines that are no records may follow a closed one.
                 cut = piece.stop[n] == len(sample) and "unclosed-quote" in piece.flags.get(n, ())
                 bare[n] = not cut and not _closes_at_a_line(value)
+                counts["enclosed"] += bool(bare[n]) and len(value) > 1 and value.rstrip(b"\r\n").endswith(b'"')
             ended = pc.ends_with(text, "\n").to_numpy(zero_copy_only=False) & bare
             for n in np.flatnonzero(ended).tolist():
                 # Blank lines between records tell nothing.

@@ -54,7 +54,9 @@ def with_trailing(table: Dialect, sample: bytes) -> Dialect:
     newline = table.newline[-1:]
     lines = sample[table.start :].replace(b"\r\n", b"\n").split(b"\n" if newline == b"\n" else b"\r")
     plain = sum(line.endswith(b'"') for line in lines)
-    trailing = sum(line.endswith(b'"' + table.delimiter) for line in lines)
+    width = len(table.columns)
+    ending = b'"' + table.delimiter
+    trailing = sum(line.endswith(ending) and line.count(table.delimiter) >= width for line in lines)
     if trailing < 2 or trailing < _TRAILING_SHARE * (plain + trailing) or not table.columns[-1]:
         return table
     return dataclasses.replace(table, columns=(*table.columns, ""))

@@ -122,3 +122,31 @@ def test_tables_whose_lines_end_in_carriage_returns_and_hold_line_feeds(tmp_path
 
 def test_tables_joined_with_their_headers(tmp_path: Path) -> None:
     assert texts(tmp_path, "a,t\n1,x\na,t\n2,y\n", columns={"t": "text"}) == ["x", "y"]
+
+
+def test_dates_that_a_database_calls_null(tmp_path: Path) -> None:
+    dates = [DATE, "NULL", "\\N", DATE, "NULL"]
+    lines = (f'"{n}","77",{date},"{row}, x"\n' for n, (row, date) in enumerate(zip("abcde", dates, strict=True)))
+    assert [(r[0], r[3]) for r in records(tmp_path, HEAD + "\n" + "".join(lines))] == [
+        (f"{row}, x", date) for row, date in zip("abcde", dates, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_quotes_around_every_text_and_none_doubled_inside(tmp_path: Path, everywhere: bool) -> None:
+    mark = '"' if everywhere else ""
+    lines = (f'{mark}{n}{mark},{mark}77{mark},{DATE},"{row}"\n' for n, row in enumerate(ROWS, 1))
+    assert texts(tmp_path, HEAD + "\n" + "".join(lines)) == ROWS
+
+
+def test_lost_blocks_of_nul_bytes_between_records_and_at_the_end(tmp_path: Path) -> None:
+    lines = [f"{n},77,{DATE},{row}\n" for n, row in enumerate(ROWS, 1)]
+    content = HEAD + "\n" + "".join(lines[:2]) + "\0" * 512 + "".join(lines[2:]) + "\0" * 700
+    assert texts(tmp_path, content) == ROWS
+    quoted = f'{HEAD}\n1,77,{DATE},"a, b"\n' + "\0" * 9 + f'2,77,{DATE},"c, d"\n' + "\0" * 9
+    assert texts(tmp_path, quoted) == ["a, b", "c, d"]
+
+
+def test_messages_of_several_lines_before_the_columns_that_end_their_record(tmp_path: Path) -> None:
+    lines = ["id,message,channel_id,date", *(f"{n},{row},77,{DATE}" for n, row in enumerate([*ROWS, "x\n12,y\nz"], 1))]
+    assert texts(tmp_path, "\n".join(lines) + "\n") == [*ROWS, "x\n12,y\nz"]
