@@ -111,8 +111,10 @@ def checked_columns(columns: Mapping[str, str]) -> dict[str, str]:
     for column, name in columns.items():
         target = _ALIASES.get(name, name)
         if target not in FIELDS:
+            turned = f" Did you mean --map {name}={column}?" if _ALIASES.get(column, column) in FIELDS else ""
             raise CorpusError(
                 f"--map {column}={name}: '{name}' is not a field. Write column=field with one of: {', '.join(FIELDS)}."
+                f"{turned}"
             )
         found[column] = target
     return found

@@ -102,6 +102,8 @@ def find(
     from biasaudit.corpus import find as finding
     from biasaudit.corpus.index import has_index
 
+    if not _is_corpus(corpus) and _is_corpus(Path(query)):  # the folder first, as in other verbs
+        corpus, query = Path(query), str(corpus)
     if limit < 0:
         raise UsageError(f"--limit {limit}: give 0 or more.")
     if nearest and regex:
@@ -124,6 +126,10 @@ def find(
     if near is not None:
         data["nearest"] = near
     return Outcome(text=visible("\n".join(_show(data, found, regex=regex))), data=data)
+
+
+def _is_corpus(path: Path) -> bool:
+    return bool(path.name) and (path / "documents.parquet").is_file()
 
 
 def _nearest(corpus: Path, query: str, limit: int, console: Console, *, make: bool) -> list[dict[str, Any]]:
@@ -208,7 +214,7 @@ def _show(data: Mapping[str, Any], found: Found, *, regex: bool) -> Iterator[str
         yield (
             "\ntraining documents that share the most tokens with it:"
             if data["nearest"]
-            else ("\nno training document shares a token with it")
+            else f"\nno training document shares {NEAR_SPAN} tokens in a row with it"
         )
         for row in data["nearest"]:
             yield ""

@@ -52,6 +52,8 @@ Progress = Callable[[str, float, float | None, str], None]
 
 _ALONE = 24 << 20
 """Bytes of sources up to which starting other processes costs more than it brings."""
+LEAST = 2
+"""Documents that a corpus must have."""
 _SPACE = 4
 """Times the size of its sources that an ingest takes on the disk before it is done."""
 
@@ -95,7 +97,7 @@ def _ingest(
 ) -> dict[str, Any]:  # fmt: skip
     before = stamps(inputs)
     found = hashed(inputs, settings, scratch, report)
-    secret = folder.channel_key(means)
+    secret = folder.channel_key(means, report)
     channels = identity.content_hash(secret.hex()) if secret else ""
     words = _named_tokenizer(settings, scratch)
     rules = [_code(), _libraries(settings), identity.plain(settings), channels, words.fingerprint]
@@ -105,7 +107,7 @@ def _ingest(
         folder.remove_others(out)
         report("corpus", 1, 1, "already done with these inputs and settings")
         return done
-    folder.refuse_to_overwrite(out, fresh=fresh)
+    folder.refuse_to_overwrite(out, fresh=fresh, settings=identity.plain(settings))
     with folder.staging(out, key) as staging:
         work = _Work(settings, means, [str(source) for source in sources], out, staging, key, words, report)
         return work.build(found, before, secret)
@@ -193,6 +195,12 @@ class _Work:
             if not tally.records and tally.rejects:
                 folder.gather_rejects(staging, units, staging / "rejects.jsonl", tally.rejects.total())
                 raise CorpusError(_nothing_read(sources, tally.rejects, folder.keep_rejects(staging, self._out)))
+            if tally.records and sum(record["documents"] for record in records.values()) < LEAST:
+                raise CorpusError(_nothing_left(tally, settings))
+            if not tally.records and not tally.rejects:
+                raise CorpusError(
+                    f"{', '.join(self._named)}: no record, only headers and blank lines. Give a dump with records."
+                )
             decided, written = self._write(crew, job, units, records, tally)
         # The workers are gone by now, and their memory with them.
         return self._commit(sources, tally, decided, written)
@@ -300,6 +308,21 @@ class _Work:
             "python": platform.python_version(),
             "stages": {name: round(seconds, 3) for name, seconds in sorted(self._seconds.items())},
         }
+
+
+def _nothing_left(tally: Tally, settings: IngestSettings) -> str:
+    """What to say when records were read, and too few of them are left to make a corpus of."""
+    reasons = {
+        "have another value than --where asks for": tally.filtered,
+        f"are in another language than {settings.only_language}": tally.other_language,
+        "have no text, or none after cleaning": tally.empty,
+    }
+    gone = "; ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
+    left = tally.records - sum(reasons.values())
+    return (
+        f"{tally.records:,} records were read and {left} can be used{': ' + gone if gone else ''}. "
+        f"A corpus needs at least {LEAST} documents, one of them to hold out."
+    )
 
 
 def _nothing_read(rows: Sequence[Mapping[str, Any]], reasons: Mapping[str, int], rejects: Path) -> str:

@@ -43,9 +43,15 @@ def write_card(
         shards={name: identity.file_hash(corpus / name) for name in ("train.bin", "val.bin")},
     )  # fmt: skip
     folder.write_json(corpus / "card.json", made)
-    locale = "pt" if language.startswith("pt") else "en"
+    locale = "pt" if _mostly(made, language).startswith("pt") else "en"
     (corpus / "card.html").write_text(corpus_page(made, locale), "utf-8")
     return made
+
+
+def _mostly(card: dict[str, Any], language: str) -> str:
+    """The language that the user named, or else the one that most documents looked at are in."""
+    found: dict[str, int] = (card["languages"] or {}).get("documents") or {}
+    return language or (max(found, key=lambda name: found[name]) if found else "")
 
 
 def _languages(sample: Any) -> dict[str, int] | str:

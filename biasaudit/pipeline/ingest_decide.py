@@ -1,6 +1,6 @@
 """Between reading and writing: which documents are kept, on which side of the split, joined into which conversations.
 
-One process, columns only. Memory: 9 bytes a document, and what the index of duplicates is allowed.
+One process, columns only. Memory: some tens of bytes a document, and what the index of duplicates is allowed.
 """
 
 from __future__ import annotations

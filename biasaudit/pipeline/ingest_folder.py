@@ -21,6 +21,7 @@ from biasaudit import identity
 from biasaudit.errors import BiasAuditError, CorpusError, RunLockedError, StoreError, UsageError
 
 if TYPE_CHECKING:
+    from biasaudit.pipeline.ingest import Progress
     from biasaudit.pipeline.ingest_settings import IngestMeans
     from biasaudit.pipeline.ingest_units import ReadUnit
 
@@ -97,8 +98,13 @@ def read_manifest(out: Path) -> dict[str, Any] | None:
     return manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), dict) else None
 
 
-def refuse_to_overwrite(out: Path, *, fresh: bool) -> None:
+def refuse_to_overwrite(out: Path, *, fresh: bool, settings: Mapping[str, Any] | None = None) -> None:
     """Stop before work that could not be put in place.
+
+    Args:
+        out: the corpus folder.
+        fresh: whether a corpus may be replaced.
+        settings: of the new corpus, to say what differs.
 
     Raises:
         CorpusError: `out` holds something that is no corpus, or another corpus and `fresh` is False.
@@ -109,9 +115,21 @@ def refuse_to_overwrite(out: Path, *, fresh: bool) -> None:
         raise CorpusError(f"{out}: exists and is not a corpus folder. Choose another --out.")
     if read_manifest(out) is not None and not fresh:
         raise CorpusError(
-            f"{out}: holds a corpus made from other inputs or settings, or one that was changed since. "
+            f"{out}: holds another corpus ({_difference(out, settings or {})}). "
             "Give --fresh to replace it, or choose another --out."
         )
+
+
+def _difference(out: Path, settings: Mapping[str, Any]) -> str:
+    """What tells the corpus at `out` from one made with `settings`."""
+    try:
+        old = json.loads((out / "card.json").read_text("utf-8"))["settings"]
+        other = [f"{name}: {old.get(name)} → {value}" for name, value in settings.items() if old.get(name) != value]
+    except (OSError, ValueError, KeyError, AttributeError):
+        other = []
+    if other:
+        return "made with other settings: " + "; ".join(other)
+    return "made from other inputs, with another key or by another version of biasaudit, or changed since"
 
 
 @contextmanager
@@ -176,7 +194,7 @@ def gather_rejects(staging: Path, units: Sequence[ReadUnit], target: Path, expec
         )
 
 
-def channel_key(means: IngestMeans) -> bytes | None:
+def channel_key(means: IngestMeans, report: Progress) -> bytes | None:
     """The key of the channels' pseudonyms: from the file named, from the user's settings folder, or made there.
 
     It never lies in a corpus, so that whoever gets a corpus cannot find a channel's number by trying all numbers.
@@ -192,6 +210,7 @@ def channel_key(means: IngestMeans) -> bytes | None:
     try:
         if not path.exists():
             _make_key(path)
+            report("pseudonyms of channels", 1, 1, f"made a new key, {path}; keep it to give channels the same names")
         key = path.read_bytes().strip()
     except OSError as error:
         if named is None:

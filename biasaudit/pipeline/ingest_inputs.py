@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,8 +140,8 @@ def surveyed(found: Sequence[Hashed], settings: IngestSettings, spool: Path) -> 
         CorpusError: something cannot be read as what it is said to be.
     """
     from biasaudit.corpus import archives
-    from biasaudit.corpus import sources as door
 
+    refused: list[CorpusError] = []
     surveys: list[Survey] = []
     origins: list[dict[str, str]] = []
     skipped: list[dict[str, str]] = []
@@ -149,7 +150,7 @@ def surveyed(found: Sequence[Hashed], settings: IngestSettings, spool: Path) -> 
             surveys += [opened] if opened is not None else []
             origins.append({"input": one.label})
         elif not archives.is_archive(one.path):
-            surveys.append(door.survey(one.path, options(settings, one.label), kind=settings.kind))
+            surveys.append(_looked_at(one.path, one.label, settings, refused))
             origins.append({"input": one.label})
         else:
             place = spool / f"{number:05}"
@@ -158,9 +159,32 @@ def surveyed(found: Sequence[Hashed], settings: IngestSettings, spool: Path) -> 
                 if member.path is None:
                     skipped.append({"input": one.label, "name": member.label, "because": member.skipped})
                     continue
-                surveys.append(door.survey(member.path, options(settings, member.label), kind=settings.kind))
+                surveys.append(_looked_at(member.path, member.label, settings, refused))
                 origins.append({"input": one.label, "member": member.label})
+    if refused and len(refused) == len(surveys):
+        raise refused[0]
     return Surveyed(surveys, origins, skipped)
+
+
+def _looked_at(path: Path, label: str, settings: IngestSettings, refused: list[CorpusError]) -> Survey:
+    """Survey one file; a map that speaks of none of its columns may be meant for another source, and goes to `refused`.
+
+    Raises:
+        CorpusError: it cannot be read, with its label for a path where that is a copy of ours.
+    """
+    from biasaudit.corpus import sources as door
+
+    said = options(settings, label)
+    try:
+        return door.survey(path, said, kind=settings.kind)
+    except CorpusError as error:
+        told = CorpusError(str(error).replace(str(path), label))
+        if settings.column_map:
+            with contextlib.suppress(CorpusError):
+                found = door.survey(path, replace(said, columns={}), kind=settings.kind)
+                refused.append(told)
+                return found
+        raise told from error
 
 
 def options(settings: IngestSettings, label: str) -> SourceOptions:
