@@ -440,3 +440,25 @@ def test_real_tables_agree_with_python(shared_data: Path, name: str, column: str
         truth = [row[column] for row in csv.DictReader(handle, delimiter=delimiter)]
     found = sources.read(path, reading.SourceOptions(columns={column: "text"}))
     assert [m.text for m in reading.audited(found, name) if isinstance(m, Message)] == truth
+
+
+def test_a_map_may_be_meant_for_one_of_several_sources(dump: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text("corpo,nota\n" + "".join(f'"{text}",{n}\n' for n, text in enumerate(sentences(20, 9))), "utf-8")
+    card = ingest([dump, other], tmp_path / "one", train_vocab=300, column_map={"corpo": "text"})
+    assert card["records"]["in"] == 320
+    with pytest.raises(CorpusError, match="Did you mean 'corpo'"):
+        ingest([dump, other], tmp_path / "two", train_vocab=300, column_map={"corpos": "text"})
+    with pytest.raises(CorpusError, match="Did you mean --map corpo=text"):
+        ingest([other], tmp_path / "two", train_vocab=300, column_map={"text": "corpo"})
+
+
+def test_a_corpus_of_nothing_says_where_its_records_went(dump: Path, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"300 have another value than --where"):
+        ingest([dump], tmp_path / "one", train_vocab=300, where={"channel_id": "77"})
+    (tmp_path / "head.csv").write_text("id,channel_id,date,message\n", "utf-8")
+    with pytest.raises(CorpusError, match="only headers"):
+        ingest([tmp_path / "head.csv"], tmp_path / "one", train_vocab=300)
+    ingest([dump], tmp_path / "one", train_vocab=300)
+    with pytest.raises(CorpusError, match="split: sequential → hash"):
+        ingest([dump], tmp_path / "one", train_vocab=300, split="hash")
