@@ -119,16 +119,12 @@ _PLATE_APART = re.compile(
 )
 _PLATE_CUE = r"placas?|ve[íi]culo|carro|moto|caminh[ãa]o|autom[óo]vel|(?:license )?plate"
 _VEHICLE = (
-    r"prat[ao]|pret[ao]|branc[ao]|vermelh[ao]|cinza|azul|verde|amarel[ao]|gol|uno|palio|corsa|celta|onix|hb20|corolla"
+    r"(?<![^\W_])(?:prat[ao]|pret[ao]|branc[ao]|vermelh[ao]|cinza|azul|verde|amarel[ao]|gol|uno|palio|corsa|celta|onix|hb20|corolla"
     r"|civic|hilux|strada|saveiro|fiesta|ka|fox|voyage|siena|fusca|kombi|s10|ranger|toro|renegade|compass|kwid|sandero"
     r"|logan|[ôo]nibus|micro-?[ôo]nibus|caminhonete|camionete|carreta|fiat|vw|volkswagen|chevrolet|ford|honda|toyota"
-    r"|hyundai|renault|peugeot|nissan|jeep|biz|titan|cg|fan|motocicleta|van"
+    r"|hyundai|renault|peugeot|nissan|jeep|biz|titan|cg|fan|motocicleta|van)"
 )
-_VEHICLE_PLATE = re.compile(
-    rf"(?<![^\W_])(?:{_VEHICLE})(?:\s(?:placas?\s)?|,\s?)((?:(?-i:[A-Z]{{3}})[ .-]?|[a-z]{{3}}[.-]?)\d[\da-z]\d\d)"
-    r"(?![^\W_]|-\w)",
-    _I,
-)
+_VEHICLE_PLATE = re.compile(r"(?<![^\W_])(?:[A-Z]{3}[ .-]?|[a-z]{3}[.-]?)\d[\da-zA-Z]\d\d(?![^\W_]|-\w)")
 _LABELLED_PLATE = re.compile(r"(?<![^\W_])placas?\s?[:=]\s?([a-z]{3}[ .-]?\d[\da-z]\d\d)(?![^\W_]|-\w)", _I)
 _PLATE_NAMED_BEHIND = re.compile(
     r"(?<![^\W_])[a-z]{3}[ -]?\d[\da-z]\d\d(?=[\s(,-]{1,3}(?:(?:é|eh?) (?:a )?)?(?:minha )?placa(?![^\W_]))", _I
@@ -202,12 +198,11 @@ CUED = with_digits(
             (8, 16),
         ),
         Group(
-            r"(?i)[a-z]{3}[ -]?[0-9][a-z][0-9]{2}|[a-z]{3}[ .-]?[0-9]{4}[-\t-\r\x1c-\x20(,]{1,3}(?:é (?:a )?)?placa"
-            rf"|(?:{_VEHICLE})[, ][a-z ]{{0,8}}[a-z]{{3}}[ .-]?[0-9]{{4}}|(?:placa|culo|carro|moto|caminh[ãa]o|m[óo]vel"
+            r"(?i)[a-z]{3}[ .-]?[0-9][a-z0-9][0-9]{2}|(?:placa|culo|carro|moto|caminh[ãa]o|m[óo]vel"
             r"|plate)[^0-9\n]{0,60}[0-9]",
             (
                 Rule(_LABELLED_PLATE, always("ID"), 1),
-                Rule(_VEHICLE_PLATE, always("ID"), 1),
+                Rule(_VEHICLE_PLATE, cued(_VEHICLE, "ID", 8)),
                 Rule(_PLATE_NAMED_BEHIND, always("ID")),
                 Rule(_PLATE, named.plate),
                 Rule(_OLD_PLATE, cued(_PLATE_CUE, "ID")),

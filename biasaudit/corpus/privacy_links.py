@@ -23,7 +23,7 @@ _TLDS = (
     r"al|gy|ink|do|watch|bs|tl|ph|su|ag|lc|mn|nu|pw|sc|sx|td|tc|vg|vu|cx|cd|ga|gs|hn|ie|il|kz|li|lt|md|mk|mu|my|ro|rs|sg"
     r"|si|sk|sn|tn|tr|ug|uz|ve|af|ba|bg|bo|by|cr|cz|dk|fi|ge|gr|hk|hu|mt|tt|py|pr|so|bid|one|red|tips|today"
 )
-_START = r"(?<![^\W_])(?:(?<![@.%\-])|(?<=[^\w@%][.\-])|(?<=^[.\-])|(?<=\s\d\.)|(?<=^\d\.))"
+_START = r"(?<![^\W_])(?<![@%])(?<![^\W\d][.\-])(?<![\w@.%\-]\d[.\-])"
 """Begins a host: not inside a longer one or behind an `@`, but behind a dash or the number of a list."""
 _END = r"[^\s<>\"”“«»]"
 _SLASH = r"(?:/|\\/|%2F)"
@@ -175,7 +175,8 @@ URLS = (
         r"(?:[mM][eE]|[dD][oO][gG]|[cC][oO][mM]|s|c|joinchat|addlist|send)(?:/[\t-\r\x1c-\x20]|[\t-\r\x1c-\x20]{1,2}/)",
         (Rule(_CUT_LINK, _link),),
     ),
-    Group(r"://", (Rule(_URL_APART, _link), Rule(_URL, _link)), (10, 4_100)),
+    Group(r"://[^\t-\r\x1c-\x20/]{1,14}(?:[\t-\r\x1c-\x20]|\.[\t-\r\x1c-\x20])", (Rule(_URL_APART, _link),), (10, 400)),
+    Group(r"://", (Rule(_URL, _link),), (10, 4_100)),
     Group(
         r"(?i)\[:\]//|%3A%2F%2F|:\\/\\/|www[0-9]?\.|mailto:|tg:",
         (Rule(_URL, _link),),

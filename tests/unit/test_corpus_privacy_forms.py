@@ -1,0 +1,84 @@
+"""Forms that an independent set of messages found: beside words, dashes and list numbers, and named behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from biasaudit.corpus.privacy import mask
+
+SHOWN = {
+    "links behind a dash or a list's number": {
+        "-t.me/addlist/mP8EhIHW;": "-[INVITE];",
+        "——t.me/fulano12": "——[LINK]",
+        "1.t dot me/fulano12": "1.[LINK]",
+        "-maria.x@outlook.com ok": "-[EMAIL] ok",
+    },
+    "short links of many countries": {"rb.gy/VcApPnAx": "[LINK]", "veja shre.ink/4LU0zs": "veja [LINK]"},
+    "hosts that a blank or a capital cuts": {
+        "https://t .me/maria37!": "[LINK]!",
+        "T.ME /MARIA08X": "[LINK]",
+        "site.com.br.Compartilhem": "[LINK].Compartilhem",
+    },
+    "e-mail in disguise": {
+        "maria﹫gmail.com": "[EMAIL]",
+        "maria[arroba]hotmail.com.br": "[EMAIL]",
+        "mariaarrobaoutlook.com": "[EMAIL]",
+        "maria72@@gmail.com": "[EMAIL]",
+        "maria\\@bol.com": "[EMAIL]",
+        "maria72@bol.c0m": "[EMAIL]",
+        "maria22 arr0ba gmail.com": "[EMAIL]",
+    },
+    "phones that touch a word": {
+        "zap11987654321falar": "zap[PHONE]falar",
+        "WhatsApp(44)98153-6034ou": "WhatsApp[PHONE]ou",
+        "Tel31 98105-1765chamar": "Tel[PHONE]chamar",
+    },
+    "phones behind an operator, a sign or in a list": {
+        "(0XX17) 4229-4024": "[PHONE]",
+        "(0**28) 3657-6609": "[PHONE]",
+        "☎ 2624-0435": "☎ [PHONE]",
+        "1) +351 912 373 123\n2) fim": "1) [PHONE]\n2) fim",
+        "1.(81) 3075-2100": "1.[PHONE]",
+        "Ana: 94983981043\nBia: 9433837569": "Ana: [PHONE]\nBia: [PHONE]",
+    },
+    "cards with more fields or lines behind": {
+        "1- 4111 1111 1111 1111\n2- nada": "1- [CARD]\n2- nada",
+        "cc: 4111111111111111|12|2029": "cc: [CARD]|12|2029",
+    },
+    "companies written onto their name": {"cnpj12.ABC.345/01DE-35": "cnpj[CNPJ]"},
+    "accounts": {
+        "AG3531 CC461306-4": "AG[BANK] CC[BANK]",
+        "Ag. 9139\nOp. 1288\nC. 75229-0": "Ag. [BANK]\nOp. 1288\nC. [BANK]",
+        "Poupança Caixa 3438.013.903085-9": "Poupança Caixa [BANK]",
+        "c/corrente 975687-6 agência 0984": "c/corrente [BANK] agência [BANK]",
+        "conta pra depósito: 44556-6": "conta pra depósito: [BANK]",
+        "Inter 4054 / 84363-8": "Inter [BANK]",
+    },
+    "documents named behind, or written onto their name": {
+        "MJ252619 (passaporte)": "[ID] (passaporte)",
+        "rg72188104X": "rg[ID]",
+        "123456789012 (título de eleitor)": "[ID] (título de eleitor)",
+    },
+    "plates": {
+        "Gol prata UZN-7815": "Gol prata [ID]",
+        "nph1j74 é a placa": "[ID] é a placa",
+        "placa: ter 9727": "placa: [ID]",
+    },
+    "what stays": {
+        "CVV 188; Disque 100": "CVV 188; Disque 100",
+        "em 2018-2019 passaporte": "em 2018-2019 passaporte",
+        "meu carro preto ano 2019": "meu carro preto ano 2019",
+        "Ford Ka 2019 prata": "Ford Ka 2019 prata",
+        "1.234.567.890 pessoas": "1.234.567.890 pessoas",
+    },
+}
+
+
+@pytest.mark.parametrize("form", SHOWN)
+def test_forms_of_an_independent_set_are_masked(form: str) -> None:
+    assert {text: mask(text).text for text in SHOWN[form]} == SHOWN[form]
+
+
+@pytest.mark.parametrize("text", ["joao@sub1.empresa.com.br", "joao@a-1.com.br", "joao@1.empresa.com.br"])
+def test_a_host_is_never_taken_out_of_an_e_mail_address(text: str) -> None:
+    assert mask(text).text == "[EMAIL]"
