@@ -107,7 +107,7 @@ class Runs:
             pass
         else:
             return False
-        workers = [pid for pid in _group(child.pid) if pid != child.pid and _is_worker(pid)]
+        workers = [pid for pid in members(child.pid) if pid != child.pid and _is_worker(pid)]
         if way == "worker" and workers:
             os.kill(rng.choice(workers), signal.SIGKILL)
             if code := child.wait():
@@ -121,16 +121,17 @@ class Runs:
         if way == "group":
             return True
         deadline = time.monotonic() + ORPHAN_SECONDS
-        while _group(child.pid) and time.monotonic() < deadline:
+        while members(child.pid) and time.monotonic() < deadline:
             if rng.random() < 0.5:  # the next run may well begin while the workers of this one still write
                 return True
             time.sleep(0.05)
-        if left := _group(child.pid):
+        if left := members(child.pid):
             raise RuntimeError(f"workers outlived their driver by {ORPHAN_SECONDS:.0f} s: {left}")
         return True
 
 
-def _group(group: int) -> list[int]:
+def members(group: int) -> list[int]:
+    """Processes of a group that live."""
     found = []
     for place in Path("/proc").iterdir():
         if place.name.isdigit():
