@@ -198,8 +198,8 @@ CUED = with_digits(
             (8, 16),
         ),
         Group(
-            r"(?i)[a-z]{3}[ .-]?[0-9][a-z0-9][0-9]{2}|(?:placa|culo|carro|moto|caminh[ãa]o|m[óo]vel"
-            r"|plate)[^0-9\n]{0,60}[0-9]",
+            r"[A-Z]{3}[ .-]?[0-9][A-Z0-9][0-9]{2}|[a-z]{3}[.-]?[0-9][a-z0-9][0-9]{2}"
+            r"|(?i:(?:placa|culo|carro|moto|caminh[ãa]o|m[óo]vel|plate)[^0-9\n]{0,60}[0-9])",
             (
                 Rule(_LABELLED_PLATE, always("ID"), 1),
                 Rule(_VEHICLE_PLATE, cued(_VEHICLE, "ID", 8)),

@@ -23,8 +23,11 @@ _TLDS = (
     r"al|gy|ink|do|watch|bs|tl|ph|su|ag|lc|mn|nu|pw|sc|sx|td|tc|vg|vu|cx|cd|ga|gs|hn|ie|il|kz|li|lt|md|mk|mu|my|ro|rs|sg"
     r"|si|sk|sn|tn|tr|ug|uz|ve|af|ba|bg|bo|by|cr|cz|dk|fi|ge|gr|hk|hu|mt|tt|py|pr|so|bid|one|red|tips|today"
 )
-_START = r"(?<![^\W_])(?<![@%])(?<![^\W\d][.\-])(?<![\w@.%\-]\d[.\-])"
-"""Begins a host: not inside a longer one or behind an `@`, but behind a dash or the number of a list."""
+_START = r"(?<![^\W_])(?<![@%])"
+_INSIDE = re.compile(r"(?:[^\W\d]|[\w@.%\-]\d)[.\-]\Z")
+"""Before a host that is the end of a longer one or of an address; not a dash or the number of a list."""
+_START_APART = rf"{_START}(?<![^\W\d][.\-])(?<![\w@.%\-]\d[.\-])"
+"""The same within a pattern, for hosts of any name, which would otherwise be read from each of their dots."""
 _END = r"[^\s<>\"”“«»]"
 _SLASH = r"(?:/|\\/|%2F)"
 _URL = re.compile(
@@ -34,14 +37,14 @@ _URL = re.compile(
     _I,
 )
 _BARE_URL = re.compile(
-    rf"{_START}"
+    rf"{_START_APART}"
     r"(?:[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?\.){1,4}(?:" + _TLDS + r")(?:\.[a-z]{2})?(?::\d{2,5})?"
     rf"(?:{_SLASH}{_END}{{1,4096}}|(?=\?[a-z]{{1,20}}=){_END}{{1,2048}})",
     _I,
 )
 _OURS = r"t\.me|telegram\.(?:me|dog|org)|wa\.me|chat\.whatsapp\.com|api\.whatsapp\.com"
 _OWN_HOST = re.compile(
-    rf"{_START}(?:[a-z][a-z0-9_]{{2,31}}\.t\.me|{_OURS}|[a-z0-9][\w-]{{0,62}}\.(?:blogspot|wordpress"
+    rf"{_START_APART}(?:[a-z][a-z0-9_]{{2,31}}\.t\.me|{_OURS}|[a-z0-9][\w-]{{0,62}}\.(?:blogspot|wordpress"
     rf"|tumblr|substack|"
     r"wixsite|weebly|medium|bandcamp)\.com|[a-z0-9][\w-]{0,62}\.bsky\.social)(?![\w\-]|\.(?-i:[a-z0-9]))/?",
     _I,
@@ -54,7 +57,7 @@ _CUT_LINK = re.compile(
     r"|[a-z]{4,32}(?![^\W_]))[\w%+.=?-]{3,64}",
 )
 _BR_HOST = re.compile(
-    rf"{_START}"
+    rf"{_START_APART}"
     r"(?:[\w](?:[\w\-]{0,61}\w)?\.){1,4}(?:com|net|org|gov|edu|jus|leg|mil"
     r"|blog)\.br(?![\w\-]|\.(?-i:[a-z0-9]))",
     _I,
@@ -76,6 +79,11 @@ def _link(match: re.Match[str], _text: str) -> str | None:
     return "INVITE" if _INVITE.search(match.group()) else "LINK"
 
 
+def _host(match: re.Match[str], text: str) -> str | None:
+    start = match.start()
+    return None if _INSIDE.search(text, max(0, start - 3), start) else _link(match, text)
+
+
 # ---------------------------------------------------------------------------- links in disguise
 
 _BRACKETED_DOT = r"\s?[\[({<]\s?(?:\.|dot|ponto|d0t)\s?[\])}>]\s?"
@@ -90,7 +98,7 @@ _HIDDEN_HOST = re.compile(
     _I,
 )
 _DEFANGED = re.compile(
-    rf"{_START}[\w-]{{2,63}}(?:\.[\w-]{{1,63}}){{0,3}}{_BRACKETED_DOT}(?:{_TLDS})(?:{_DOT}(?:br|pt"
+    rf"{_START_APART}[\w-]{{2,63}}(?:\.[\w-]{{1,63}}){{0,3}}{_BRACKETED_DOT}(?:{_TLDS})(?:{_DOT}(?:br|pt"
     rf"|uk|ar))?(?![^\W_])"
     rf"(?:/{_END}{{1,2048}})?",
     _I,
@@ -173,7 +181,7 @@ _USER_NUMBER = re.compile(
 URLS = (
     Group(
         r"(?:[mM][eE]|[dD][oO][gG]|[cC][oO][mM]|s|c|joinchat|addlist|send)(?:/[\t-\r\x1c-\x20]|[\t-\r\x1c-\x20]{1,2}/)",
-        (Rule(_CUT_LINK, _link),),
+        (Rule(_CUT_LINK, _host),),
     ),
     Group(r"://[^\t-\r\x1c-\x20/]{1,14}(?:[\t-\r\x1c-\x20]|\.[\t-\r\x1c-\x20])", (Rule(_URL_APART, _link),), (10, 400)),
     Group(r"://", (Rule(_URL, _link),), (10, 4_100)),
@@ -216,7 +224,7 @@ USERS = (
         rf"|threads)"
         rf"(?:{_BLANK}{{0,2}}\.{_BLANK}{{0,2}}|[-_\t-\r\x1c-\x20](?:ponto|dot)[-_\t-\r\x1c-\x20])"
         rf"(?:{_BLANK}|[-_])?(?:me|dog|com|net|ly|ee|be|gg)(?:{_BLANK}{{0,2}}[/\\]|{_BLANK}(?:barra|slash))",
-        (Rule(_HIDDEN_HOST, _link), Rule(_DEFANGED, _link), Rule(_WWW_APART, _link)),
+        (Rule(_HIDDEN_HOST, _host), Rule(_DEFANGED, _link), Rule(_WWW_APART, _link)),
     ),
     Group(r"@[^\t-\r\x1c-\x20]", (Rule(_USER, always("USER")), Rule(_USER_GLUED, always("USER")))),
     Group(
