@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from biasaudit import identity
-from biasaudit.corpus.card_census import EXACT_LENGTH, MAX_CHANNELS, Census, Written
+from biasaudit.corpus.card_census import EXACT_LENGTH, MAX_CHANNELS, SIDES, Census, TokensBySide, Written
 from biasaudit.corpus.card_dates import dates_of, per_month
 from biasaudit.corpus.card_warnings import warnings
 from biasaudit.corpus.gather import Tally
@@ -21,6 +21,8 @@ __all__ = ["VERSION", "Census", "Written", "card", "fingerprint", "quantiles"]
 
 VERSION = 2
 TOP_CHANNELS = 50
+ONE_SIDED_FROM = 0.05
+"""Share of all tokens from which a source or channel that lies wholly on one side of the split is listed."""
 MULTIPLICITIES = ((1, 1), (2, 2), (3, 5), (6, 10), (11, 100), (101, None))
 """(from, to) of the rows that count documents by their copies."""
 _LIMITS = {
@@ -44,7 +46,7 @@ def card(
 
     Args:
         settings: of the ingest, all of them.
-        sources: a row each with `name`, `bytes`, `sha256` and `dialect`.
+        sources: a row each with `name`, `bytes`, `sha256`, `dialect` and `unit`; of an archive `members`.
         tally: what happened to bytes and records.
         near_duplicates: those among the tally's duplicates that are not exact copies.
         cleaning: cleaning rule -> texts changed.
@@ -73,9 +75,10 @@ def card(
         "tokenizer": dict(tokenizer),
         "sources": [dict(source) for source in sources],
         "records": records,
-        **_set_aside(tally),
+        **_set_aside(tally, _counted_in(sources)),
         "cleaning": dict(cleaning),
         **_shape(census, documents),
+        "one_sided": {"sources": _one_sided(census.source_tokens), "channels": _one_sided(census.channel_tokens)},
         "copies": _copies(census.copies, tally.duplicates, near_duplicates),
         "languages": _languages(languages),
         "ngrams": dict(ngrams) if ngrams is not None else None,
@@ -123,7 +126,14 @@ def _records(tally: Tally, near_duplicates: int, set_aside: Mapping[str, int], d
     }
 
 
-def _set_aside(tally: Tally) -> dict[str, Any]:
+def _counted_in(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the spans of the sources are counted in, and how many of that are rows."""
+    parts = [part for source in sources for part in source.get("members") or [source]]
+    units = {part.get("unit", "bytes") for part in parts} or {"bytes"}
+    return {"unit": units.pop() if len(units) == 1 else "mixed", "rows": sum(part.get("rows", 0) for part in parts)}
+
+
+def _set_aside(tally: Tally, counted_in: Mapping[str, Any]) -> dict[str, Any]:
     """What became of bytes, and what was rejected and replaced."""
     return {
         "bytes": {
@@ -131,6 +141,7 @@ def _set_aside(tally: Tally) -> dict[str, Any]:
             "records": tally.bytes_records,
             "rejects": tally.bytes_rejects,
             "separators": tally.bytes_separators,
+            **counted_in,
         },
         "rejects": {"count": sum(tally.rejects.values()), "reasons": dict(sorted(tally.rejects.items()))},
         "personal_data": {
@@ -161,6 +172,21 @@ def _shape(census: Census, documents: int) -> dict[str, Any]:
         "documents_per_month": per_month(census.days),
         "documents_per_source": dict(sorted(census.sources.items())),
     }
+
+
+def _one_sided(tokens: TokensBySide) -> list[dict[str, Any]]:
+    """Of several names those that lie wholly on one side of the split and are not small; the largest first."""
+    names = set().union(*tokens.values())
+    total = sum(sum(own.values()) for own in tokens.values())
+    if len(names) < 2:
+        return []
+    found = []
+    for side, other in (SIDES, SIDES[::-1]):
+        for name in tokens[side].keys() - tokens[other].keys():
+            share = tokens[side][name] / total
+            if share >= ONE_SIDED_FROM:
+                found.append({"name": name, "side": side, "tokens": tokens[side][name], "share": round(share, 6)})
+    return sorted(found, key=lambda row: (-row["tokens"], row["name"]))
 
 
 def _copies(copies: Counter[int], duplicates: int, near: int) -> dict[str, Any]:

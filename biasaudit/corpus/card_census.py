@@ -1,7 +1,8 @@
 """Counts over kept documents, fed by columns and merged: what the data card says of a corpus's shape.
 
 A census of parts, merged in any order, equals the census of the whole, however the corpus was cut. Memory is bounded:
-days between two fixed years, lengths as counts (binned above `EXACT_LENGTH`), at most `MAX_CHANNELS` channels by name.
+days between two fixed years, lengths as counts (binned above `EXACT_LENGTH`), at most `MAX_CHANNELS` channels, and as
+many sources' tokens, by name.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -27,6 +28,8 @@ EXACT_LENGTH = 4096
 FIRST_YEAR, LAST_YEAR = 1900, 2199
 """Years whose days are counted; other dates are counted as implausible."""
 
+SIDES = ("train", "val")
+
 Int64s = npt.NDArray[np.int64]
 Text: TypeAlias = Any
 """`pa.StringArray`, or a `pa.ChunkedArray` of strings."""
@@ -43,11 +46,19 @@ class Written:
     """UTF-8 bytes of the documents' texts."""
 
 
+TokensBySide: TypeAlias = "dict[str, Counter[str]]"
+"""Side of the split -> name -> tokens, end-of-text included."""
+
+
+def _no_tokens() -> TokensBySide:
+    return {side: Counter() for side in SIDES}
+
+
 @dataclass(slots=True)
 class Census:
     """Counts over kept documents."""
 
-    sides: dict[str, Written] = field(default_factory=lambda: {"train": Written(), "val": Written()})
+    sides: dict[str, Written] = field(default_factory=lambda: {side: Written() for side in SIDES})
     channels: Counter[str] = field(default_factory=Counter)
     """Documents by channel; call `settled` before reading it."""
     in_channels: int = 0
@@ -65,6 +76,9 @@ class Census:
     copies: Counter[int] = field(default_factory=Counter)
     """Times that a document's text occurred -> documents."""
     sources: Counter[str] = field(default_factory=Counter)
+    source_tokens: TokensBySide = field(default_factory=_no_tokens)
+    channel_tokens: TokensBySide = field(default_factory=_no_tokens)
+    """Of the channels that are counted by name."""
     channel_limit: int = MAX_CHANNELS
 
     def add(
@@ -89,7 +103,7 @@ class Census:
         if len({len(column) for column in columns}) != 1:
             raise BiasAuditError("Census: the columns have different lengths. This is a bug in biasaudit.")
         held = np.asarray(side, bool)
-        for name, mask in (("train", ~held), ("val", held)):
+        for name, mask in zip(SIDES, (~held, held), strict=True):
             written, documents = self.sides[name], int(mask.sum())
             written.documents += documents
             written.tokens += int(tokens[mask].sum()) + documents
@@ -101,10 +115,12 @@ class Census:
         self.channels.update(_counted(channel))
         self.in_channels += len(channel) - channel.null_count
         self._dates(date)
-        self.sources.update({source: len(tokens)} if isinstance(source, str) and len(tokens) else {})
-        if not isinstance(source, str):
-            self.sources.update(_counted(source))
-        if len(self.channels) > 2 * self.channel_limit:
+        if isinstance(source, str):
+            source = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(tokens), np.int32)), pa.array([source]))
+        self.sources.update(_counted(source))
+        _add_tokens(self.source_tokens, source, held, tokens)
+        _add_tokens(self.channel_tokens, channel, held, tokens)
+        if max(len(self.channels), *map(len, self.source_tokens.values())) > 2 * self.channel_limit:
             self.settled()
 
     def _dates(self, date: Text) -> None:
@@ -125,6 +141,9 @@ class Census:
             own.bytes += written.bytes
         for name in ("channels", "days", "lengths", "copies", "sources"):
             getattr(self, name).update(getattr(other, name))
+        for side in SIDES:
+            self.source_tokens[side].update(other.source_tokens[side])
+            self.channel_tokens[side].update(other.channel_tokens[side])
         self.in_channels += other.in_channels
         self.more_channels |= other.more_channels
         self.undated += other.undated
@@ -133,11 +152,15 @@ class Census:
         self.settled()
 
     def settled(self) -> Census:
-        """Keep the channels that are counted by name, and return the census itself."""
+        """Keep what is counted by name, and return the census itself."""
         if len(self.channels) > self.channel_limit:
             kept = sorted(self.channels, key=_rank)[: self.channel_limit]
             self.channels = Counter({name: self.channels[name] for name in kept})
+            self.channel_tokens = _only(self.channel_tokens, kept)
             self.more_channels = True
+        names = set().union(*self.source_tokens.values())
+        if len(names) > self.channel_limit:
+            self.source_tokens = _only(self.source_tokens, sorted(names, key=_rank)[: self.channel_limit])
         return self
 
     @property
@@ -165,6 +188,8 @@ class Census:
             "longest": self.longest,
             "copies": {str(k): n for k, n in sorted(self.copies.items())},
             "sources": dict(sorted(self.sources.items())),
+            "source_tokens": {side: dict(sorted(counts.items())) for side, counts in self.source_tokens.items()},
+            "channel_tokens": {side: dict(sorted(counts.items())) for side, counts in self.channel_tokens.items()},
         }
 
     @classmethod
@@ -182,6 +207,8 @@ class Census:
             longest=value["longest"],
             copies=Counter({int(k): n for k, n in value["copies"].items()}),
             sources=Counter(value["sources"]),
+            source_tokens={side: Counter(value["source_tokens"][side]) for side in SIDES},
+            channel_tokens={side: Counter(value["channel_tokens"][side]) for side in SIDES},
         )
 
 
@@ -205,6 +232,26 @@ def _counted(texts: Text) -> dict[str, int]:
     if isinstance(found, pa.ChunkedArray):
         found = found.combine_chunks()
     return dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
+
+
+def _add_tokens(counts: TokensBySide, names: Text, held: npt.NDArray[np.bool_], tokens: Int64s) -> None:
+    """Add the tokens of documents, end-of-text included, to those of their name and side; nulls are left out."""
+    if isinstance(names, pa.ChunkedArray):
+        names = names.combine_chunks()
+    coded = names if isinstance(names, pa.DictionaryArray) else names.dictionary_encode()
+    named = np.asarray(coded.is_valid())
+    codes = coded.indices.fill_null(0).to_numpy(zero_copy_only=False)
+    for side, mask in zip(SIDES, (~held & named, held & named), strict=True):
+        sums = np.zeros(len(coded.dictionary), np.int64)
+        np.add.at(sums, codes[mask], tokens[mask] + 1)
+        present = np.flatnonzero(sums)
+        counts[side].update(dict(zip(coded.dictionary.take(pa.array(present)).to_pylist(), sums[present].tolist(),
+                                     strict=True)))  # fmt: skip
+
+
+def _only(counts: TokensBySide, names: Iterable[str]) -> TokensBySide:
+    kept = set(names)
+    return {side: Counter({name: n for name, n in own.items() if name in kept}) for side, own in counts.items()}
 
 
 def _is_day(text: str) -> bool:

@@ -214,14 +214,21 @@ def described(found: Sequence[Hashed], looked: Surveyed, notes: Sequence[Mapping
         dialects = [{**looked.surveys[number].notes, **notes[number]} for number in own]
         if any("member" in looked.origins[number] for number in own):
             row["members"] = [
-                {"name": looked.origins[number]["member"], "dialect": dialect}
+                {"name": looked.origins[number]["member"], "dialect": dialect, **_counted_in(looked.surveys[number])}
                 for number, dialect in zip(own, dialects, strict=True)
             ]
             left_out = [
                 {"name": s["name"], "because": s["because"]} for s in looked.skipped if s["input"] == row["name"]
             ]
             row["dialect"] = {"kind": "archive", "members_read": len(own), "members_left_out": left_out[:100]}
+            row["dialect"]["members_left_out_count"] = len(left_out)
         else:
             row["dialect"] = dialects[0] if dialects else {}
+            row |= _counted_in(looked.surveys[own[0]]) if own else {}
         rows.append(json.loads(json.dumps(row, sort_keys=True)))
     return rows
+
+
+def _counted_in(survey: Survey) -> dict[str, Any]:
+    """What the spans of a source are counted in, for the card's sums; of a source that counts rows also how many."""
+    return {"unit": survey.unit} | ({"rows": survey.size} if survey.unit == "rows" else {})

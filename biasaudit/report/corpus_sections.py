@@ -2,69 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from biasaudit.identity import plain as plain_json
+from biasaudit.report.corpus_blocks import Block, Page
 from biasaudit.report.corpus_view import CardView, as_count, cut, timeline
+from biasaudit.report.corpus_warnings import CALM, codes, warning_sentences
 from biasaudit.report.numbers import Numbers
 from biasaudit.report.words import Words
 
-Block = dict[str, Any]
 MAX_SOURCES = 100
 MAX_DIALECTS = 20
-MAX_ENTRIES = 40
 TOP = 20
-CALM = frozenset({"misread_by_a_csv_parser"})
-"""Warnings about what was got right all the same."""
-_OWN_ROWS = frozenset(
-    {"in", "kept", "documents", "duplicates", "near_duplicates_among_them", "filtered", "empty_after_cleaning"}
-)
-
-
-class Page:
-    """Makes blocks of one card in one locale."""
-
-    def __init__(self, view: CardView, words: Words, numbers: Numbers) -> None:
-        self.view, self.words, self.numbers = view, words, numbers
-
-    def say(self, key: str, tone: str = "", **values: object) -> Block:
-        """A paragraph; whole numbers are written as the locale writes them."""
-        return {"kind": "text", "tone": tone, "text": self.fill(key, **values)}
-
-    def fill(self, key: str, **values: object) -> str:
-        """The sentence `corpus.<key>`, singular where `n` is 1 and the locale has one."""
-        shown = {k: self.numbers.integer(v) if isinstance(v, int) else v for k, v in values.items()}
-        one = f"corpus.{key}_one"
-        return self.words(one if values.get("n") == 1 and self.words.has(one) else f"corpus.{key}", **shown)
-
-    def word(self, group: str, name: str) -> str:
-        """A fixed word, or the name as it stands."""
-        return self.words.fixed(f"corpus.{group}", name)
-
-    def bars(self, caption: str, head: tuple[str, str], rows: Sequence[tuple[str, int]], total: str = "") -> Block:
-        """A table whose rows carry a bar; `total` names the row that the others are held against."""
-        most = max([n for _, n in rows] or [0]) or 1
-        return {
-            "kind": "bars",
-            "caption": self.words(f"corpus.{caption}"),
-            "head": [self.words(f"corpus.{name}") for name in head],
-            "rows": [
-                {"label": label, "value": self.numbers.integer(n), "width": _percent(n, most),
-                 "total": label == total}
-                for label, n in rows
-            ],
-        }  # fmt: skip
-
-    def table(self, caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Block:
-        """A plain table; its first column names the row."""
-        return {
-            "kind": "table",
-            "caption": self.words(f"corpus.{caption}"),
-            "head": [self.words(f"corpus.{name}") for name in head],
-            "rows": rows,
-        }
+INCOMPLETE = frozenset({"source_cut_off", "rejects", "members_left_out"})
+"""Warnings after which nobody may say that nothing is missing."""
 
 
 def title(view: CardView, words: Words, numbers: Numbers) -> str:
@@ -94,8 +44,9 @@ def _overview(page: Page) -> list[Block]:
     documents = _sum(view.count("train_documents"), view.count("val_documents"))
     tokens = _sum(view.count("train_tokens"), view.count("val_tokens"))
     sentence = page.fill(
-        "sentence", documents=documents, tokens=tokens, records=view.count("records", "in") or 0,
-        n=len(view.rows("sources")),
+        "sentence", documents=page.amount("documents", documents), tokens=page.amount("tokens", tokens),
+        records=page.amount("records", view.count("records", "in") or 0),
+        sources=page.amount("sources", len(view.rows("sources"))),
     )  # fmt: skip
     first, last = _ends(view)
     channels = view.count("channels", "count") or 0
@@ -105,11 +56,7 @@ def _overview(page: Page) -> list[Block]:
         sentence += " " + page.fill("sentence_channels", n=channels)
     per_byte = view.number("tokens_per_byte")
     blocks: list[Block] = [{"kind": "text", "tone": "sentence", "text": sentence}]
-    warnings = [
-        ("good" if row.text("code") in CALM else "warn", _warning(page, row))
-        for row in view.rows("warnings")
-        if page.words.has(f"corpus.warning.{row.text('code')}")
-    ]
+    warnings = [("good" if code in CALM else "warn", line) for code, line in warning_sentences(page)]
     if warnings:
         blocks += [{"kind": "heading", "text": page.fill("warnings")}, {"kind": "warnings", "lines": warnings}]
     rows, parts = _flow(page)
@@ -150,7 +97,8 @@ def _flow(page: Page) -> tuple[list[tuple[str, int]], str]:
         rows.append((page.fill("fate_documents"), documents))
     out = kept + sum(n for _, n in going)
     shown = " + ".join(page.numbers.integer(n) for _, n in [*going, ("", kept)] if n) or "0"
-    return rows, page.fill("balance" if out == given else "imbalance", given=given, parts=shown, out=out)
+    key = "imbalance" if out != given else "balance_part" if INCOMPLETE & codes(page.view) else "balance"
+    return rows, page.fill(key, given=given, parts=shown, out=out)
 
 
 def _bytes(page: Page) -> list[Block]:
@@ -159,19 +107,17 @@ def _bytes(page: Page) -> list[Block]:
     if given is None or None in parts:
         return []
     records, rejects, separators = (part or 0 for part in parts)
-    key = "bytes_balance" if records + rejects + separators == given else "bytes_imbalance"
-    return [page.say(key, tone="sum", given=given, records=records, rejects=rejects, separators=separators)]
-
-
-def _warning(page: Page, row: CardView) -> str:
-    """A warning's sentence; its numbers as the locale writes them."""
-    values = {
-        "n": row.count("n") or 0, "bytes": row.count("bytes") or 0, "from": row.text("from"), "to": row.text("to"),
-        "share": page.numbers.percent(row.number("share") or 0.0),
-        "language": page.words.fixed("language", row.text("language")),
-        "said": page.words.fixed("language", row.text("said")), "grain": page.word("grain", row.text("grain")),
-    }  # fmt: skip
-    return page.fill(f"warning.{row.text('code')}", **values)
+    unit = page.view.text("bytes", "unit")
+    unit = unit if unit in ("rows", "mixed") else "bytes"
+    # Rows have nothing between them, so a sum of rows alone says nothing of it.
+    rows = "_rows" if unit == "rows" and not separators else ""
+    key = f"spans_balance{rows}" if records + rejects + separators == given else "spans_imbalance"
+    told = page.say(
+        key, tone="sum", given=page.amount(unit, given), records=records, rejects=rejects, separators=separators
+    )  # fmt: skip
+    if unit != "mixed":
+        return [told]
+    return [told, page.say("mixed_units", rows=page.amount("rows", page.view.count("bytes", "rows") or 0))]
 
 
 def _dates(page: Page) -> list[Block]:
@@ -182,7 +128,11 @@ def _dates(page: Page) -> list[Block]:
     gaps = page.view.rows("dates", "gaps", "longest")
     count = page.view.count("dates", "gaps", "count")
     if count is not None and periods:
-        blocks.append(page.say("gaps_found" if count else "gaps_none", n=count, grain=page.word("grain", grain)))
+        blocks.append(
+            page.say("gaps_found", n=count, whole=page.word("whole", grain))
+            if count
+            else page.say("gaps_none", every=page.word("every", grain))
+        )
     if gaps:
         rows = [(g.text("from"), g.text("to"), page.numbers.integer(g.count("periods"))) for g in gaps[:TOP]]
         blocks.append(page.table("gaps", ("from", "to", "periods"), rows))
@@ -212,7 +162,15 @@ def _timeline(page: Page, grain: str, periods: list[tuple[str, int]]) -> Block:
         "holes": holes,
         "first": periods[0][0],
         "last": periods[-1][0],
-        "alt": page.fill("timeline_alt", grain=unit, first=periods[0][0], last=periods[-1][0], most=most, n=len(holes)),
+        "alt": page.fill(
+            "timeline_alt",
+            grain=unit,
+            one=page.word("one", grain),
+            first=periods[0][0],
+            last=periods[-1][0],
+            most=most,
+            n=len(holes),
+        ),
         "caption": page.fill("timeline", grain=unit, most=most),
         "hole": page.fill("timeline_hole"),
         "table": page.table("timeline_table", ("period", "documents"), rows),
@@ -266,7 +224,7 @@ def _copies(page: Page) -> list[Block]:
     if most is None:
         return []
     with_copies = page.view.count("copies", "documents_with_copies") or 0
-    blocks = [page.say("copies_most", documents=with_copies, most=most)]
+    blocks = [page.say("copies_most" if with_copies else "copies_none", n=with_copies, most=most)]
     exact, near = page.view.count("copies", "exact"), page.view.count("copies", "near")
     if exact is not None and near is not None:
         blocks.append(page.say("copies_dropped", exact=exact, near=near))
@@ -321,16 +279,16 @@ def _sources(page: Page) -> list[Block]:
     if not sources:
         return []
     rows = [
-        (s.text("name"), page.numbers.integer(s.count("bytes")),
+        (s.text("name"), _size(page, s),
          page.numbers.integer(documents.get(s.text("name"), 0)), s.text("sha256"))
         for s in sources[:MAX_SOURCES]
     ]  # fmt: skip
-    blocks: list[Block] = [page.table("sources_table", ("source", "bytes", "documents", "sha256"), rows)]
+    blocks: list[Block] = [page.table("sources_table", ("source", "size", "documents", "sha256"), rows)]
     if len(sources) > MAX_SOURCES:
         blocks.append(page.say("sources_more", n=len(sources) - MAX_SOURCES))
     blocks.append(page.say("dialects"))
     for source in sources[:MAX_DIALECTS]:
-        rows_of = entries(source.raw("dialect"))
+        rows_of = page.labelled("dialect", source.raw("dialect"))
         if rows_of:
             name = page.fill("dialect_of", name=source.text("name"))
             blocks.append({"kind": "details", "title": name, "rows": rows_of})
@@ -343,44 +301,31 @@ def _making(page: Page) -> list[Block]:
     if isinstance(view.raw("command"), str) and view.raw("command"):
         blocks += [page.say("command"), {"kind": "command", "text": cut(view.raw("command"), 8000)}]
     known = [(page.fill("fingerprint"), view.text("fingerprint"))] if view.text("fingerprint") else []
-    known += [(f"tokenizer.{key}", value) for key, value in entries(view.raw("tokenizer"))]
-    known += [(f"shards.{key}", value) for key, value in entries(view.raw("shards"))]
+    known += page.labelled("tokenizer", view.raw("tokenizer"))
+    for name in ("train.bin", "val.bin"):
+        if view.text("shards", name, "sha256"):
+            known.append((page.fill("shard", name=name), view.text("shards", name, "sha256")))
     if known:
         blocks.append({"kind": "entries", "rows": known})
-    settings = entries(view.raw("settings"))
+    settings = page.labelled("setting", view.raw("settings"))
     return [*blocks, {"kind": "details", "title": page.fill("settings"), "rows": settings}] if settings else blocks
 
 
 def _limits(page: Page) -> list[Block]:
-    limits = entries(page.view.raw("limits"))
+    limits = page.labelled("limit", page.view.raw("limits"))
     blocks = [page.say("limits_text")]
     return [*blocks, {"kind": "entries", "rows": limits}] if limits else blocks
 
 
-def entries(value: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """(dotted key, value as text) of a nested mapping, cut to `MAX_ENTRIES` rows."""
-    if not isinstance(value, Mapping):
-        return []
-    rows: list[tuple[str, str]] = []
-    for key, inner in list(value.items())[:MAX_ENTRIES]:
-        name = f"{prefix}{cut(str(key), 80)}"
-        if isinstance(inner, Mapping) and inner and prefix.count(".") < 4:
-            rows += entries(inner, f"{name}.")
-        else:
-            text = inner if isinstance(inner, str) else json.dumps(plain_json(inner), ensure_ascii=False)
-            rows.append((name, cut(text)))
-    return rows[:MAX_ENTRIES]
+def _size(page: Page, source: CardView) -> str:
+    rows = source.count("rows")
+    return page.amount("bytes", source.count("bytes") or 0) if rows is None else page.amount("rows", rows)
 
 
 def _ends(view: CardView) -> tuple[str, str]:
     _, periods = timeline(view)
     first, last = view.text("dates", "first"), view.text("dates", "last")
     return (first, last) if (first and last) or not periods else (periods[0][0], periods[-1][0])
-
-
-def _percent(n: int, most: int) -> float:
-    """Width of a bar; what exists is never drawn as nothing."""
-    return max(0.4, round(100 * n / most, 1)) if n else 0
 
 
 def _sum(*counts: int | None) -> int:
