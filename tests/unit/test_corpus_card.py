@@ -95,6 +95,22 @@ def test_channels_beyond_the_limit_are_a_sample_that_no_cut_changes() -> None:
     assert set(one.channels.values()) == {2}
     assert one.in_channels == 8000
     assert one.distinct_channels == pytest.approx(4000, rel=0.15)
+    assert one.channel_tokens["train"] == dict.fromkeys(one.channels, 4)
+
+
+def test_tokens_of_sources_beyond_the_limit_are_of_a_sample_that_no_cut_changes() -> None:
+    names = [f"f{i % 900}" for i in range(1800)]
+
+    def counted(size: int) -> Census:
+        whole = Census(channel_limit=100)
+        for part in (names[i : i + size] for i in range(0, 1800, size)):
+            ones = np.ones(len(part), np.int64)
+            whole.add(side=ones > 1, tokens=ones, size=ones, copies=ones, channel=pa.nulls(len(part), pa.string()),
+                      date=pa.nulls(len(part), pa.string()), source=pa.array(part))  # fmt: skip
+        return whole.settled()
+
+    assert counted(1800).to_json() == counted(77).to_json()
+    assert list(counted(77).source_tokens["train"].values()) == [4] * 100
 
 
 def test_memory_follows_what_differs_not_how_many_documents_there_are() -> None:
@@ -186,6 +202,95 @@ def test_warnings_say_what_matters_first(card: dict[str, Any]) -> None:
     assert {w["code"] for w in risky["warnings"]} >= {
         "privacy_off", "duplicates_kept", "legacy_cleaning", "few_documents", "language_other",
     }  # fmt: skip
+
+
+def codes(**changes: Any) -> dict[str, dict[str, Any]]:
+    return {warning["code"]: warning for warning in example.make(**changes)["warnings"]}
+
+
+def source(name: str = "a.json", **changes: Any) -> dict[str, Any]:
+    return {"name": name, "bytes": 1, "sha256": "c" * 64, "dialect": {}, "unit": "bytes", **changes}
+
+
+@pytest.mark.parametrize("note", [{"complete": False}, {"truncated": True}, {"truncated": 3}])
+def test_a_source_that_was_cut_off_is_told_first_and_named(note: dict[str, Any]) -> None:
+    whole, cut = source("whole.json", dialect={"complete": True, "truncated": 0}), source("b.json", dialect=note)
+    assert "source_cut_off" not in codes(sources=[whole])
+    for sources in ([whole, cut], [whole, source("z.zip", members=[{"name": "b.json", "dialect": note}])]):
+        assert example.make(sources=sources)["warnings"][0] == {"code": "source_cut_off", "n": 1, "names": ["b.json"]}
+
+
+def test_a_record_inside_which_its_file_ends_says_which_file_where_there_is_one() -> None:
+    tally = Tally(records=3000, kept=3000, flags=Counter({"truncated-record": 1}))
+    alone = codes(tally=tally, sources=[source()])["source_cut_off"]
+    assert alone["names"] == ["a.json"]
+    assert codes(tally=tally, sources=[source(), source("b.json")])["source_cut_off"]["names"] == []
+
+
+def test_members_that_were_left_out_are_told_and_those_read_are_looked_into() -> None:
+    dialect = {"kind": "archive", "members_left_out": [{"name": "x.jpg", "because": "unknown"}],
+               "members_left_out_count": 700}  # fmt: skip
+    members = [{"name": "z.zip/a.csv", "dialect": {"forged_record_starts": 2}, "unit": "bytes"}]
+    found = codes(sources=[source("z.zip", dialect=dialect, members=members)])
+    assert found["members_left_out"] == {"code": "members_left_out", "n": 700, "names": ["z.zip"]}
+    assert found["forged_record_starts"]["n"] == 2
+
+
+@pytest.mark.parametrize(("asked", "told"), [(0.05, True), (0.07, False), (1 / 11, False), (0.17, False), (0.2, True)])
+def test_a_held_out_share_of_tokens_far_from_the_one_asked_for_is_told(asked: float, *, told: bool) -> None:
+    found = codes(settings={**example.SETTINGS, "held_out": asked})
+    assert ("held_out_share" in found) is told
+    if told:
+        assert found["held_out_share"]["share"] == pytest.approx(1 / 11, rel=0.05)
+
+
+def test_a_source_wholly_on_one_side_is_told_where_it_is_not_small() -> None:
+    found = example.columns()
+    names = np.array(["a.csv"] * 1000 + ["b.csv"] * 1950 + ["tiny.csv"] * 50)
+    card = example.make(census=example.census_of({**found, "source": pa.array(names)}))
+    assert [(row["name"], row["side"]) for row in card["one_sided"]["sources"]] == [("a.csv", "train")]
+    assert {"code": "one_sided_sources", "n": 1, "train": ["a.csv"], "val": []} in card["warnings"]
+    assert "one_sided_sources" not in codes()
+
+
+def test_channels_on_one_side_are_told_where_the_split_is_by_channel() -> None:
+    found = example.columns()
+    census = example.census_of({**found, "channel": pa.array(["a"] * 2000 + ["b"] * 727 + ["c"] * 273)})
+    told = codes(census=census, settings={**example.SETTINGS, "split": "channel"})["one_sided_channels"]
+    assert (told["train"], told["val"]) == (["a", "b"], ["c"])
+    assert "one_sided_channels" not in codes(census=census)
+
+
+def test_tokens_by_name_and_side_are_what_a_loop_counts() -> None:
+    found = example.columns(400)
+    names = [f"s{i % 7}" for i in range(400)]
+    census = example.census_of({**found, "source": pa.chunked_array([names[:150], names[150:]])})
+    for counts, column in ((census.source_tokens, names), (census.channel_tokens, found["channel"].to_pylist())):
+        expected: dict[str, Counter[str]] = {"train": Counter(), "val": Counter()}
+        for name, held, tokens in zip(column, found["side"].tolist(), found["tokens"].tolist(), strict=True):
+            if name is not None:
+                expected["val" if held else "train"][name] += tokens + 1
+        assert counts == expected
+
+
+def test_the_unit_of_the_sources_is_that_of_the_sums() -> None:
+    rows = source("t.parquet", unit="rows", rows=40)
+    packed = source("z.zip", members=[{"name": "t", "dialect": {}, "unit": "rows", "rows": 2}])
+    for sources, unit, count in (
+        ([source()], "bytes", 0),
+        ([rows, packed], "rows", 42),
+        ([source(), rows], "mixed", 40),
+    ):
+        found = example.make(sources=sources)
+        assert (found["bytes"]["unit"], found["bytes"]["rows"]) == (unit, count)
+        assert next(w for w in found["warnings"] if w["code"] == "rejects")["unit"] == unit
+
+
+@pytest.mark.parametrize(
+    ("tag", "told"), [("pt-BR", False), ("pt_PT", False), ("PT", False), ("es", True), ("p", True)]
+)
+def test_a_tag_is_held_against_the_language_without_its_region(tag: str, *, told: bool) -> None:
+    assert ("language_other" in codes(language=tag)) is told
 
 
 def test_every_warning_has_a_sentence() -> None:

@@ -14,9 +14,11 @@ import corpus_card_example as example
 import pytest
 import report_example
 
+from biasaudit.corpus.gather import Tally
 from biasaudit.errors import UnknownNameError
 from biasaudit.report.corpus_page import COMPLETE, render_corpus_page
 from biasaudit.report.corpus_view import CardView, timeline
+from biasaudit.report.corpus_warnings import LOUD, warning_lines
 from biasaudit.report.page import render_page
 from biasaudit.report.view import LOCALES, CorpusLink
 
@@ -95,6 +97,79 @@ def test_a_card_of_the_first_version_is_shown_too() -> None:
     page = render_corpus_page(old, "en")
     assert "Conservation: 6 records in = 2 + 4. Nothing is missing." in page
     assert page.count('class="hole"') == 1
+
+
+def text_of(card: dict[str, Any], locale: str = "pt") -> str:
+    return re.sub(r"\s+", " ", re.sub("<[^>]+>", "", render_corpus_page(card, locale)))
+
+
+SOURCE: dict[str, Any] = {"name": "corte.json", "bytes": 9, "sha256": "c" * 64, "unit": "bytes"}
+
+
+@pytest.mark.parametrize(
+    ("locale", "named", "claim"),
+    [("pt", "Uma fonte foi cortada: corte.json.", "Não falta nenhum"),
+     ("en", "One source was cut off: corte.json.", "Nothing is missing")],
+)  # fmt: skip
+def test_nothing_is_missing_is_not_said_of_a_source_that_was_cut_off(locale: str, named: str, claim: str) -> None:
+    clean = Tally(bytes_in=9, bytes_records=9, records=3000, kept=3000)
+    whole = example.make(tally=clean, near_duplicates=0, sources=[{**SOURCE, "dialect": {"complete": True}}])
+    cut = example.make(tally=clean, near_duplicates=0, sources=[{**SOURCE, "dialect": {"complete": False}}])
+    assert claim in text_of(whole, locale)
+    assert claim not in text_of(cut, locale)
+    assert named in text_of(cut, locale)
+
+
+def test_rows_are_not_called_bytes() -> None:
+    tally = Tally(bytes_in=3005, bytes_records=3000, bytes_rejects=5, records=3000, kept=3000)
+    tally.rejects["field over 16777216 bytes"] = 5
+    rows = {**SOURCE, "unit": "rows", "rows": 3005}
+    alone = text_of(example.make(tally=tally, near_duplicates=0, sources=[rows]))
+    assert "3.005 linhas lidas = 3.000 em registros + 5 em rejeitos." in alone
+    assert "5 trechos das fontes (5 linhas)" in alone
+    mixed = text_of(example.make(tally=tally, near_duplicates=0, sources=[rows, SOURCE]), "en")
+    assert "3,005 bytes and rows in = 3,000 in records" in mixed
+    assert "3,005 rows are in this sum" in mixed
+
+
+def test_the_page_speaks_plain_portuguese(card: dict[str, Any]) -> None:
+    text = text_of(card)
+    assert "Os documentos vêm de 30 canais" in text
+    assert "58.561 registros das fontes" in text
+    assert "sem texto (fotos, figurinhas)" in text
+    assert "lista de mensagens" in text
+    for raw in ("_because", "tokenizer.", "eot_id", "message dump", "held_out", "true", "[]", "período é"):
+        assert raw not in text, raw
+    once = {**card, "copies": {**card["copies"], "documents_with_copies": 0, "most_copies": 1}}
+    assert "Nenhum documento apareceu mais de uma vez." in text_of(once)
+    daily = {**card, "dates": {"grain": "day", "first": "2021-01-01", "last": "2021-01-02", "gaps": {"count": 0},
+                               "documents": {"2021-01-01": 1, "2021-01-02": 1}}}  # fmt: skip
+    assert "há documentos em todos os dias entre a primeira e a última data" in text_of(daily)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_the_lines_for_the_terminal_are_the_loud_warnings_in_their_order(locale: str) -> None:
+    names = {**SOURCE, "name": "a\x1b[31m\u202e\nb.json", "dialect": {"truncated": 1, "forged_record_starts": 2}}
+    card = example.make(sources=[names], settings={**example.SETTINGS, "privacy": False, "held_out": 0.5})
+    lines = warning_lines(card, locale)
+    codes = [row["code"] for row in card["warnings"] if row["code"] in LOUD]
+    assert codes == [
+        "source_cut_off",
+        "rejects",
+        "privacy_off",
+        "held_out_share",
+        "forged_record_starts",
+        "language_mix",
+    ]
+    assert len(lines) == len(codes)
+    assert all(line.isprintable() for line in lines)
+    assert "50" in lines[3]
+    assert re.search("9[.,]", lines[3])
+
+
+@pytest.mark.parametrize("value", [None, [], {}, "x", {"warnings": [{"code": "rejects", "size": -1}, 3, {"code": []}]}])
+def test_lines_of_a_card_that_is_none_are_no_error(value: Any) -> None:
+    assert len(warning_lines(value, "pt")) <= 1
 
 
 def test_a_sum_that_does_not_hold_is_not_called_one(card: dict[str, Any]) -> None:
