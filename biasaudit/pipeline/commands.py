@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from biasaudit.lm.finetune import FinetuneProgress
 
 PRECISIONS = {"auto": "auto", "fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-UNITS = {"reading": "bytes", "hashing sources": "files", "tokenising": "documents"}
+UNITS = {
+    "reading": "bytes",
+    "hashing sources": "files",
+    "tokenising": "documents",
+    "validating before training": "tokens",
+    "validating": "tokens",
+    "validating after training": "tokens",
+}
 
 
 class StageProgress:
@@ -27,8 +34,8 @@ class StageProgress:
 
     def __call__(self, stage: str, done: float, total: float | None, note: str = "") -> None:
         """Show where `stage` stands."""
-        if self.task is None or self.task.name != stage:
-            self.task = Task(self.console, stage, total, UNITS.get(stage, ""))
+        if self.task is None or self.task.name != stage or done < self.task.done:
+            self.task = Task(self.console, stage, total, UNITS.get(stage, ""), done=done)
         self.task.update(done, total, note)
 
 
@@ -72,12 +79,18 @@ def finetune_command(*, corpus: Path, out: Path, quiet: bool, **settings: Any) -
     given["precision"] = PRECISIONS[given.pop("dtype")]
     if not any(key in given for key in ("steps", "epochs", "tokens")):
         given["epochs"] = 1.0
-    card = finetune(corpus, out, progress=TrainingProgress(Console(quiet=quiet)), **given)
+    console = Console(quiet=quiet)
+    card = finetune(corpus, out, progress=TrainingProgress(console), stages=StageProgress(console), **given)
     before, after = card.get("validation_before") or {}, card.get("validation_after") or {}
     lines = []
     if after:
-        start = f"{before['bits_per_byte']:.3f} → " if before.get("bits_per_byte") is not None else ""
-        lines.append(f"validation: {start}{after['bits_per_byte']:.3f} bits per byte")
+        key, unit = "bits_per_byte", "bits per byte"
+        if after.get(key) is None:
+            key, unit = "nats_per_token", "nats per token"
+        start = f"{before[key]:.3f} → " if before.get(key) is not None else ""
+        used, held_out = after.get("tokens"), card.get("val_tokens")
+        part = f", on {used:,} of {held_out:,} held-out tokens" if used and held_out and used < held_out - 1 else ""
+        lines.append(f"validation: {start}{after[key]:.3f} {unit}{part}")
     lines.append(str(out))
     return Outcome(text="\n".join(lines), data=card)
 
@@ -115,7 +128,9 @@ def list_command(reports: Path) -> Outcome:
         "embedded arms": [f"embedded:{name}" for name in embedded.names()],
         "scorers": list(scoring.names()),
     }
+    searched = {"runs": f"{reports}/", "batteries": "prompts/", "corpora": "corpora/", "models": "models/"}
     lines = []
     for kind, names in data.items():
-        lines.append(f"{kind}: {', '.join(names) or 'none'}")
+        none = f"none in {searched[kind]}" if kind in searched else "none"
+        lines.append(f"{kind}: {', '.join(names) or none}")
     return Outcome(text="\n".join(lines), data=data)

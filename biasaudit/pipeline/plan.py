@@ -54,15 +54,26 @@ class RunPlan:
         return len(self.prompts) * sum(self.completions_of(decoding) for decoding in self.decodings)
 
 
+EXAMPLES = {
+    "--arm": ("NAME=MODEL", "base=gpt2"),
+    "--salt": ("NAME=WORD", "base=aa"),
+    "--map": ("COLUMN=FIELD", "mensagem=text"),
+    "--where": ("COLUMN=VALUE", "lang=pt"),
+    "--lines-per-document": ("PATTERN=NUMBER", "'*.txt=20'"),
+}
+"""Option -> what it takes, and one such thing."""
+
+
 def parse_pairs(words: Sequence[str], option: str) -> dict[str, str]:
     """`NAME=VALUE` words to a dict, in order; a repeated or broken one is a UsageError."""
     found: dict[str, str] = {}
     for word in words:
         name, sign, value = (part.strip() for part in word.partition("="))
         if not sign or not name or (not value and option != "--salt"):
-            raise UsageError(f"{option} {word}: expected NAME=VALUE, for instance {option} base=gpt2")
+            form, example = EXAMPLES[option]
+            raise UsageError(f"{option} {word}: expected {form}, for instance {option} {example}")
         if name in found:
-            raise UsageError(f"{option} {word}: the name '{name}' was given twice; every name has one value")
+            raise UsageError(f"{option} {word}: '{name}' was given twice; every name has one value")
         found[name] = value
     return found
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 PLAIN_LINE_SECONDS = 5.0
+SHORTEST_RATE_SECONDS = 0.05
+"""A rate over less than this says more about the clock than about the work."""
 
 
 def visible(text: str) -> str:
@@ -31,10 +33,10 @@ def clock(seconds: float) -> str:
 class Task:
     """One counted piece of work: `advance` or `update` it as it goes."""
 
-    def __init__(self, console: Console, name: str, total: float | None, unit: str) -> None:
-        """Start counting `name` towards `total` (None when unknown), in `unit`s."""
+    def __init__(self, console: Console, name: str, total: float | None, unit: str, *, done: float = 0.0) -> None:
+        """Start counting `name` towards `total` (None when unknown), in `unit`s; `done` were done before."""
         self.console, self.name, self.total, self.unit = console, name, total, unit
-        self.done = 0.0
+        self.done = self.found_done = done
         self.note = ""
         self.started = time.monotonic()
 
@@ -52,18 +54,35 @@ class Task:
             self.console.show(self)
 
     def describe(self) -> str:
-        """One line: name, count, rate, ETA, note."""
+        """One line: name, count, rate, ETA, note; one step without a unit has no count and no rate."""
         seconds = max(time.monotonic() - self.started, 1e-9)
-        rate = self.done / seconds
-        count = f"{self.done:,.0f}" if self.total is None else f"{self.done:,.0f}/{self.total:,.0f}"
-        parts = [f"{self.name}: {count} {self.unit}", f"{rate:,.1f}/s" if rate < 100 else f"{rate:,.0f}/s"]
-        if self.total is not None and 0 < self.done < self.total:
-            parts.append(f"ETA {clock((self.total - self.done) / rate)}")
-        elif self.total is not None and self.done >= self.total:
+        scale, unit = self._scale()
+        counts = [self.done] if self.total is None else [self.done, self.total]
+        digits = 1 if unit == "MB" and max(counts) < 10 * scale else 0
+        parts = [] if self.single else ["/".join(f"{n / scale:,.{digits}f}" for n in counts) + f" {unit}".rstrip()]
+        rate = (self.done - self.found_done) / seconds
+        rated = rate > 0 and seconds >= SHORTEST_RATE_SECONDS and self.total != 1
+        if rated:
+            shown = rate / scale
+            parts.append((f"{shown:,.1f}" if shown < 100 else f"{shown:,.0f}") + (f" {unit}/s" if scale > 1 else "/s"))
+        if self.total is not None and self.done >= self.total:
             parts.append(f"in {clock(seconds)}")
+        elif self.total is not None and rated:
+            parts.append(f"ETA {clock((self.total - self.done) / rate)}")
         if self.note:
-            parts.append(self.note)
-        return ", ".join(parts)
+            parts.insert(0 if self.single else len(parts), self.note)
+        return f"{self.name}: {', '.join(parts)}" if parts else self.name
+
+    @property
+    def single(self) -> bool:
+        """Whether there is nothing to count: one step."""
+        return self.total == 1 and not self.unit
+
+    def _scale(self) -> tuple[int, str]:
+        """What counts are divided by to be read, and the unit then; bytes become kB or MB."""
+        if self.unit != "bytes":
+            return 1, self.unit
+        return (1_000_000, "MB") if (self.total or self.done) >= 1_000_000 else (1000, "kB")
 
 
 class Console:
@@ -94,7 +113,7 @@ class Console:
 
     def show(self, task: Task) -> None:
         """Draw the state of `task`."""
-        self.status(task.describe(), last=task.total is not None and task.done >= task.total)
+        self.status(task.describe(), last=task.single or (task.total is not None and task.done >= task.total))
 
     def status(self, text: str, *, last: bool = False) -> None:
         """Show where work stands: at once in a live bar, every few seconds (and at the end) as a plain line."""

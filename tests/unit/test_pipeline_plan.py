@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
+from pathlib import Path
 
 import pytest
 
 from biasaudit.errors import UsageError
+from biasaudit.pipeline.commands import StageProgress, list_command
 from biasaudit.pipeline.plan import RunPlan, choose_decodings, parse_pairs
-from biasaudit.pipeline.progress import Console, clock, visible
+from biasaudit.pipeline.progress import Console, Task, clock, visible
 from biasaudit.pipeline.sample import memory_size, shown, transcript
 from biasaudit.records import Arm, Battery, Completion, Decoding, Prompt
 
@@ -60,6 +63,21 @@ def test_pairs_are_read_in_order_and_twice_the_same_name_is_refused() -> None:
         parse_pairs(["a=b", "a =c"], "--arm")
 
 
+@pytest.mark.parametrize(
+    ("option", "example"),
+    [
+        ("--arm", "base=gpt2"),
+        ("--salt", "base=aa"),
+        ("--map", "mensagem=text"),
+        ("--where", "lang=pt"),
+        ("--lines-per-document", "'*.txt=20'"),
+    ],
+)
+def test_a_broken_pair_is_shown_what_fits_its_option(option: str, example: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"for instance {option} {example}") + "$"):
+        parse_pairs(["texto"], option)
+
+
 def test_an_endless_temperature_is_refused() -> None:
     with pytest.raises(UsageError, match="finite"):
         choose_decodings(BATTERY, temperature=[float("inf")])
@@ -92,6 +110,56 @@ def test_progress_lines_have_count_rate_and_time_left() -> None:
     quiet = io.StringIO()
     Console(quiet, quiet=True).say("nothing")
     assert quiet.getvalue() == ""
+
+
+def described(name: str, total: float | None, unit: str, *, seconds: float, done: float, note: str = "") -> str:
+    task = Task(Console(io.StringIO()), name, total, unit)
+    task.started -= seconds
+    task.done, task.note = done, note
+    return task.describe()
+
+
+def test_bytes_are_shown_as_megabytes() -> None:
+    line = described("reading", 60e6, "bytes", seconds=7.4, done=31e6, note="120,000 records")
+    assert line == "reading: 31/60 MB, 4.2 MB/s, ETA 0:07, 120,000 records"
+    assert described("reading", 2.1e6, "bytes", seconds=1, done=2.1e6) == "reading: 2.1/2.1 MB, 2.1 MB/s, in 0:01"
+    assert described("reading", 31_400, "bytes", seconds=1, done=31_400) == "reading: 31/31 kB, 31.4 kB/s, in 0:01"
+
+
+def test_a_rate_is_shown_only_where_it_says_something() -> None:
+    assert described("deciding", 1, "", seconds=5, done=1, note="9 kept") == "deciding: 9 kept, in 0:05"
+    assert (
+        described("deciding", 1, "", seconds=5, done=0, note="duplicates and split") == "deciding: duplicates and split"
+    )
+    assert described("hashing sources", 1, "files", seconds=5, done=1) == "hashing sources: 1/1 files, in 0:05"
+    assert described("tokenising", 900, "documents", seconds=0.01, done=900) == "tokenising: 900/900 documents, in 0:00"
+    assert described("tokenising", 900, "documents", seconds=9, done=0) == "tokenising: 0/900 documents"
+
+
+def test_what_was_done_before_counts_in_no_rate() -> None:
+    stream = io.StringIO()
+    stages = StageProgress(Console(stream))
+    stages("tokenising", 800, 1000)
+    assert stages.task is not None
+    stages.task.started -= 10
+    stages("tokenising", 900, 1000)
+    assert stages.task.describe() == "tokenising: 900/1,000 documents, 10.0/s, ETA 0:10"
+    stages("tokenising", 0, 1000)
+    assert stages.task.describe() == "tokenising: 0/1,000 documents"
+
+
+def test_a_list_of_nothing_says_where_it_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = list_command(Path("audits")).text.splitlines()
+    assert lines[:4] == [
+        "runs: none in audits/",
+        "batteries: none in prompts/",
+        "corpora: none in corpora/",
+        "models: none in models/",
+    ]
+    (tmp_path / "corpora" / "mine").mkdir(parents=True)
+    (tmp_path / "corpora" / "mine" / "card.json").touch()
+    assert "corpora: corpora/mine" in list_command(Path("audits")).text
 
 
 def test_sizes_and_clocks_are_read_at_a_glance() -> None:
