@@ -75,14 +75,14 @@ REPORT_LANGUAGE = click.option("--report-language", type=click.Choice(["pt", "en
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="biasaudit")
 def cli() -> None:
-    r"""What did that corpus do to the model?
+    """What did that corpus do to the model?
 
     \b
     biasaudit run prompts/vaccines.yaml        audit the embedded arms: sample, score, analyse, report
     biasaudit ingest DUMP.csv --out corpora/x  clean, strip, dedupe, tokenise, split
     biasaudit finetune corpora/x --base gpt2 --out models/x
     biasaudit run prompts/vaccines.yaml --arm base=gpt2 --arm tuned=models/x
-    """
+    """  # noqa: D301 (click wants the backspace itself)
 
 
 @cli.command()
@@ -120,7 +120,9 @@ def run(**given: Any) -> None:
 @click.option("--train-vocab", type=click.IntRange(300), default=None, help="Train a BPE of this size instead.")
 @click.option("--split", type=click.Choice(["sequential", "hash", "channel", "date"]), default="sequential",
               show_default=True, help="How the validation tenth is chosen.")  # fmt: skip
-@click.option("--source", "kind", default=None, help="Overrule the detected kind of file.")
+@click.option("--source", "kind", default=None, metavar="KIND",
+              help="Read every file as csv (dumps, tables), telegram, json, jsonl, parquet, whatsapp or text, whatever "
+              "its ending.")  # fmt: skip
 @click.option("--language", "only_language", default="", metavar="CODE",
               help="Keep documents of this language only, for instance pt (extra [score]).")  # fmt: skip
 @click.option("--language-tag", "language", default="", metavar="CODE",
@@ -132,8 +134,12 @@ def run(**given: Any) -> None:
               help="Memory for finding duplicates; above it the disk is used (default: 64).")  # fmt: skip
 @click.option("--join-messages", type=click.IntRange(1), default=1, metavar="N",
               help="Make one document of N consecutive messages of a channel.")  # fmt: skip
-@click.option("--disable", multiple=True, metavar="RULE", help="Switch a cleaning rule off. Repeat it.")
-@click.option("--enable", multiple=True, metavar="RULE", help="Switch a cleaning rule on, for instance unwrap.")
+@click.option("--disable", multiple=True, metavar="RULE",
+              help="Switch a cleaning rule off: controls, bidi, newlines, nfc, whitespace, forwarded. "
+              "Repeat it.")  # fmt: skip
+@click.option("--enable", multiple=True, metavar="RULE",
+              help="Switch a cleaning rule on: bots, invites, urls, usernames, emoji-drop, emoji-name, unwrap. "
+              "Repeat it.")  # fmt: skip
 @click.option("--legacy", is_flag=True, help="Clean by the original study's expression alone.")
 @click.option("--no-privacy", is_flag=True, help="Leave personal data in. For your own eyes only.")
 @click.option("--names", is_flag=True, help="Also mask names after 'meu nome é' and the like.")
@@ -145,15 +151,19 @@ def run(**given: Any) -> None:
               help="Share held out for validation (default: 1/11).")  # fmt: skip
 @click.option("--encoding", default=None, help="Overrule the encoding found.")
 @click.option("--delimiter", default=None, help="Overrule the delimiter found.")
-@click.option("--quoting", type=click.Choice(["quoted", "unquoted", "mixed", "backslash", "double", "wrapped"]), default=None,
-              help="Overrule the quoting found.")  # fmt: skip
+@click.option("--quoting", type=click.Choice(["quoted", "unquoted", "mixed", "backslash", "double", "wrapped"]),
+              default=None, help="Overrule the quoting found.")  # fmt: skip
 @click.option("--lines-per-document", multiple=True, metavar="PATTERN=N",
               help="Plain text files whose lines are sentences: so many a document.")  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Ingest again even if nothing changed.")
 @QUIET
 @JSON
 def ingest(**given: Any) -> None:
-    """Turn dumps into a corpus: read every record, clean, mask personal data, dedupe, tokenise, split."""
+    """Turn dumps into a corpus: read every record, clean, mask personal data, dedupe, tokenise, split.
+
+    SOURCES are files, folders, archives (.gz, .zst, .zip) and datasets of the Hugging Face hub,
+    hf:NAME[/CONFIG][@SPLIT], as many as you like. The manual, with an example that runs as it stands: docs/corpus.md.
+    """
     from biasaudit.pipeline.ingest_command import ingest_command
 
     as_json = given.pop("as_json")
@@ -200,6 +210,9 @@ def find(**given: Any) -> None:
 @click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True)
 @click.option("--save-steps", type=click.IntRange(1), default=None, help="Steps between checkpoints.")
 @click.option("--eval-steps", type=click.IntRange(1), default=None, help="Steps between short validations.")
+@click.option("--validation-tokens", type=click.IntRange(0), default=None, metavar="N",
+              help="Held-out tokens, spread evenly, that tell the loss before and after training (default: 200000; "
+              "0: all).")  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …")
 @click.option("--compile", is_flag=True, default=None, help="torch.compile; on a CPU it needs a C++ compiler.")
 @click.option("--licence", default=None, help="Terms of the weights (their data's), for the card.")

@@ -28,14 +28,12 @@ from biasaudit.lm import checkpoints
 from biasaudit.lm import device as devices
 from biasaudit.lm.blocks import collate
 from biasaudit.lm.load import describe
-from biasaudit.lm.recipe import FinetuneConfig, Training, build, plan
-from biasaudit.lm.validate import Validation, validate
+from biasaudit.lm.recipe import SCRATCH, FinetuneConfig, Training, build, plan
+from biasaudit.lm.validate import AFTER, BEFORE, DURING, VALIDATION_TOKENS, HeldOut, Stages, Validation
 
 __all__ = ["FinetuneConfig", "FinetuneProgress", "finetune", "plan"]
 
 LOG = logging.getLogger(__name__)
-PERIODIC_VALIDATION_TOKENS = 65_536
-"""Tokens read by the validations between the first and the last, which read the whole shard."""
 LOG_STEPS = 20
 
 
@@ -96,9 +94,8 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc]
 class _Watch(transformers.TrainerCallback):  # type: ignore[misc]
     """Measures, writes `metrics.jsonl` and reports; changes nothing of the training."""
 
-    def __init__(self, training: Training, measure: Callable[[Any, int | None], Validation | None], folder: Path,
-                 report: Report | None) -> None:  # fmt: skip
-        self.training, self.measure, self.report = training, measure, report
+    def __init__(self, training: Training, held_out: HeldOut, folder: Path, report: Report | None) -> None:
+        self.training, self.held_out, self.report = training, held_out, report
         self.metrics, self.clock = folder / "metrics.jsonl", folder / "seconds.json"
         self.earlier = _seconds(self.clock)
         self.started, self.first, self.aside = time.monotonic(), 0, 0.0
@@ -123,7 +120,7 @@ class _Watch(transformers.TrainerCallback):  # type: ignore[misc]
             and state.global_step % every == 0 < self.training.steps - state.global_step
         ):
             began = time.monotonic()
-            found = self.measure(model, PERIODIC_VALIDATION_TOKENS)
+            found = self.held_out.measure(model, DURING)
             self.aside += time.monotonic() - began
             if found is not None:
                 self._write({"kind": "validation", "step": state.global_step, **identity.plain(found)})
@@ -158,6 +155,8 @@ def finetune(
     card: Mapping[str, Any],
     save_dtype: str = "float32",
     report: Report | None = None,
+    stages: Stages | None = None,
+    validation_tokens: int | None = None,
 ) -> dict[str, Any]:
     """Train as planned and write the model folder; what an earlier, killed call left in `work` is continued.
 
@@ -167,7 +166,10 @@ def finetune(
         result: empty folder for config.json, model.safetensors, the tokenizer and card.json.
         card: what the caller knows of the model (name, language, licence, role).
         save_dtype: precision of the stored weights.
-        report: called with the progress.
+        report: called with the progress of the training.
+        stages: called with that of loading and validating.
+        validation_tokens: held-out tokens to validate on, as `limit` of `validate.windows`; 0 for all of them,
+            None for `VALIDATION_TOKENS`.
 
     Returns:
         The card.
@@ -184,15 +186,18 @@ def finetune(
     checkpoints.sweep(folder)
     request = identity.content_hash(training.request)
     resume = _newest_good(folder, request, training.precision)
+    stages = stages or (lambda _stage, _done, _total, _note: None)
+    stages("loading", 0, 1, "a new model" if training.config.base == SCRATCH else training.config.base)
     model = build(training)
-    measure = _measure(training)
-    before = _before(work, resume, lambda: measure(model, None))
+    limit = VALIDATION_TOKENS if validation_tokens is None else validation_tokens or None
+    held_out = HeldOut(training, limit, stages)
+    before = _before(work, resume, lambda: held_out.measure(model, BEFORE), held_out.tokens)
     if resume is not None and checkpoints.step_of(resume) == training.steps:
         # The run was killed after its last step: nothing is left to train, only to write.
         model.load_state_dict(_with_tied(model, load_file(resume / "model.safetensors", device=str(training.device))))
     else:
-        _train(training, model, folder, request, resume, _Watch(training, measure, work, report))
-    after = measure(model, None)
+        _train(training, model, folder, request, resume, _Watch(training, held_out, work, report))
+    after = held_out.measure(model, AFTER)
     seconds = earlier + time.monotonic() - began
     _write_model(training, model, result, save_dtype)
     whole = {**dict(card), **_card(training, before, after, seconds, save_dtype)}
@@ -205,26 +210,6 @@ def _no_chatter() -> None:
     """Our own report speaks; transformers' progress bars and notes would double it."""
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-
-
-def _measure(training: Training) -> Callable[[Any, int | None], Validation | None]:
-    """The validation of this run, in its own precision, over `limit` tokens or all."""
-    config = training.config
-    bytes_, tokens = training.corpus_card.get("val_bytes"), training.corpus_card.get("val_tokens")
-
-    def measure(model: Any, limit: int | None) -> Validation | None:
-        return validate(
-            model,
-            training.val,
-            block=config.block_size or 0,
-            batch=config.batch_size,
-            autocast=None if training.precision == "float32" else devices.DTYPES[training.precision],
-            byte_lengths=training.tokenizer.byte_lengths,
-            bytes_per_token=bytes_ / tokens if bytes_ and tokens else None,
-            limit=limit,
-        )
-
-    return measure
 
 
 def _newest_good(folder: Path, request: str, precision: str) -> Path | None:
@@ -244,8 +229,10 @@ def _newest_good(folder: Path, request: str, precision: str) -> Path | None:
     return None
 
 
-def _before(work: Path, resume: Path | None, measure: Callable[[], Validation | None]) -> Validation | None:
-    """Validation before the first step, measured once; the metrics after the resumed step are dropped."""
+def _before(
+    work: Path, resume: Path | None, measure: Callable[[], Validation | None], tokens: int
+) -> Validation | None:  # fmt: skip
+    """Validation before the first step, measured once over `tokens`; metrics after the resumed step are dropped."""
     path = work / "metrics.jsonl"
     lines = []
     if path.is_file():
@@ -258,10 +245,10 @@ def _before(work: Path, resume: Path | None, measure: Callable[[], Validation | 
             if line["step"] <= step:
                 lines.append(line)
     first = next((line for line in lines if line["kind"] == "before"), None)
-    if first is None:
+    if first is None or (first["validation"] or {"tokens": 0})["tokens"] != tokens:
         found = measure()
         first = {"kind": "before", "step": 0, "validation": identity.plain(found)}
-        lines.insert(0, first)
+        lines = [first, *(line for line in lines if line["kind"] != "before")]
     staged = path.with_name(".metrics.tmp")
     staged.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     staged.replace(path)
@@ -372,6 +359,8 @@ def _card(
         "save_dtype": save_dtype,
         "validation_before": identity.plain(before),
         "validation_after": identity.plain(after),
+        "validation_tokens": after.tokens if after else 0,
+        "val_tokens": len(training.val),
         "val_bytes": training.corpus_card.get("val_bytes"),
         "seconds": round(seconds, 1),
         "versions": {

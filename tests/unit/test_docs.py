@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from biasaudit.cli import cli
 from biasaudit.corpus import clean, language, privacy
@@ -78,3 +79,35 @@ def test_the_manual_gives_the_language_filter_its_own_numbers() -> None:
         said = page.read_text("utf-8")
         assert f"{language._CERTAINTY:.0%}".replace("%", " %") in said
         assert str(language._FEWEST_LETTERS) in said
+
+
+def helped(*words: str) -> str:
+    """What `--help` prints, wide enough to break no line."""
+    return CliRunner().invoke(cli, [*words, "--help"], terminal_width=1000, max_content_width=1000).output
+
+
+def test_help_names_every_rule_and_kind_and_where_to_read_on() -> None:
+    of = {
+        option.opts[0]: str(option.help) for option in cli.commands["ingest"].params if isinstance(option, click.Option)
+    }
+    off, on = (of[name].split(":")[1] for name in ("--disable", "--enable"))
+    assert tuple(re.findall(r"[a-z-]+", off.split(".")[0])) == clean.DEFAULT
+    others = [rule for rule in clean.names() if rule not in (*clean.DEFAULT, "legacy")]
+    assert re.findall(r"[a-z-]+", on.split(".")[0]) == others
+    assert [name for name in door.names() if name != "hf" and name not in of["--source"]] == []
+    said = helped("ingest")
+    wanted = [*SUFFIXES, "hf:NAME[/CONFIG][@SPLIT]", "docs/corpus.md", "folders"]
+    assert [word for word in wanted if word not in said] == []
+
+
+def test_help_gives_the_validation_its_own_number() -> None:
+    from biasaudit.lm.validate import VALIDATION_TOKENS
+
+    assert f"(default: {VALIDATION_TOKENS};" in helped("finetune")
+
+
+def test_help_shows_its_examples_a_line_each() -> None:
+    lines = [line.strip() for line in helped().splitlines()]
+    assert len([line for line in lines if line.startswith("biasaudit ")]) == 4
+    verbs = [(name,) for name in cli.commands] + [("corpus", "find")]
+    assert [verb for verb in [(), *verbs] if re.search(r"\\b|\x08", helped(*verb))] == []
