@@ -25,6 +25,7 @@ SEEDS = {
     "account.json": json.dumps({"a": [1], "chats": {"list": [{"id": n, "messages": ROWS[:3]} for n in range(3)]}}, indent=1),
     "list.json": json.dumps([{**row, "type": "x"} for row in ROWS], ensure_ascii=False),
     "keyed.json": json.dumps({str(row["id"]): {**row, "type": "x"} for row in ROWS}, indent=2),
+    "whats.txt": "".join(f"0{1 + n}/03/2021 14:3{n} - Ana: {row['text']}\n" for n, row in enumerate(ROWS)) * 2,
     "a.txt": "\n\n".join(str(row["text"]) for row in ROWS) * 9,
 }  # fmt: skip
 PIECES = [b'"', b"\\", b"{", b"}", b"[", b"]", b",", b"\n", b"\r", b"\x00", b"\xff", b'"messages": [', b'{"id": 1, "type": "message"', b"\xef\xbb\xbf"]  # fmt: skip

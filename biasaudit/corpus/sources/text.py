@@ -23,6 +23,7 @@ from biasaudit.corpus.batch import Batch
 from biasaudit.corpus.encoding import Decoder
 from biasaudit.corpus.mapped import PageReturner, mapped
 from biasaudit.corpus.reading import FIELD_LIMIT, SourceOptions, Survey, regular_size
+from biasaudit.corpus.sources import whatsapp
 from biasaudit.corpus.spans import Spans, blank, nothing, opened
 
 SUFFIXES = (".txt", ".text", ".md")
@@ -40,13 +41,17 @@ _NOT_BLANK = r"[^ \t\n\r\x0b\x0c]"
 
 
 def survey(path: Path, options: SourceOptions) -> Survey:
-    """Find where the documents of a plain text file can be read from.
+    """Find where the documents of a plain text file can be read from; a chat export is surveyed as `whatsapp`.
+
+    With `lines_per_document` the user has said that it is plain text.
 
     Raises:
         CorpusError: the file is missing or not a regular file.
     """
     size = regular_size(path)
     decoder = Decoder(path, options.encoding)
+    if not options.lines_per_document and whatsapp.recognised(decoder):
+        return whatsapp.survey(path, options)
     cuts: list[int] = []
     if size > max(decoder.bom, _CUT_BYTES) and not decoder.wide:
         with mapped(path, decoder) as (view, start):
