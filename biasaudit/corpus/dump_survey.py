@@ -17,7 +17,7 @@ from biasaudit.corpus import dialect as dialects
 from biasaudit.corpus.dialect import Dialect, recogniser
 from biasaudit.corpus.dump import QUOTED, QUOTED_BACKSLASH
 from biasaudit.corpus.dump_bulk import BulkReader
-from biasaudit.corpus.dump_trial import best_reading, with_trailing
+from biasaudit.corpus.dump_trial import best_reading, is_table, with_trailing
 from biasaudit.corpus.privacy import mask
 from biasaudit.corpus.reading import SourceOptions
 from biasaudit.errors import CorpusError, UnknownNameError
@@ -79,15 +79,19 @@ def find_dialect(path: Path, sample: Sample, content: int, options: SourceOption
         delimiter=delimiter, columns=tuple(columns), fields=fields, header=header, start=min(after, len(head)),
         newline=newline, messages=False, quoting="mixed", notes={"content_starts_at": content},
     )  # fmt: skip
+    table = with_trailing(found, head) if header is not None else found
     found = _dump_or_table(found, sample, options)
+    if found.messages:
+        found = _with_quoting(found, sample, options, wrapped=wrapped)
+        told = options.quoting is not None or header is None or wrapped
+        if not told and is_table(table, found, head, whole=sample.whole):
+            found = dataclasses.replace(table, notes={"content_starts_at": content, "kind": "table"})
     found.notes.update(
         columns=list(columns), delimiter=delimiter.decode("latin-1"),
         delimiter_because="given by the user" if given else "named by the sep= line" if named else
         "splits the first line into most columns", header=header is not None, line_end=found.newline.decode("ascii"),
     )  # fmt: skip
-    if found.messages:
-        found = _with_quoting(found, sample, options, wrapped=wrapped)
-    else:
+    if not found.messages:
         backslash = found.quoting == "backslash"
         found.notes["quoting"] = "with backslashes before quotes" if backslash else "as Python's csv reads it"
     return dataclasses.replace(found, start=found.start + content)

@@ -6,6 +6,7 @@ escape their quotes with backslashes, or stand without quotes behind an id and a
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 from collections.abc import Collection, Iterable
 
@@ -18,7 +19,7 @@ _TRIED = 1 << 20
 """Bytes of the sample that are read in every way."""
 _LEFT_SHARE = 0.01
 """Share of a table's bytes in no row above which its quotes are not believed."""
-_TRAILING_SHARE = 0.9
+_TRAILING_SHARE = 0.75
 _HEADER_LIMIT = 4096
 """Bytes of a header whose columns are made into patterns."""
 
@@ -47,6 +48,31 @@ def best_reading(table: Dialect, sample: bytes, *, whole: bool, needed: Collecti
         tried.append((_left(DumpReader(sample, dump).spans(), len(sample), whole), dump))
     least, found = min(tried, key=lambda pair: pair[0])
     return found if 2 * least < tried[0][0] else table
+
+
+def is_table(table: Dialect, dump: Dialect, sample: bytes, *, whole: bool) -> bool:
+    """Whether rows fit their header without exception, and record starts would find other records than the rows are.
+
+    Then some ids or dates are not what a record start is told by (empty ones, in pandas' tables), and quotes are.
+
+    Args:
+        table: read as a table.
+        dump: the same file read by its record starts.
+        sample: the file's first bytes.
+        whole: the file ends with them.
+    """
+    if not whole or len(sample) > _TRIED:
+        sample = sample[: sample.rfind(b"\n", 0, _TRIED) + 1]
+    rows = list(TableReader(sample, table).rows())
+    starts = [row.start for row in rows if row.values is not None]
+    names = sorted(name.encode() for name in table.columns)
+    if len(starts) < 2 or dump.newline != table.newline or any(row.values is None and not row.gap for row in rows):
+        return False
+    # A second header, whatever its order, or a byte order mark: dumps were joined, and are read by record starts.
+    cells = [[(value or b"").removeprefix(codecs.BOM_UTF8) for value in row.values] for row in rows if row.values]
+    if any(sorted(one) == names for one in cells) or sample.find(codecs.BOM_UTF8, table.start) >= 0:
+        return False
+    return starts != [span.start for span in DumpReader(sample, dump).spans() if span.values is not None]
 
 
 def with_trailing(table: Dialect, sample: bytes) -> Dialect:
