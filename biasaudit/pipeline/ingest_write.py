@@ -36,6 +36,10 @@ CHECKED_BYTES = 1 << 20
 """Characters of theirs, about."""
 
 
+_ROW_GROUP = 4 << 20
+"""Bytes of documents that make a row group of `documents.parquet`."""
+
+
 @dataclass(slots=True)
 class Written:
     """What the third phase counted."""
@@ -153,6 +157,7 @@ def write(crew: Crew, decided: Decided, job: Job, words: Words, corpus: Path, re
             else:
                 assembly.take(unit, record)
         crew.run(missing, assembly.take)
+        assembly.flush()
     return assembly.written(words)
 
 
@@ -170,6 +175,8 @@ class _Assembly:
         self._records: dict[int, dict[str, Any]] = {}
         self._next = 0
         self._number = 0
+        self._waiting: list[pa.RecordBatch] = []
+        self._held = 0
         self._census = Census()
         self._samples: list[Any] = []
         self._seconds: Counter[Any] = Counter()
@@ -199,7 +206,10 @@ class _Assembly:
                 self._train.write(tokens.column("train")[0].as_buffer())
                 self._val.write(tokens.column("val")[0].as_buffer())
                 if len(here.rows):
-                    self._documents.write_batch(self._table(tables.chosen(batch, here.rows), here, tokens))
+                    self._waiting.append(self._table(tables.chosen(batch, here.rows), here, tokens))
+                    self._held += self._waiting[-1].nbytes
+                    if self._held >= _ROW_GROUP:
+                        self.flush()
         self._census.merge(Census.from_json(record["census"]))
         sample = record["sample"]
         self._samples.append(
@@ -210,6 +220,12 @@ class _Assembly:
         )  # fmt: skip
         self._seconds.update(record["seconds"])
         self._seconds.update(clock.seconds)
+
+    def flush(self) -> None:
+        """Write what waits as one row group: of a folder of small files each would have made its own."""
+        if self._waiting:
+            self._documents.write_table(pa.Table.from_batches(self._waiting))
+        self._waiting, self._held = [], 0
 
     def _table(self, kept: pa.RecordBatch, here: Any, tokens: pa.RecordBatch) -> pa.RecordBatch:
         count = kept.num_rows
