@@ -156,9 +156,10 @@ def cnpj(match: re.Match[str], text: str) -> Checked:
     found = match.group()
     number = re.sub(r"[^0-9A-Za-z]", "", found).upper()
     named = _before(match, text, CNPJ_CUE)
-    if len(set(number)) == 1 or not (named or any(c.isdigit() for c in number[:12])):
+    formed = _FORMED_CNPJ.fullmatch(found) is not None
+    if len(set(number)) == 1 or not (named or formed or any(c.isdigit() for c in number[:12])):
         return None
-    if _FORMED_CNPJ.fullmatch(found) and sum(c.isdigit() for c in number) >= 6:
+    if formed and sum(c.isdigit() for c in number) >= 6:
         return "CNPJ"
     if number.isdigit():
         return "CNPJ" if named or (stdnum_cnpj.is_valid(number) and not _glued(match, text)) else None

@@ -45,7 +45,10 @@ SHOWN = {
         "1- 4111 1111 1111 1111\n2- nada": "1- [CARD]\n2- nada",
         "cc: 4111111111111111|12|2029": "cc: [CARD]|12|2029",
     },
-    "companies written onto their name": {"cnpj12.ABC.345/01DE-35": "cnpj[CNPJ]"},
+    "companies written onto their name, or in letters only": {
+        "cnpj12.ABC.345/01DE-35": "cnpj[CNPJ]",
+        "PA.EEK.DYS/GEAE-44": "[CNPJ]",
+    },
     "accounts": {
         "AG3531 CC461306-4": "AG[BANK] CC[BANK]",
         "Ag. 9139\nOp. 1288\nC. 75229-0": "Ag. [BANK]\nOp. 1288\nC. [BANK]",
