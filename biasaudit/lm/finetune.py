@@ -113,12 +113,11 @@ class _Watch(transformers.TrainerCallback):  # type: ignore[misc]
             self._write({"kind": "train", "step": state.global_step, "loss": loss, "lr": logs.get("learning_rate")})
 
     def on_step_end(self, _args: Any, state: Any, _control: Any, model: Any = None, **_kwargs: Any) -> None:
+        if not state.is_world_process_zero:
+            return
+        self._say(state.global_step, None, None)
         every = self.training.config.eval_steps or 0
-        if (
-            state.is_world_process_zero
-            and every
-            and state.global_step % every == 0 < self.training.steps - state.global_step
-        ):
+        if every and state.global_step % every == 0 < self.training.steps - state.global_step:
             began = time.monotonic()
             found = self.held_out.measure(model, DURING)
             self.aside += time.monotonic() - began

@@ -45,6 +45,7 @@ class TrainingProgress:
     def __init__(self, console: Console) -> None:
         """Show on `console`."""
         self.console = console
+        self.loss = ""
 
     def __call__(self, report: FinetuneProgress) -> None:
         """Show step, loss, rate and what validation says."""
@@ -52,8 +53,10 @@ class TrainingProgress:
         line = f"training: step {report.step:,}/{report.steps:,}, {rate}"
         if report.validation is not None and report.validation.bits_per_byte is not None:
             self.console.say(f"{line}, validation {report.validation.bits_per_byte:.3f} bits per byte")
-        elif report.loss is not None:
-            self.console.status(f"{line}, loss {report.loss:.3f} nats per token")
+            return
+        if report.loss is not None:
+            self.loss = f", loss {report.loss:.3f} nats per token"
+        self.console.status(line + self.loss, last=report.step == report.steps and report.loss is None)
 
 
 def find_command(

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from biasaudit.errors import UsageError
-from biasaudit.pipeline.commands import StageProgress, list_command
+from biasaudit.lm.finetune import FinetuneProgress
+from biasaudit.pipeline.commands import StageProgress, TrainingProgress, list_command
 from biasaudit.pipeline.plan import RunPlan, choose_decodings, parse_pairs
 from biasaudit.pipeline.progress import Console, Task, clock, visible
 from biasaudit.pipeline.sample import memory_size, shown, transcript
@@ -146,6 +147,26 @@ def test_what_was_done_before_counts_in_no_rate() -> None:
     assert stages.task.describe() == "tokenising: 900/1,000 documents, 10.0/s, ETA 0:10"
     stages("tokenising", 0, 1000)
     assert stages.task.describe() == "tokenising: 0/1,000 documents"
+
+
+def test_training_shows_every_step_that_is_due_and_the_last_loss_known() -> None:
+    stream = io.StringIO()
+    console = Console(stream)
+    show = TrainingProgress(console)
+
+    def report(step: int, loss: float | None) -> FinetuneProgress:
+        return FinetuneProgress(step=step, steps=4, tokens_per_second=1234.5, loss=loss, eta_seconds=61)
+
+    show(report(1, None))
+    show(report(2, 5.5))
+    console.last_plain = 0.0
+    show(report(3, None))
+    show(report(4, None))
+    assert stream.getvalue().splitlines() == [
+        "training: step 1/4, 1,234 tokens/s, ETA 1:01",
+        "training: step 3/4, 1,234 tokens/s, ETA 1:01, loss 5.500 nats per token",
+        "training: step 4/4, 1,234 tokens/s, ETA 1:01, loss 5.500 nats per token",
+    ]
 
 
 def test_a_list_of_nothing_says_where_it_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
