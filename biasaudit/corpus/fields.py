@@ -22,6 +22,8 @@ class Number(str):
 DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=Number)
 """Reads JSON with numbers as `Number`."""
 
+USER = "[USER]"
+"""Stands where a messenger itself marks the name of a person; as the privacy stage writes it."""
 _LISTED = 40
 """Names that an error message lists."""
 _NAME = 60
@@ -106,13 +108,16 @@ def plain(value: object) -> str | None:
 
 
 def joined(parts: Iterable[object]) -> str | None:
-    """The text that strings and objects with a `text` spell; None when one of them is something else."""
+    """The text that strings and objects with a `text` spell; None when one of them is something else.
+
+    A `mention_name` is a person's name, which Telegram puts where somebody without an address is mentioned.
+    """
     texts: list[str] = []
     for part in parts:
         text = part.get("text") if isinstance(part, dict) else part
         if not isinstance(text, str) or isinstance(text, Number):
             return None
-        texts.append(text)
+        texts.append(USER if text and isinstance(part, dict) and part.get("type") == "mention_name" else text)
     return "".join(texts)
 
 

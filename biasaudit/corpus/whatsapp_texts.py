@@ -7,8 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-USER = "[USER]"
-"""Stands where a person's name stood; as the privacy stage writes it."""
+from biasaudit.corpus.fields import USER
 
 _MARK = "\u200e"
 """iOS puts it before everything that WhatsApp says itself."""

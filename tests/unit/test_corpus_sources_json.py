@@ -71,6 +71,24 @@ def test_senders_and_sources_of_forwards_are_not_read(tmp_path: Path) -> None:
     assert "user9" not in repr(found)
 
 
+def test_names_that_telegram_marks_as_mentions_are_never_read(tmp_path: Path) -> None:
+    name = {"type": "mention_name", "text": "Maria Silva", "user_id": 9}
+    parts = ["oi ", name, {"type": "mention", "text": "@ana"}, {"type": "mention_name", "text": ""}]
+    bare = {"id": 2, "type": "message", "text_entities": parts}
+    flat = message(3, "oi Maria Silva e Maria Silva", text_entities=[name])
+    letter = message(4, "SS S", text_entities=["S", {"type": "mention_name", "text": "S"}, " S"])
+    found = read(dump(tmp_path, chat([message(1, parts), bare, flat, letter, message(4, "x", text_entities=[7])])))
+    assert found.text.to_pylist() == ["oi [USER]@ana", "oi [USER]@ana", "oi [USER] e [USER]", "S[USER] S", "x"]
+    both = message(1, parts, text_entities=[*parts[:1], {**name, "text": "S"}])
+    assert read(dump(tmp_path, chat([both]))).text.to_pylist() == ["oi [USER]@ana"]
+    assert read(lines(tmp_path, {"text": parts})).text.to_pylist() == ["oi [USER]@ana"]
+
+
+@pytest.mark.parametrize("broken", [7, "mention_name", {"mention_name": 1}])
+def test_entities_of_no_known_shape_do_no_harm(tmp_path: Path, broken: object) -> None:
+    assert read(dump(tmp_path, chat([message(1, "x", text_entities=broken)]))).text.to_pylist() == ["x"]
+
+
 def test_entities_stand_in_for_a_missing_text(tmp_path: Path) -> None:
     bare = {"id": 2, "type": "message", "text_entities": [{"type": "plain", "text": "só "}, {"text": "isto"}]}
     found = read(dump(tmp_path, chat([message(1, ""), {**bare, "date_unixtime": "1614852000"}])))
@@ -114,6 +132,24 @@ def test_an_export_that_was_cut_off_gives_what_it_holds(tmp_path: Path) -> None:
     assert cut.reason == "not valid JSON: the file ends inside it"
     assert path.read_bytes()[cut.offset :].startswith(b'{\n   "id": 7')
     assert look(path).notes["complete"] is False
+
+
+@pytest.mark.parametrize("account", [True, False])
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_any_end_that_was_cut_off_is_said(tmp_path: Path, account: bool, indent: int | None, encoding: str) -> None:
+    value: dict[str, Any] = chat([message(1), message(2, '"]}}]')])
+    if account:
+        value = {"contacts": {"list": [{"a": "{"}]}, "chats": {"list": [value]}, "left_chats": {"list": [chat([])]}}
+    path = tmp_path / "result.json"
+    whole = json.dumps(value, indent=indent)
+    path.write_text(whole + "\n", encoding)
+    assert "truncated" not in look(path).notes
+    for size in range(whole.index('"type": "message"', whole.index('"type": "message"') + 9), len(whole), 7):
+        path.write_text(whole[:size], encoding)
+        assert (look(path).notes["truncated"], look(path).notes["complete"]) == (1, False)
+    path.write_text(whole[:-1], encoding)
+    assert look(path).notes["truncated"] == 1
 
 
 @pytest.mark.parametrize("garbage", ['"', "\x00\x00", '"messages": [', "}]}", '{"id": 1', "\\", "]"])
@@ -248,6 +284,14 @@ def elements_of(path: Path, content: bytes) -> Iterator[tuple[int, int]]:
         yield from elements(view, 1, len(view) - 1)
 
 
+@pytest.mark.parametrize("value", [[{"text": "a"}, {"text": "b"}], {"x": [{"text": "a"}]}, {"k": {"text": "a"}}])
+def test_a_list_that_was_cut_off_is_said(tmp_path: Path, value: object) -> None:
+    whole = json.dumps(value)
+    assert "truncated" not in look(dump(tmp_path, whole + "\n")).notes
+    for size in range(whole.index("}") + 1, len(whole)):
+        assert look(dump(tmp_path, whole[:size])).notes["truncated"] == 1
+
+
 # ---------------------------------------------------------------------------- JSON lines
 
 
@@ -290,3 +334,11 @@ def test_a_stretch_without_a_line_start_is_empty(tmp_path: Path) -> None:
 def test_a_file_without_objects_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="no line is a JSON object"):
         look(lines(tmp_path, "[", "1", "]"))
+
+
+def test_a_last_line_that_was_cut_off_is_said(tmp_path: Path) -> None:
+    whole = '{"text": "a"}\n{"text": "b"}'
+    for content in (whole, whole + "\n", whole + "\nx\n", whole + "\n7"):
+        assert "truncated" not in read(dump(tmp_path, content, "a.jsonl")).notes
+    for size in range(whole.index("\n") + 2, len(whole)):
+        assert read(dump(tmp_path, whole[:size], "a.jsonl")).notes == {"truncated": 1}

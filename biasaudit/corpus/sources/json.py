@@ -69,7 +69,7 @@ def survey(path: Path, options: SourceOptions) -> Survey:
     """
     size, decoder = filled(path, options)
     with mapped(path, decoder) as (view, start):
-        records, where, cuts = _found(path, view, start)
+        records, where, cuts, whole = _found(path, view, start)
         if records.keyed and _ANOTHER.match(view, min(records.end + 1, len(view))):
             return jsonl.survey(path, options)
         sample = _sample(view, records, decoder)
@@ -79,6 +79,7 @@ def survey(path: Path, options: SourceOptions) -> Survey:
                 "result.json or a list of objects such as [{…}, {…}]; one object a line is read as .jsonl."
             )
         fields = fields_of(path, sample, options)
+    cut_off = {} if whole else {"truncated": 1}
     columns = {name: key for name in ("text", "id", "channel_id", "date") if (key := getattr(fields, name))}
     return Survey(
         path=path, label=options.label or path.name, kind="json", size=size, options=options,
@@ -88,6 +89,7 @@ def survey(path: Path, options: SourceOptions) -> Survey:
             "encoding_because": decoder.explained,
             "columns": columns,
             "records": where,
+            **cut_off,
         },
         detail=_Records(records.begin, records.end, records.before, fields),
         cuts=() if decoder.wide else cuts,
@@ -201,8 +203,8 @@ class _Level:
             starts = starts[number:]
 
 
-def _found(path: Path, view: mmap.mmap, start: int) -> tuple[_Records, str, tuple[int, ...]]:
-    """Where the records are, in words too, and places to cut."""
+def _found(path: Path, view: mmap.mmap, start: int) -> tuple[_Records, str, tuple[int, ...], bool]:
+    """Where the records are, in words too, places to cut, and whether the top is closed."""
     first = _FIRST.match(view, start)
     if not first:
         raise CorpusError(
@@ -211,14 +213,16 @@ def _found(path: Path, view: mmap.mmap, start: int) -> tuple[_Records, str, tupl
         )
     root = first.end() - 1
     top, inner, lists, closed = _scan(view, root)
+    whole = closed < len(view)
+    within = _within(top.cuts, first.end(), closed)
     if first[1] == b"[":
-        return _Records(first.end(), closed, "["), "a list at the top", _within(top.cuts, first.end(), closed)
+        return _Records(first.end(), closed, "["), "a list at the top", within, whole
     spans = [(end - begin, begin, end) for begin, end in lists if _OBJECT.match(view, begin)]
     if spans:
         _, begin, end = max(spans)
         records = _Records(begin + 1, end, '{"":[')
-        return records, "a list under a key of the top object", _within(inner.cuts, begin + 1, end)
-    return _Records(first.end(), closed, "{"), "the values of the top object", _within(top.cuts, first.end(), closed)
+        return records, "a list under a key of the top object", _within(inner.cuts, begin + 1, end), whole
+    return _Records(first.end(), closed, "{"), "the values of the top object", within, whole
 
 
 def _within(cuts: list[int], begin: int, end: int) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ SUFFIXES = (".jsonl", ".ndjson")
 
 _SAMPLE_BYTES = 4 << 20
 _SAMPLE_RECORDS = 1000
+_BROKEN = "not valid JSON"
 _CHUNK = 1 << 20
 """Bytes that are cut into lines at once."""
 
@@ -106,6 +107,8 @@ def _read_lines(spans: Spans, end: int, fields: Fields, decoder: Decoder) -> Non
             else:
                 spans.reject(at, str(doubt))
         elif value:
+            if value == _BROKEN and at == len(spans.view) and not raw.endswith(b"\n"):
+                spans.notes["truncated"] = 1
             spans.reject(at, value)
         else:
             spans.gap(at)
@@ -129,9 +132,9 @@ def _parsed(raw: bytes, decoder: Decoder) -> tuple[dict[str, Any] | str, tuple[s
     try:
         value, end = DECODER.raw_decode(text)
     except (ValueError, RecursionError):
-        return "not valid JSON", ()
+        return _BROKEN, ()
     if end < len(text):
-        return "not valid JSON", ()
+        return _BROKEN, ()
     return (value, flags) if isinstance(value, dict) else ("not a JSON object", ())
 
 

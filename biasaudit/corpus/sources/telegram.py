@@ -2,7 +2,8 @@ r"""Telegram Desktop's `result.json`: one chat, or a whole account with its chat
 
 Telegram begins every message with `{"id": 1, "type": "message"`. That cannot stand inside a text, because JSON writes
 `\"` for a quote there; so the next message is found from any place of the file, also behind damage. Senders and the
-names of forwarded-from channels are not read. JSON of another shape is read by the source `json`.
+names of forwarded-from channels are not read; a person's name that Telegram marks as a mention becomes `[USER]`. JSON
+of another shape is read by the source `json`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import mmap
 import re
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from biasaudit.corpus.batch import Batch
+from biasaudit.corpus.brackets import brackets
 from biasaudit.corpus.encoding import Decoder
-from biasaudit.corpus.fields import DECODER, Fields, fields_of, joined
+from biasaudit.corpus.fields import DECODER, USER, Fields, fields_of, joined
 from biasaudit.corpus.mapped import mapped
 from biasaudit.corpus.reading import ROW_LIMIT, SourceOptions, Survey
 from biasaudit.corpus.sources import json as lists
@@ -75,8 +78,8 @@ def survey(path: Path, options: SourceOptions) -> Survey:
                 f"{path}: an export of Telegram, but none of its first messages is valid JSON. Export again."
             )
         fields = fields_of(path, sample, options)
-        whole = view[-64:].rstrip().endswith(b"}")
-        cuts = () if decoder.wide else tuple(_cuts(view))
+        cuts = tuple(_cuts(view))
+        whole = _whole(view, first, cuts[-1] if cuts else first)
     notes: dict[str, object] = {
         "kind": "Telegram Desktop export",
         "encoding": decoder.encoding,
@@ -84,9 +87,12 @@ def survey(path: Path, options: SourceOptions) -> Survey:
         "chats": len(chats),
         "complete": whole,
     }
+    if not whole:
+        notes["truncated"] = 1
     return Survey(
         path=path, label=options.label or path.name, kind="telegram", size=size, options=options, notes=notes,
-        detail=_Export(fields, tuple(start for start, _ in chats), tuple(name for _, name in chats)), cuts=cuts,
+        detail=_Export(fields, tuple(start for start, _ in chats), tuple(name for _, name in chats)),
+        cuts=() if decoder.wide else cuts,
     )  # fmt: skip
 
 
@@ -164,6 +170,8 @@ def _read_message(
     text = fields.text_of(value)
     if not text:
         text = _spelt(value, text)
+    elif isinstance(entities := value.get("text_entities"), list) and "mention_name" in map(_type_of, entities):
+        text = _unnamed(text, entities)
     doubt = fields.doubt(text)
     if text is None or doubt:
         spans.reject(after, str(doubt))
@@ -182,6 +190,26 @@ def _spelt(value: dict[str, Any], text: str | None) -> str | None:
     if isinstance(entities, list):
         return joined(entities)
     return "" if "text" not in value else text
+
+
+def _unnamed(text: str, entities: list[Any]) -> str:
+    """A text without the names that its entities mention, also when they do not spell it."""
+    spelt = joined(entities)
+    if text == spelt or text == joined(_bare(part) for part in entities):
+        return spelt or text
+    names = {str(part.get("text", "")).strip() for part in entities if _type_of(part) == "mention_name"}
+    for name in sorted(names - {""}, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", USER, text)
+    return text
+
+
+def _bare(part: object) -> object:
+    """What an entity spells whatever its type."""
+    return part.get("text") if isinstance(part, dict) else part
+
+
+def _type_of(part: object) -> object:
+    return part.get("type") if isinstance(part, dict) else None
 
 
 def _day(value: dict[str, Any]) -> str | None:
@@ -219,6 +247,21 @@ def _cuts(view: mmap.mmap) -> Iterator[int]:
     while place is not None:
         yield place
         place = next(_places(view, place + _CUT_BYTES), None)
+
+
+def _whole(view: mmap.mmap, first: int, near: int) -> bool:
+    """Whether the brackets that are open where the messages begin are closed behind the last one.
+
+    Damage between them does not matter. `near` is the first message or a later one.
+    """
+    opening = _depth(view, 0, first)
+    (last,) = deque(_places(view, near), maxlen=1)
+    return opening + _depth(view, last, len(view)) == 0
+
+
+def _depth(view: mmap.mmap, start: int, stop: int) -> int:
+    """How many more brackets are opened than closed."""
+    return sum(int(steps.sum()) for _, steps, _ in brackets(view, start, stop))
 
 
 def _places(view: mmap.mmap, start: int) -> Iterator[int]:
