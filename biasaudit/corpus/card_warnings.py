@@ -8,6 +8,8 @@ from typing import Any
 FEW_DOCUMENTS = 1000
 TRUNCATED = "truncated-record"
 """Flag of a record inside which its file ends."""
+ENDS_INSIDE = "the file ends inside it"
+"""How the reason of a reject inside which its file ends closes."""
 MIXED_BELOW = 0.9
 """Share of the commonest language under which a corpus is called mixed."""
 UNDATED_FROM = 0.05
@@ -60,7 +62,9 @@ def _of_sources(card: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     parts = [part for source in card["sources"] for part in source.get("members") or [source]]
     dialects = [(part["name"], part.get("dialect") or {}) for part in parts]
     cut_off = [name for name, dialect in dialects if dialect.get("truncated") or dialect.get("complete") is False]
-    ended_inside = card["records"]["flags"].get(TRUNCATED, 0)
+    ended_inside = card["records"]["flags"].get(TRUNCATED, 0) + sum(
+        count for reason, count in card["rejects"]["reasons"].items() if reason.endswith(ENDS_INSIDE)
+    )
     if not cut_off and ended_inside:
         # A record says that its file ends inside it, but only where there is one file is it known which.
         cut_off = [name for name, _ in dialects] if len(dialects) == 1 else []

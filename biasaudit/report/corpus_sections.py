@@ -249,7 +249,9 @@ def _privacy(page: Page) -> list[Block]:
 def _cleaning(page: Page) -> list[Block]:
     rules = [(page.word("rule", name), n) for name, n in page.view.counts("cleaning")[:40]]
     flags = [(page.word("flag", name), n) for name, n in page.view.counts("records", "flags")[:40]]
-    reasons = page.view.counts("rejects", "reasons")[:40]
+    reasons = [
+        (page.words.phrase("corpus.reason_of", name), n) for name, n in page.view.counts("rejects", "reasons")[:40]
+    ]
     blocks = [page.bars("rules", ("rule_name", "texts_changed"), rules)] if rules else []
     if flags:
         blocks.append(page.bars("flags", ("flag_name", "records"), flags))

@@ -225,6 +225,8 @@ def test_a_record_inside_which_its_file_ends_says_which_file_where_there_is_one(
     alone = codes(tally=tally, sources=[source()])["source_cut_off"]
     assert alone["names"] == ["a.json"]
     assert codes(tally=tally, sources=[source(), source("b.json")])["source_cut_off"]["names"] == []
+    rejected = Tally(records=3000, kept=3000, rejects=Counter({"not valid JSON: the file ends inside it": 1}))
+    assert codes(tally=rejected, sources=[source()])["source_cut_off"]["names"] == ["a.json"]
 
 
 def test_members_that_were_left_out_are_told_and_those_read_are_looked_into() -> None:

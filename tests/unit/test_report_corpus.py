@@ -58,7 +58,7 @@ def test_the_page_tells_the_whole_card(card: dict[str, Any], locale: str) -> Non
     page = render_corpus_page(card, locale)
     point = "." if locale == "pt" else ","
     for text in (f"3{point}060", f"3{point}000", f"58{point}561", "repasse para todos", "channel-1", "[CPF]", "c" * 64,
-                 "biasaudit ingest grupo.csv", "2020-08-03", "unquoted", "invalid bytes"):  # fmt: skip
+                 "biasaudit ingest grupo.csv", "2020-08-03", "unquoted", {"pt": "bytes inválidos", "en": "invalid bytes"}[locale]):  # fmt: skip
         assert text in page, text
     assert f"3{point}060 " in re.sub("<[^>]+>", "", page).split("Conserva")[1]
     assert len(page.encode()) < 200_000
