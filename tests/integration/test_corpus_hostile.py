@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import os
+import random
+import struct
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -173,3 +178,63 @@ def test_a_file_that_shrinks_is_no_crash(tmp_path: Path) -> None:
     path.write_text("", "utf-8")
     with pytest.raises(CorpusError, match="changed while it was read"):
         read_survey(found)
+
+
+def workbook(name: str) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as file:
+        file.writestr(name, "x" * 99)
+    return held.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "json", "txt", "parquet"])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"%PDF-1.7\n1 0 obj\n", "this is a PDF, not"),
+        (workbook("xl/workbook.xml"), "this is an Excel workbook, not .* Export it as CSV"),
+        (workbook("a.txt"), r"this is a zip archive, not .* Give it the ending \.zip"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "this is an old Excel workbook"),
+        (b"\x89PNG\r\n\x1a\n", r"this is a picture \(PNG\)"),
+        (b"GIF89a", "this is a picture"),
+        (b"\xff\xd8\xff\xe0", "this is a picture"),
+        (b"\x7fELF\x02", "this is a program"),
+        (b"SQLite format 3\x00", "this is an SQLite database"),
+        (gzip.compress(b"id,message\n1,a\n"), r"this is a gzip archive, not .* Give it the ending \.gz"),
+        (b"\x28\xb5\x2f\xfd\x00", "this is a zstd archive"),
+    ],
+)
+def test_pictures_workbooks_and_archives_are_called_what_they_are(
+    tmp_path: Path, kind: str, content: bytes, words: str
+) -> None:
+    path = tmp_path / f"a.{kind}"
+    path.write_bytes(content)
+    with pytest.raises(CorpusError, match=words):
+        sources.survey(path, SourceOptions())
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "json", "txt"])
+def test_binary_data_of_no_known_format_are_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a.{kind}"
+    for content in (random.Random(7).randbytes(4000), b"\x00" * 100_000, struct.pack("<999d", *range(999))):
+        path.write_bytes(content)
+        with pytest.raises(CorpusError, match="this is binary data, not text"):
+            sources.survey(path, SourceOptions())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
+def test_texts_with_control_characters_are_texts(tmp_path: Path, encoding: str) -> None:
+    rows = [f"{n}\x1fação\x00{'; fim' * 4}\x1b[0m\n" for n in range(200)]
+    path = tmp_path / "a.txt"
+    path.write_bytes("".join(rows).encode(encoding) + ("\0" * 5000).encode(encoding.removesuffix("-sig")))
+    assert sources.survey(path, SourceOptions(encoding=encoding)).kind == "text"
+    path.write_bytes("".join(rows).encode(encoding))
+    if encoding != "cp1252":
+        assert sources.survey(path, SourceOptions()).kind == "text"
+
+
+def test_a_parquet_file_under_another_name_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"PAR1" + b"\x15\x04" * 99 + b"PAR1")
+    with pytest.raises(CorpusError, match=r"this is a Parquet file, not text\. .*--source parquet"):
+        sources.survey(path, SourceOptions())

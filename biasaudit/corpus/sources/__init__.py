@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from biasaudit.corpus import binary
 from biasaudit.corpus.batch import Batch, batched, spans_of
 from biasaudit.corpus.reading import Item, Reading, SourceOptions, Survey, regular_size
 from biasaudit.errors import CorpusError, UnknownNameError
@@ -65,11 +66,12 @@ def read(path: Path, options: SourceOptions, *, kind: str | None = None) -> Read
     """Open one file with the source `kind`, or with the one that its ending names.
 
     Raises:
-        CorpusError: the file cannot be read as that kind.
+        CorpusError: the file cannot be read as that kind, or is a picture, a PDF, an archive or other binary data.
         UnknownNameError: no source is called `kind`.
     """
     name = kind or kind_of(path)
     module = _module(name)
+    binary.refuse(path, name, options.encoding)
     if hasattr(module, "read"):
         reading: Reading = module.read(path, options)
         return reading
@@ -90,11 +92,12 @@ def survey(path: Path, options: SourceOptions, *, kind: str | None = None) -> Su
     """Take a first look at one file with the source `kind`, or with the one that its ending names.
 
     Raises:
-        CorpusError: the file cannot be read as that kind.
+        CorpusError: the file cannot be read as that kind, or is a picture, a PDF, an archive or other binary data.
         UnknownNameError: no source is called `kind`.
     """
     name = kind or kind_of(path)
     module = _module(name)
+    binary.refuse(path, name, options.encoding)
     if hasattr(module, "survey"):
         found: Survey = module.survey(path, options)
         return found
