@@ -282,14 +282,15 @@ def _sources(page: Page) -> list[Block]:
         return []
     rows = [
         (s.text("name"), _size(page, s),
-         page.numbers.integer(documents.get(s.text("name"), 0)), s.text("sha256"))
+         page.numbers.integer(sum(documents.get(part.text("name"), 0) for part in _parts(s))), s.text("sha256"))
         for s in sources[:MAX_SOURCES]
     ]  # fmt: skip
     blocks: list[Block] = [page.table("sources_table", ("source", "size", "documents", "sha256"), rows)]
     if len(sources) > MAX_SOURCES:
         blocks.append(page.say("sources_more", n=len(sources) - MAX_SOURCES))
     blocks.append(page.say("dialects"))
-    for source in sources[:MAX_DIALECTS]:
+    read = [part for s in sources for part in ([s, *_parts(s)] if s.rows("members") else [s])]
+    for source in read[:MAX_DIALECTS]:
         rows_of = page.labelled("dialect", source.raw("dialect"))
         if rows_of:
             name = page.fill("dialect_of", name=source.text("name"))
@@ -317,6 +318,11 @@ def _limits(page: Page) -> list[Block]:
     limits = page.labelled("limit", page.view.raw("limits"))
     blocks = [page.say("limits_text")]
     return [*blocks, {"kind": "entries", "rows": limits}] if limits else blocks
+
+
+def _parts(source: CardView) -> list[CardView]:
+    """What documents name as their source: the members of an archive, else the file itself."""
+    return source.rows("members") or [source]
 
 
 def _size(page: Page, source: CardView) -> str:

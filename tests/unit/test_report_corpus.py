@@ -132,6 +132,15 @@ def test_rows_are_not_called_bytes() -> None:
     assert "3,005 rows are in this sum" in mixed
 
 
+def test_an_archive_has_the_documents_of_its_members_and_says_how_each_was_read(card: dict[str, Any]) -> None:
+    members = [{"name": f"z.zip/{n}.csv", "dialect": {"encoding": f"enc-{n}"}, "unit": "bytes"} for n in "ab"]
+    packed = {**card, "sources": [{**SOURCE, "name": "z.zip", "dialect": {"kind": "archive"}, "members": members}],
+              "documents_per_source": {"z.zip/a.csv": 1200, "z.zip/b.csv": 1800}}  # fmt: skip
+    assert "z.zip9 bytes3.000ccc" in text_of(packed)
+    assert "enc-a" in text_of(packed)
+    assert "z.zip/b.csv: como foi lido" in text_of(packed)
+
+
 def test_the_page_speaks_plain_portuguese(card: dict[str, Any]) -> None:
     text = text_of(card)
     assert "Os documentos vêm de 30 canais" in text
