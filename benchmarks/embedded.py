@@ -56,7 +56,7 @@ def build_base(data: Path, work: Path, extra: list[str]) -> None:
     )  # fmt: skip
     call(
         "finetune", str(work / "corpus-base"), "--base", "scratch", "--out", str(work / "base"), "--role", "base",
-        "--seed", str(SEEDS[0]), "--licence", LICENCE, *BASE, *extra,
+        "--seed", str(SEEDS[0]), "--licence", LICENCE, "--validation-tokens", "0", *BASE, *extra,
     )  # fmt: skip
 
 
@@ -70,7 +70,8 @@ def tune(work: Path, seed: int) -> None:
         )  # fmt: skip
         call(
             "finetune", str(corpus), "--base", str(work / "base"), "--out", str(work / f"{arm}-{seed}"),
-            "--role", "placebo" if arm == "placebo" else "tuned", "--seed", str(seed), "--licence", LICENCE, *TUNE,
+            "--role", "placebo" if arm == "placebo" else "tuned", "--seed", str(seed), "--licence", LICENCE,
+            "--validation-tokens", "0", *TUNE,
         )  # fmt: skip
 
 
