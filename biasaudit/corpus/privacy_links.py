@@ -197,7 +197,8 @@ _T_TLD = r"(?:c[o0]m|net|org|gov|edu|br|pt|me|io|info|jus|mil)"
 
 BARE = (
     Group(
-        rf"(?is)(?:arr(?:o|0|ou)ba|[^@]@@{1, 2}[a-z]|\\@|[-_\t-\r\x1c-\x20]at[-_\t-\r\x1c-\x20]|[\[({{<]{_BLANK}?(?:at?|arrob|@){_BLANK}?[\])}}>]"
+        rf"(?is)(?:arr(?:o|0|ou)ba|[^@]@@{{1,2}}[a-z]"
+        rf"|\\@|[-_\t-\r\x1c-\x20]at[-_\t-\r\x1c-\x20]|[\[({{<]{_BLANK}?(?:at?|arrob|@){_BLANK}?[\])}}>]"
         rf"|@{_BLANK}|{_BLANK}@|@[a-z]+,|@[a-z]+{_BLANK}).{{0,300}}(?:\.|dot|ponto"
         rf"|,)[-\]}})>_\t-\r\x1c-\x20]{{0,3}}{_T_TLD}",
         (Rule(_EMAIL_HIDDEN, always("EMAIL")), Rule(_EMAIL_APART, always("EMAIL"))),
