@@ -21,11 +21,6 @@ def to_bytes(token: str) -> bytes:
     return bytes(map(_byte_of().__getitem__, token))
 
 
-@cache
-def _char_of() -> Mapping[int, str]:
-    return {b: c for c, b in _byte_of().items()}
-
-
-def to_token(data: bytes) -> str:
-    """A token as `vocab.json` writes it."""
-    return "".join(map(_char_of().__getitem__, data))
+def alphabet() -> list[str]:
+    """The stand-ins of all bytes, in the order of their ids in GPT-2's vocabulary."""
+    return list(_byte_of())

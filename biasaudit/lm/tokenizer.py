@@ -25,11 +25,14 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from biasaudit import identity
 from biasaudit.errors import ModelError, UsageError
 from biasaudit.lm import tokenizer_bpe
-from biasaudit.lm.bytelevel import to_bytes, to_token
+from biasaudit.lm.bytelevel import alphabet, to_bytes
 from biasaudit.lm.tokenizer_engines import EOT, Documents, Engine, Gigatoken, OneByOne, Tiktoken, trusted
 
 GPT2_CACHE_URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/vocab.bpe"
 """Name under which tiktoken's cache files GPT-2's merges; never fetched by us."""
+
+GPT2_MERGES_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
+"""Of that file (OpenAI's vocab.bpe of 2019)."""
 
 MAX_TOKENIZER_BYTES = 64 * 2**20
 """Largest tokenizer file that we read; the largest in use are near 20 MB."""
@@ -283,12 +286,12 @@ def _gpt2() -> TextTokenizer:
     home = os.environ.get("TIKTOKEN_CACHE_DIR", "")
     cached = Path(home) / hashlib.sha1(GPT2_CACHE_URL.encode()).hexdigest()  # noqa: S324 (a file name)
     if home and cached.is_file():
-        ranks = tiktoken.get_encoding("gpt2")._mergeable_ranks
-        vocab = {to_token(data): i for data, i in ranks.items()}
-        vocab[EOT] = len(ranks)
-        # tiktoken has checked the file's hash just now; it is GPT-2's list of merges under another name.
-        lines = cached.read_text("utf-8").split("\n")[1:]
-        merges = [_pair(line) for line in lines if line]
+        raw = cached.read_bytes()
+        if hashlib.sha256(raw).hexdigest() != GPT2_MERGES_SHA256:
+            raise ModelError(f"{cached}: not GPT-2's list of merges. Delete it, and let tiktoken fetch it again.")
+        merges = [_pair(line) for line in raw.decode("utf-8").split("\n")[1:] if line]
+        tokens = [*alphabet(), *(left + right for left, right in merges), EOT]
+        vocab = {token: i for i, token in enumerate(tokens)}
         return _byte_level(vocab, merges, where="GPT-2's tokenizer in tiktoken's cache")
     folder = _hub_cache("gpt2") or _hub_cache("openai-community/gpt2")
     if folder is not None:

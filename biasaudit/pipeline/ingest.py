@@ -279,7 +279,7 @@ class _Work:
         self._report("deciding", 1, 1, f"{tally.kept:,} kept, {tally.duplicates:,} duplicates")
         corpus = folder.empty(staging / "corpus")
         folder.gather_rejects(staging, units, corpus / "rejects.jsonl", tally.rejects.total())
-        words = tokenizer_of(settings, self._words, decided, staging, self._report)
+        words = tokenizer_of(crew, settings, self._words, decided, staging, self._report)
         shutil.copytree(words.folder, corpus / "tokenizer")
         written = write(crew, decided, job, words, corpus, self._report)
         self._seconds.update(written.seconds)

@@ -36,9 +36,11 @@ def ingest_command(
 ) -> Outcome:
     """Ingest and say what came of it; `options` are those of the stage that need no translation."""
     from biasaudit.pipeline.ingest import ingest
+    from biasaudit.report.corpus_warnings import warning_lines
 
     if keep_duplicates and duplicates not in (None, "keep"):
         raise UsageError(f"--keep-duplicates and --duplicates {duplicates} ask for opposite things: give one of them")
+    console = Console(quiet=quiet)
     card = ingest(
         sources,
         out,
@@ -50,9 +52,11 @@ def ingest_command(
         lines_per_document=_lines(lines_per_document),
         index_memory=(index_memory or DUPLICATES_MB) << 20,
         fresh=fresh,
-        progress=StageProgress(Console(quiet=quiet)),
+        progress=StageProgress(console),
         **options,
     )
+    for line in warning_lines(card, "en"):
+        console.warn(line)
     return Outcome(text=f"{_summary(card)}\n{out}", data=card)
 
 

@@ -53,6 +53,23 @@ class ReadUnit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckUnit:
+    """Documents on which the tokenizer's engines are compared."""
+
+    texts: tuple[str, ...]
+
+    @property
+    def unit_id(self) -> str:
+        """There is one."""
+        return "check"
+
+    @property
+    def count(self) -> int:
+        """Documents."""
+        return len(self.texts)
+
+
+@dataclass(frozen=True, kw_only=True)
 class WriteUnit:
     """Documents of one part, to be tokenised."""
 

@@ -24,7 +24,7 @@ from biasaudit.pipeline import ingest_folder as folder
 from biasaudit.pipeline import ingest_tables as tables
 from biasaudit.pipeline.ingest_inputs import Stamp, changed, stamp
 from biasaudit.pipeline.ingest_settings import IngestSettings
-from biasaudit.pipeline.ingest_units import Found, ReadUnit, Stretch, WriteUnit, hole
+from biasaudit.pipeline.ingest_units import CheckUnit, Found, ReadUnit, Stretch, WriteUnit, hole
 
 if TYPE_CHECKING:
     from biasaudit.corpus.batch import Batch
@@ -58,9 +58,11 @@ class IngestWorker:
         self._words: Any = None
         self._language: Any = None
 
-    def __call__(self, unit: ReadUnit | WriteUnit) -> dict[str, Any]:
+    def __call__(self, unit: ReadUnit | CheckUnit | WriteUnit) -> dict[str, Any]:
         """Do `unit` and return the record of what it made."""
         with folder.told(self._job.staging):
+            if isinstance(unit, CheckUnit):
+                return self._check(unit)
             return self._read(unit) if isinstance(unit, ReadUnit) else self._write(unit)
 
     # ------------------------------------------------------------------ reading
@@ -234,11 +236,22 @@ class IngestWorker:
         tables.write_record(staging / f"tokens-{unit.unit_id}.json", record)
         return record
 
+    def _check(self, unit: CheckUnit) -> dict[str, Any]:
+        """Find the fastest engine that agrees with the slower ones."""
+        from biasaudit.lm.tokenizer import load_tokenizer
+
+        words = load_tokenizer(self._job.staging / "tokenizer", fast=self._job.settings.fast_tokenizer)
+        self._words = words.verified(unit.texts)
+        found = {name: getattr(self._words, name) for name in ("fingerprint", "vocab_size", "eot_id", "engine")}
+        return {**found, "doubts": list(self._words.doubts)}
+
     def _tokenizer(self, engine: str) -> Any:
         if self._words is None:
             from biasaudit.lm.tokenizer import load_tokenizer
 
-            self._words = load_tokenizer(self._job.staging / "tokenizer").using(engine)
+            self._words = load_tokenizer(self._job.staging / "tokenizer")
+        if self._words.engine != engine:
+            self._words = self._words.using(engine)
         return self._words
 
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from biasaudit.errors import BiasAuditError
 from biasaudit.pipeline import ingest_folder
 from biasaudit.pipeline import ingest_tables as tables
-from biasaudit.pipeline.ingest_units import WriteUnit
+from biasaudit.pipeline.ingest_units import CheckUnit, WriteUnit
 from biasaudit.pipeline.ingest_worker import Decisions, Job
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ def return_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def tokenizer_of(settings: IngestSettings, words: Words, decided: Decided, staging: Path, report: Progress) -> Words:
+def tokenizer_of(
+    crew: Crew, settings: IngestSettings, words: Words, decided: Decided, staging: Path, report: Progress
+) -> Words:
     """Put the tokenizer that was named, or one learnt from the training documents, where the workers look for it.
 
     Its engine is held against the slower ones on documents of this corpus before anybody relies on it.
@@ -90,7 +92,7 @@ def tokenizer_of(settings: IngestSettings, words: Words, decided: Decided, stagi
     Raises:
         UsageError: the fast engine was asked for, and its extra is not installed.
     """
-    from biasaudit.lm.tokenizer import load_tokenizer, train_tokenizer
+    from biasaudit.lm.tokenizer import train_tokenizer
 
     place = staging / "tokenizer"
     if words.fingerprint:
@@ -101,13 +103,12 @@ def tokenizer_of(settings: IngestSettings, words: Words, decided: Decided, stagi
         learnt = train_tokenizer(_training_texts(decided, staging), settings.train_vocab)
         report("learning the tokenizer", 1, 1, f"{learnt.vocab_size} ids")
         Words.saved(learnt, place)
-    checked = load_tokenizer(place, fast=settings.fast_tokenizer).verified(_some_texts(decided, staging))
-    result = Words(
-        place, checked.fingerprint, checked.vocab_size, checked.eot_id, checked.engine, tuple(checked.doubts)
-    )  # fmt: skip
-    del checked
-    return_memory()
-    return result
+    answers: list[dict[str, Any]] = []
+    crew.run([CheckUnit(texts=tuple(_some_texts(decided, staging)))], lambda _, answer: answers.append(answer))
+    found = answers[0]
+    return Words(
+        place, found["fingerprint"], found["vocab_size"], found["eot_id"], found["engine"], tuple(found["doubts"])
+    )
 
 
 def _some_texts(decided: Decided, staging: Path) -> list[str]:
