@@ -36,6 +36,7 @@ from biasaudit.pipeline.ingest_inputs import (
     stamp,
     stamps,
     surveyed,
+    without_contact,
 )  # fmt: skip
 from biasaudit.pipeline.ingest_settings import IngestMeans, IngestOptions, IngestSettings, settings_of
 
@@ -109,7 +110,9 @@ def _ingest(
         return done
     folder.refuse_to_overwrite(out, fresh=fresh, settings=identity.plain(settings))
     with folder.staging(out, key) as staging:
-        work = _Work(settings, means, [str(source) for source in sources], out, staging, key, words, report)
+        work = _Work(
+            settings, means, [without_contact(str(source)) for source in sources], out, staging, key, words, report
+        )
         return work.build(found, before, secret)
 
 

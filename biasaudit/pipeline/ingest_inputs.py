@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import json
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,8 +83,28 @@ def inputs_of(sources: Sequence[str | Path], settings: IngestSettings) -> list[I
             if settings.kind is None and not archives.is_archive(path):
                 door.kind_of(path)
             label = str(path.relative_to(name)) if Path(name).is_dir() else path.name
-            found.setdefault(path.resolve(), Input(label=label, path=path))
-    return list(found.values())
+            found.setdefault(path.resolve(), Input(label=without_contact(label), path=path))
+    return _told_apart(list(found.values()))
+
+
+_CONTACT = re.compile(r"(WhatsApp (?:com|with|con|avec|mit) )[^/]+(?=\.\w+$)", re.IGNORECASE)
+"""What WhatsApp calls an export; the contact's name has no place in a corpus."""
+
+
+def without_contact(name: str) -> str:
+    """The name of a source without that of a contact."""
+    return _CONTACT.sub(r"\1[USER]", name)
+
+
+def _told_apart(inputs: list[Input]) -> list[Input]:
+    """Inputs of one label each in a numbered folder of its own, so that records say which one they are from."""
+    seen: Counter[str] = Counter()
+    apart = []
+    for one in inputs:
+        seen[one.label] += 1
+        number = seen[one.label]
+        apart.append(one if number == 1 or one.path is None else replace(one, label=f"{number}/{one.label}"))
+    return apart
 
 
 Stamp = tuple[int, int, int, int, int] | None

@@ -32,7 +32,7 @@ def test_a_fault_in_a_battery_has_file_line_and_column(biasaudit: Call, battery:
 
 @pytest.mark.parametrize("word", ["base", "=x", "base="])
 def test_an_arm_needs_a_name_and_a_model(biasaudit: Call, battery: Path, word: str) -> None:
-    refused(biasaudit("run", battery, "--arm", word), "--arm", "NAME=VALUE")
+    refused(biasaudit("run", battery, "--arm", word), "--arm", "NAME=MODEL")
 
 
 def test_an_unknown_model_is_named(biasaudit: Call, battery: Path, tmp_path: Path) -> None:

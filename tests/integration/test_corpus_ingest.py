@@ -462,3 +462,17 @@ def test_a_corpus_of_nothing_says_where_its_records_went(dump: Path, tmp_path: P
     ingest([dump], tmp_path / "one", train_vocab=300)
     with pytest.raises(CorpusError, match="split: sequential → hash"):
         ingest([dump], tmp_path / "one", train_vocab=300, split="hash")
+
+
+def test_sources_of_one_name_are_told_apart_and_contacts_are_not_named(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        rows = [json.dumps({"text": text}) + "\n" for text in sentences(20, seed=ord(folder))]
+        (tmp_path / folder / "x.jsonl").write_text("".join(rows), "utf-8")
+    chat = tmp_path / "Conversa do WhatsApp com Maria Aparecida.txt"
+    chat.write_text("".join(f"05/03/2021 14:{n:02} - Maria: {t}\n" for n, t in enumerate(sentences(30, 4))), "utf-8")
+    card = ingest([tmp_path / "a" / "x.jsonl", tmp_path / "b" / "x.jsonl", chat], tmp_path / "one", train_vocab=300)
+    names = ["x.jsonl", "2/x.jsonl", "Conversa do WhatsApp com [USER].txt"]
+    assert [row["name"] for row in card["sources"]] == names
+    assert card["documents_per_source"] == dict(zip(sorted(names), (20, 30, 20), strict=True))
+    assert "Maria" not in (tmp_path / "one" / "card.json").read_text("utf-8")
