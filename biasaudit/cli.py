@@ -151,8 +151,9 @@ def run(**given: Any) -> None:
               help="Share held out for validation (default: 1/11).")  # fmt: skip
 @click.option("--encoding", default=None, help="Overrule the encoding found.")
 @click.option("--delimiter", default=None, help="Overrule the delimiter found.")
-@click.option("--quoting", type=click.Choice(["quoted", "unquoted", "mixed", "double", "backslash", "wrapped", "enclosed"]),
-              default=None, help="Overrule the quoting found.")  # fmt: skip
+@click.option("--quoting", default=None, help="Overrule the quoting found.",
+              type=click.Choice(["quoted", "unquoted", "mixed", "double", "backslash", "wrapped",
+                                 "enclosed"]))  # fmt: skip
 @click.option("--lines-per-document", multiple=True, metavar="PATTERN=N",
               help="Plain text files whose lines are sentences: so many a document.")  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Ingest again even if nothing changed.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,7 +129,23 @@ def mask_batch(text: pa.StringArray, kinds: Iterable[str] | None = None, *, name
     Raises:
         UnknownNameError: a kind that does not exist.
     """
-    wanted = _wanted(kinds, names=names)
+    changed = _changed(text, _wanted(kinds, names=names))
+    counts: Counter[str] = Counter()
+    for masked in changed.values():
+        counts.update(masked.counts)
+    return MaskedBatch(
+        text=_with(text, changed), counts=counts, documents=sum(bool(m.counts) for m in changed.values())
+    )
+
+
+def mask_all(texts: Sequence[str]) -> list[Masked]:
+    """`mask` of every text, many times as fast as one by one."""
+    changed = _changed(pa.array(texts, pa.string()), _wanted(None, names=False))
+    return [changed.get(number) or Masked(text, Counter()) for number, text in enumerate(texts)]
+
+
+def _changed(text: pa.StringArray, wanted: frozenset[str]) -> dict[int, Masked]:
+    """The texts that hold something, by their number."""
     plain, rest = _stages(wanted)
     changed: dict[int, Masked] = {}
     everything = np.arange(len(text))
@@ -142,12 +158,7 @@ def mask_batch(text: pa.StringArray, kinds: Iterable[str] | None = None, *, name
         live = _stage(
             pa.array([changed[n].text for n in live.tolist()], pa.string()), live, plain + rest, wanted, changed
         )
-    counts: Counter[str] = Counter()
-    for masked in changed.values():
-        counts.update(masked.counts)
-    return MaskedBatch(
-        text=_with(text, changed), counts=counts, documents=sum(bool(m.counts) for m in changed.values())
-    )
+    return changed
 
 
 def _wanted(kinds: Iterable[str] | None, *, names: bool) -> frozenset[str]:

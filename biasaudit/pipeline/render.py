@@ -13,6 +13,7 @@ from biasaudit.records import Arm, Battery, Completion, Decoding, Prompt, Score
 from biasaudit.results import Analysis
 
 if TYPE_CHECKING:
+    from biasaudit.corpus.privacy import Masked
     from biasaudit.report.view import CorpusLink, ReaderRow, ReportView
 
 MAX_ROWS = 10_000
@@ -55,6 +56,7 @@ def build_view(
     Returns:
         The view, the same for the same input in any order.
     """
+    from biasaudit.corpus.privacy import mask_all
     from biasaudit.report.view import ReportView
 
     names = {(a.fingerprint, a.salt): a.name for a in arms}
@@ -65,6 +67,7 @@ def build_view(
     kept = [c for c in known if _slot(c) in place]
     kept.sort(key=lambda c: (place[_slot(c)], order[names[c.arm_fingerprint, c.salt]]))
     judged = _scores_by_completion(scores, {(c.arm_fingerprint, c.salt, _slot(c)) for c in kept})
+    shown = mask_all([completion.text for completion in kept])
     return ReportView(
         battery=battery,
         language=language,
@@ -72,7 +75,9 @@ def build_view(
         prompts=_prompts(battery, language),
         decodings=tuple(battery.decodings if decodings is None else decodings),
         analysis=analysis,
-        reader=tuple(_row(c, names[c.arm_fingerprint, c.salt], judged) for c in kept),
+        reader=tuple(
+            _row(c, masked, names[c.arm_fingerprint, c.salt], judged) for c, masked in zip(kept, shown, strict=True)
+        ),
         reader_total=len(known),
         manifest=manifest,
         run_id=run_id,
@@ -160,12 +165,12 @@ def _scores_by_completion(
     return found
 
 
-def _row(completion: Completion, arm: str, judged: Mapping[tuple[str, str, Slot], list[Score]]) -> ReaderRow:
-    from biasaudit.corpus.privacy import mask
+def _row(
+    completion: Completion, masked: Masked, arm: str, judged: Mapping[tuple[str, str, Slot], list[Score]]
+) -> ReaderRow:
     from biasaudit.report.view import ReaderRow
 
     own = judged.get((completion.arm_fingerprint, completion.salt, _slot(completion)), [])
-    masked = mask(completion.text)
     return ReaderRow(
         arm=arm,
         prompt_id=completion.prompt_id,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biasaudit.corpus.privacy import KINDS, LINKS, mask, mask_batch
+from biasaudit.corpus.privacy import KINDS, LINKS, mask, mask_all, mask_batch
 from biasaudit.errors import UnknownNameError
 
 FORMS = sorted({case.text for case in example.cases(7, 6)})
@@ -99,3 +99,9 @@ def test_names_after_their_announcement_go_only_on_request(text: str, shown: str
     assert mask_batch(pa.array([text], pa.string()), names=True).text.to_pylist() == [shown]
     assert mask(text).text == text
     assert mask(shown, names=True).text == shown
+
+
+def test_a_list_of_texts_is_masked_as_each_of_them() -> None:
+    texts = ["", "Fale com maria@gmail.com", "nada aqui", "CPF 529.982.247-25, tel. (11) 91234-5678", "t.me/canal"] * 3
+    assert mask_all(texts) == [mask(text) for text in texts]
+    assert mask_all([]) == []
