@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-SAMPLE_BYTES = 2 << 20
+SAMPLE_BYTES = 1 << 20
 """Bytes of text that the sample of a large corpus has, about; a smaller corpus is taken whole."""
 CLIP_CHARACTERS = 20_000
 """Characters of one document that the sample takes: a book must not be the whole sample."""

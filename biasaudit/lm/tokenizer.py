@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,10 @@ _SAMPLE = (
 )
 
 
+Engines = tuple[Engine, Callable[[], Engine] | None]
+"""What makes the ids, and how to make what makes them faster, where there is such a thing."""
+
+
 class TextTokenizer:
     """A tokenizer of ordinary text, whatever stands behind it.
 
@@ -60,8 +64,7 @@ class TextTokenizer:
     def __init__(
         self,
         *,
-        engine: Engine,
-        faster: Callable[[], Engine] | None,
+        engines: Callable[[], Engines],
         decode: Callable[[list[int]], str],
         eot_id: int,
         vocab_size: int,
@@ -69,17 +72,28 @@ class TextTokenizer:
         byte_lengths: Sequence[int] | None,
         save: Callable[[Path], None],
     ) -> None:
-        """Join the parts; callers use `load_tokenizer` or `train_tokenizer`."""
+        """Join the parts; callers use `load_tokenizer` or `train_tokenizer`. `engines` runs when ids are wanted."""
         self.eot_id = eot_id
         self.vocab_size = vocab_size
         self.fingerprint = fingerprint
         self.byte_lengths = byte_lengths
         """UTF-8 bytes that each id stands for (0 for end-of-text); None where a token is not a fixed byte string."""
         self.doubts: tuple[str, ...] = ()
-        self._engine = engine
-        self._faster = faster
+        self._engines = engines
         self._decode = decode
         self._save = save
+
+    @cached_property
+    def _made(self) -> Engines:
+        return self._engines()
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return self._made[0]
+
+    @property
+    def _faster(self) -> Callable[[], Engine] | None:
+        return self._made[1]
 
     @property
     def engine(self) -> str:
@@ -241,16 +255,19 @@ def _byte_level(vocab: Mapping[str, int], merges: list[tuple[str, str]], *, wher
         products = [vocab[a + b] for a, b in merges]
     except KeyError as error:
         raise ModelError(f"{where}: {error} is in a merge or token but not in the vocabulary.") from None
-    backend = tokenizer_bpe.backend(vocab, merges)
-    engine: Engine = OneByOne(lambda text: list(backend.encode(text, add_special_tokens=False).ids), eot_id)
-    faster = None
-    if tokenizer_bpe.tiktoken_can(ranks, products):
+
+    def engines() -> Engines:
+        backend = tokenizer_bpe.backend(vocab, merges)
+        engine = OneByOne(lambda text: list(backend.encode(text, add_special_tokens=False).ids), eot_id)
+        if not tokenizer_bpe.tiktoken_can(ranks, products):
+            return engine, None
         special = {EOT: eot_id}
         encoding = tiktoken.Encoding(where, pat_str=r50k_pat_str, mergeable_ranks=ranks, special_tokens=special)
         quick = Tiktoken(encoding, eot_id, engine)
-        if all(quick.encode(text) == engine.encode(text) for text in (_SAMPLE, _SAMPLE[7:])):
-            engine = quick
-            faster = partial(_gigatoken, vocab, merges, quick)
+        if any(quick.encode(text) != engine.encode(text) for text in (_SAMPLE, _SAMPLE[7:])):
+            return engine, None
+        return quick, partial(_gigatoken, vocab, merges, quick)
+
     by_id = sorted((i, data) for data, i in ranks.items())
     text_of = dict(by_id)
     text_of[eot_id] = EOT.encode()
@@ -263,8 +280,7 @@ def _byte_level(vocab: Mapping[str, int], merges: list[tuple[str, str]], *, wher
     for i, data in by_id:
         lengths[i] = len(data)
     return TextTokenizer(
-        engine=engine,
-        faster=faster,
+        engines=engines,
         decode=decode,
         eot_id=eot_id,
         vocab_size=len(vocab),
@@ -370,8 +386,7 @@ def _generic(folder: Path, spec: Any) -> TextTokenizer:
                 (target / name).write_bytes((folder / name).read_bytes())
 
     return TextTokenizer(
-        engine=OneByOne(lambda text: list(backend.encode(text, add_special_tokens=False).ids), eot_id),
-        faster=None,
+        engines=lambda: (OneByOne(lambda text: list(backend.encode(text, add_special_tokens=False).ids), eot_id), None),
         decode=lambda ids: str(backend.decode(ids, skip_special_tokens=False)),
         eot_id=eot_id,
         vocab_size=max(backend.get_vocab(with_added_tokens=True).values()) + 1,

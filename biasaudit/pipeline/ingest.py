@@ -300,7 +300,8 @@ class _Work:
             written=written,
         )  # fmt: skip
         manifest = {"kind": "corpus", "key": self._key, "version": __version__, "run": self._run()}
-        folder.commit(corpus, self._out, manifest)
+        shards = {name: row["sha256"] for name, row in card["shards"].items()}
+        folder.commit(corpus, self._out, manifest, shards)
         return card
 
     def _run(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from biasaudit.pipeline.ingest_settings import IngestSettings
     from biasaudit.pipeline.ingest_write import Written
 
-_JUDGED = 500
+_JUDGED = 300
 """Documents whose language is judged for the card."""
 
 

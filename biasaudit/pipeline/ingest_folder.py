@@ -256,13 +256,14 @@ def write_json(path: Path, value: Any) -> None:
     path.write_text(text + "\n", "utf-8")
 
 
-def commit(staging: Path, out: Path, manifest: Mapping[str, Any]) -> None:
+def commit(staging: Path, out: Path, manifest: Mapping[str, Any], known: Mapping[str, str]) -> None:
     """Seal `staging` with its manifest and put it in the place of `out`.
 
-    The order is files, folder, rename, parent folder: after a power cut `out` is old or new, never half.
+    The order is files, folder, rename, parent folder: after a power cut `out` is old or new, never half. `known` are
+    the SHA-256 of files that were hashed already.
     """
     files = {
-        str(p.relative_to(staging)): {"bytes": p.stat().st_size, "sha256": identity.file_hash(p)}
+        str(p.relative_to(staging)): {"bytes": p.stat().st_size, "sha256": known.get(p.name) or identity.file_hash(p)}
         for p in sorted(staging.rglob("*"))
         if p.is_file()
     }

@@ -58,7 +58,7 @@ class IngestOptions(TypedDict, total=False):
     processes: int | None
     """Worker processes; by default as many as there are cores, and none for small sources."""
     unit_bytes: int
-    """Bytes of sources that are read and committed together (8 MiB)."""
+    """Bytes of sources that are read and committed together (16 MiB)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ class IngestMeans:
     pseudonym_key: Path | None = None
     index_memory: int = 64 << 20
     processes: int | None = None
-    unit_bytes: int = 8 << 20
+    unit_bytes: int = 16 << 20
 
 
 def settings_of(options: IngestOptions) -> tuple[IngestSettings, IngestMeans]:

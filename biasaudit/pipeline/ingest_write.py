@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from biasaudit.scale.processes import Crew
 
 
-CHECKED_DOCUMENTS = 1000
+CHECKED_DOCUMENTS = 400
 """Documents on which the tokenizer's engines are compared."""
 CHECKED_BYTES = 1 << 20
 """Characters of theirs, about."""
