@@ -34,9 +34,6 @@ GPT2_CACHE_URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/mai
 GPT2_MERGES_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
 """Of that file (OpenAI's vocab.bpe of 2019)."""
 
-MAX_TOKENIZER_BYTES = 64 * 2**20
-"""Largest tokenizer file that we read; the largest in use are near 20 MB."""
-
 SAMPLE_DOCUMENTS = 1000
 """Documents of a corpus on which a fast engine is compared with the slower ones before it is used."""
 
@@ -333,20 +330,10 @@ def _hub_cache(name: str) -> Path | None:
 # ---------------------------------------------------------------------------- folders
 
 
-def _read_json(path: Path) -> Any:
-    """A JSON file of bounded size."""
-    try:
-        if path.stat().st_size > MAX_TOKENIZER_BYTES:
-            raise ModelError(f"{path}: larger than {MAX_TOKENIZER_BYTES >> 20} MiB; this is no tokenizer file.")
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: cannot be read as JSON ({type(error).__name__}).") from error
-
-
 def _from_folder(folder: Path) -> TextTokenizer:
     """The tokenizer of a folder in Hugging Face's layout."""
     if (folder / "tokenizer.json").is_file():
-        spec = _read_json(folder / "tokenizer.json")
+        spec = tokenizer_bpe.read_json(folder / "tokenizer.json")
         try:
             if tokenizer_bpe.is_gpt2_like(spec):
                 vocab = dict(spec["model"]["vocab"])
@@ -357,7 +344,7 @@ def _from_folder(folder: Path) -> TextTokenizer:
             raise ModelError(f"{folder / 'tokenizer.json'}: not a tokenizer ({type(error).__name__}).") from error
         return _generic(folder, spec)
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-        vocab = _read_json(folder / "vocab.json")
+        vocab = tokenizer_bpe.read_json(folder / "vocab.json")
         lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
         merges = [_pair(line) for line in lines if line and not line.startswith("#version")]
         return _byte_level(vocab, merges, where=str(folder))
@@ -400,7 +387,7 @@ def _generic_eot(folder: Path, backend: Tokenizer) -> int:
     """Id of the end-of-text token that the folder's settings name."""
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         if (folder / name).is_file():
-            token = _read_json(folder / name).get("eos_token")
+            token = tokenizer_bpe.read_json(folder / name).get("eos_token")
             token = token.get("content") if isinstance(token, dict) else token
             found = backend.token_to_id(token) if isinstance(token, str) else None
             if found is not None:

@@ -10,10 +10,25 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
+from biasaudit.errors import ModelError
 from biasaudit.lm.tokenizer_engines import EOT
 
 _OTHER_BPE = ("byte_fallback", "continuing_subword_prefix", "dropout", "end_of_word_suffix", "ignore_merges")
 """Settings of the tokenizers library's BPE that make other ids than GPT-2's."""
+
+
+MAX_TOKENIZER_BYTES = 64 * 2**20
+"""Largest tokenizer file that we read; the largest in use are near 20 MB."""
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of bounded size; ModelError when it is none."""
+    try:
+        if path.stat().st_size > MAX_TOKENIZER_BYTES:
+            raise ModelError(f"{path}: larger than {MAX_TOKENIZER_BYTES >> 20} MiB; this is no tokenizer file.")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: cannot be read as JSON ({type(error).__name__}).") from error
 
 
 def tiktoken_can(ranks: Mapping[bytes, int], products: Sequence[int]) -> bool:

@@ -67,7 +67,7 @@ def build_view(
     kept = [c for c in known if _slot(c) in place]
     kept.sort(key=lambda c: (place[_slot(c)], order[names[c.arm_fingerprint, c.salt]]))
     judged = _scores_by_completion(scores, {(c.arm_fingerprint, c.salt, _slot(c)) for c in kept})
-    shown = mask_all([completion.text for completion in kept])
+    shown = zip(kept, mask_all([completion.text for completion in kept]), strict=True)
     return ReportView(
         battery=battery,
         language=language,
@@ -75,9 +75,7 @@ def build_view(
         prompts=_prompts(battery, language),
         decodings=tuple(battery.decodings if decodings is None else decodings),
         analysis=analysis,
-        reader=tuple(
-            _row(c, masked, names[c.arm_fingerprint, c.salt], judged) for c, masked in zip(kept, shown, strict=True)
-        ),
+        reader=tuple(_row(c, masked, names[c.arm_fingerprint, c.salt], judged) for c, masked in shown),
         reader_total=len(known),
         manifest=manifest,
         run_id=run_id,
