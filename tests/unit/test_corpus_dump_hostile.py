@@ -41,9 +41,14 @@ def seconds(path: Path, content: str, options: SourceOptions, *, bulk: bool) -> 
 
 def grows_with_size(path: Path, head: str, attack: str, options: SourceOptions, size: int) -> None:
     for bulk in (True, False):
-        small, large = (
-            seconds(path, head + (attack * n)[:n], options, bulk=bulk) for n in (size // 4, size)
-        )  # fmt: skip
+
+        def best(n: int, *, bulk: bool = bulk) -> float:
+            # What a busy machine adds is no property of the reader: one of three tries has little of it.
+            return min(seconds(path, head + (attack * n)[:n], options, bulk=bulk) for _ in range(3))
+
+        small, large = (seconds(path, head + (attack * n)[:n], options, bulk=bulk) for n in (size // 4, size))
+        if large > max(6 * small, 0.5):
+            small, large = best(size // 4), best(size)
         assert large <= max(6 * small, 0.5), (attack[:20], bulk, small, large)
         assert large <= 5e-6 * size + 0.5
 
