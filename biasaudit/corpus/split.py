@@ -58,7 +58,9 @@ def sides(
     if count < 2:
         raise CorpusError(f"{count} document(s) after cleaning: at least two are needed to hold one out.")
     if split == "sequential":
-        return np.arange(count) >= min(count - 1, max(1, round(count * (1 - share))))
+        held = np.zeros(count, bool)
+        held[min(count - 1, max(1, round(count * (1 - share)))) :] = True
+        return held
     if split == "hash":
         held = digests[:, 0].byteswap() < np.uint64(share * 2.0**64)
     elif split == "channel":

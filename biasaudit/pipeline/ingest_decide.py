@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from biasaudit.pipeline.ingest_settings import IngestSettings
 
 Int64s = npt.NDArray[np.int64]
+Int32s = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +59,11 @@ def decide(
             f"Conservation law: {counts.sum()} documents were read, {len(keeper)} are stored in {staging}. "
             "Delete that folder, run again."
         )
-    kept = np.flatnonzero(keeper == np.arange(len(keeper)))
-    copies = np.bincount(keeper, minlength=len(keeper))[kept].astype(np.int64)
+    rows, copies = _kept(keeper, counts)
+    del keeper
+    messages = len(copies)
     total = sum(int(record["bytes"]) for record in (records[unit.unit_id] for unit in units))
-    share = share_of(int(total * len(kept) / max(1, len(keeper))))
-    rows = _rows_of_parts(kept, counts)
-    messages = len(kept)
+    share = share_of(int(total * messages / max(1, int(counts.sum()))))
     if settings.join_messages > 1:
         parts, rows, copies = _join(parts, rows, copies, settings.join_messages, staging)
     sides = _sides(parts, rows, settings, staging)
@@ -71,7 +71,8 @@ def decide(
     writers = []
     for number, (part, own) in enumerate(zip(parts, rows, strict=True)):
         stop = first + len(own)
-        Decisions(own, sides[first:stop], copies[first:stop], first, share).save(staging, number)
+        own_copies = copies[first:stop].astype(np.int64)
+        Decisions(own.astype(np.int64), sides[first:stop], own_copies, first, share).save(staging, number)
         writers.append(WriteUnit(number=number, part=part, count=len(own)))
         first = stop
     return Decided(units=writers, held_out=sides, kept=messages, near=near)
@@ -96,19 +97,21 @@ def _keepers(parts: Sequence[str], settings: IngestSettings, staging: Path, inde
     return found.keeper, found.near
 
 
-def _rows_of_parts(kept: Int64s, counts: Int64s) -> list[Int64s]:
-    """Numbers of the kept rows inside each part."""
-    ends = np.cumsum(counts)
-    cuts = np.searchsorted(kept, ends)
-    starts = np.concatenate([[0], cuts[:-1]]).astype(np.int64)
-    return [
-        kept[low:high] - (end - count)
-        for low, high, end, count in zip(starts, cuts, ends, counts, strict=True)
-    ]  # fmt: skip
+def _kept(keeper: Int64s, counts: Int64s) -> tuple[list[Int32s], Int32s]:
+    """Numbers of the kept rows inside each part, and how many copies each kept row stands for, in order."""
+    stands_for = np.bincount(keeper, minlength=len(keeper)).astype(np.int32)
+    rows, copies, start = [], [np.zeros(0, np.int32)], 0
+    for count in counts.tolist():
+        stop = start + count
+        own = np.flatnonzero(keeper[start:stop] == np.arange(start, stop))
+        copies.append(stands_for[start + own])
+        rows.append(own.astype(np.int32))
+        start = stop
+    return rows, np.concatenate(copies)
 
 
 def kept_batches(
-    parts: Sequence[str], rows: Sequence[Int64s], staging: Path, columns: list[str] | None = None
+    parts: Sequence[str], rows: Sequence[Int32s], staging: Path, columns: list[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
     """The kept rows of all parts, in order, a batch for each that the parts have."""
     for part, own in zip(parts, rows, strict=True):
@@ -120,7 +123,7 @@ def kept_batches(
 
 
 def _sides(
-    parts: Sequence[str], rows: Sequence[Int64s], settings: IngestSettings, staging: Path
+    parts: Sequence[str], rows: Sequence[Int32s], settings: IngestSettings, staging: Path
 ) -> npt.NDArray[np.bool_]:
     """Which documents are held out; only the columns that the split asks for are read."""
     from biasaudit.corpus.split import sides
@@ -145,15 +148,15 @@ def _sides(
         settings.split,
         share=settings.held_out,
         digests=digests,
-        channels=codes.astype(np.int64) if settings.split == "channel" else np.zeros(count, np.int64),
+        channels=codes.astype(np.int64) if settings.split == "channel" else np.broadcast_to(np.int64(0), (count,)),
         channel_hashes=names,
         dates=pa.concat_arrays(dates) if dates else pa.nulls(0, pa.string()),
     )
 
 
 def _join(
-    parts: Sequence[str], rows: Sequence[Int64s], copies: Int64s, n: int, staging: Path
-) -> tuple[list[str], list[Int64s], Int64s]:
+    parts: Sequence[str], rows: Sequence[Int32s], copies: Int32s, n: int, staging: Path
+) -> tuple[list[str], list[Int32s], Int32s]:
     """Write the parts again with `n` messages of a channel as one document."""
     from biasaudit.corpus.conversations import joined
     from biasaudit.corpus.sketch import digests
@@ -165,21 +168,24 @@ def _join(
             stop = start + batch.num_rows
             channel = [codes.setdefault(value, len(codes)) for value in batch.column("channel_hash").to_pylist()]
             columns = {name: batch.column(name) for name in batch.schema.names if name != "signature"}
-            columns |= {"channel": pa.array(channel, pa.int64()), "copies": pa.array(copies[start:stop])}
+            columns |= {
+                "channel": pa.array(channel, pa.int64()),
+                "copies": pa.array(copies[start:stop].astype(np.int64)),
+            }
             yield pa.RecordBatch.from_pydict(columns)
             start = stop
 
     # Other cuts through the sources make other documents of the same number.
     plan = identity.content_hash(list(parts))[:12]
     names: list[str] = []
-    own: list[Int64s] = []
-    sums: list[Int64s] = []
+    own: list[Int32s] = []
+    sums: list[Int32s] = []
     for number, batch in enumerate(joined(messages(), n)):
         digest = tables.fixed(digests(batch.column("text")))
         batch = batch.set_column(batch.schema.get_field_index("digest"), "digest", digest)
         names.append(f"joined-{number:06}-{plan}.arrow")
         with tables.arrow_file(staging / names[-1], batch.schema) as writer:
             writer.write_batch(batch)
-        own.append(np.arange(batch.num_rows))
-        sums.append(np.asarray(batch.column("copies"), np.int64))
-    return names, own, np.concatenate([*sums, np.zeros(0, np.int64)])
+        own.append(np.arange(batch.num_rows, dtype=np.int32))
+        sums.append(np.asarray(batch.column("copies")).astype(np.int32))
+    return names, own, np.concatenate([*sums, np.zeros(0, np.int32)])
