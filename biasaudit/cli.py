@@ -131,7 +131,7 @@ def run(**given: Any) -> None:
               help="Keep one of equal and almost equal texts (near, the default), of equal ones, or all.")  # fmt: skip
 @click.option("--keep-duplicates", is_flag=True, help="The same as --duplicates keep.")
 @click.option("--index-memory", type=click.IntRange(1), default=None, metavar="MB",
-              help="Memory for finding duplicates; above it the disk is used (default: 64).")  # fmt: skip
+              help="Memory for finding duplicates; above it the disk is used (default: 32).")  # fmt: skip
 @click.option("--join-messages", type=click.IntRange(1), default=1, metavar="N",
               help="Make one document of N consecutive messages of a channel.")  # fmt: skip
 @click.option("--disable", multiple=True, metavar="RULE",

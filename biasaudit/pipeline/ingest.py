@@ -270,12 +270,13 @@ class _Work:
     ) -> tuple[Decided, Written]:  # fmt: skip
         """Second and third phase: what is kept, and its tokens."""
         from biasaudit.pipeline.ingest_decide import decide
-        from biasaudit.pipeline.ingest_write import tokenizer_of, write
+        from biasaudit.pipeline.ingest_write import return_memory, tokenizer_of, write
 
         settings, staging = self._settings, self._staging
         self._report("deciding", 0, 1, "duplicates and split")
         start = time.process_time()
         decided = decide(units, records, settings, staging, self._means.index_memory)
+        return_memory()
         self._seconds.update({"decide": time.process_time() - start})
         tally.kept, tally.duplicates = decided.kept, sum(r["documents"] for r in records.values()) - decided.kept
         tally.check()

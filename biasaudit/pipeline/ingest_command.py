@@ -12,7 +12,7 @@ from biasaudit.pipeline.outcome import Outcome
 from biasaudit.pipeline.plan import parse_pairs
 from biasaudit.pipeline.progress import Console
 
-DUPLICATES_MB = 64
+DUPLICATES_MB = 32
 """Megabytes that looking for duplicates may take unless the user says otherwise."""
 
 

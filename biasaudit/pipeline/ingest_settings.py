@@ -92,7 +92,7 @@ class IngestMeans:
     """How the work is done; changes nothing in the corpus, except the key, which names its channels."""
 
     pseudonym_key: Path | None = None
-    index_memory: int = 64 << 20
+    index_memory: int = 32 << 20
     processes: int | None = None
     unit_bytes: int = 16 << 20
 
