@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from biasaudit.corpus import binary
-from biasaudit.corpus.batch import Batch, batched, spans_of
+from biasaudit.corpus.batch import Batch, spans_of
 from biasaudit.corpus.reading import Item, Reading, SourceOptions, Survey, regular_size
 from biasaudit.errors import CorpusError, UnknownNameError
 
@@ -98,11 +98,8 @@ def survey(path: Path, options: SourceOptions, *, kind: str | None = None) -> Su
     name = kind or kind_of(path)
     module = _module(name)
     binary.refuse(path, name, options.encoding)
-    if hasattr(module, "survey"):
-        found: Survey = module.survey(path, options)
-        return found
-    reading: Reading = module.read(path, options)
-    return Survey(path=path, label=options.label or path.name, kind=name, size=reading.size, options=options)
+    found: Survey = module.survey(path, options)
+    return found
 
 
 def stretch(found: Survey, start: int, stop: int, *, synced: bool = True) -> Iterator[Batch]:
@@ -115,11 +112,7 @@ def stretch(found: Survey, start: int, stop: int, *, synced: bool = True) -> Ite
         synced: False looks for the first record that seems to begin at `start` or after it; the first batch says where.
             The caller checks that the stretch before ended there, and asks again from the right place otherwise.
     """
-    module = _module(found.kind)
-    if hasattr(module, "stretch"):
-        yield from module.stretch(found, start, stop, synced)
-    else:
-        yield from batched(module.read(found.path, found.options).items, 0)
+    yield from _module(found.kind).stretch(found, start, stop, synced)
 
 
 def _module(name: str) -> Any:
