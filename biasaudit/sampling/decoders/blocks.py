@@ -37,7 +37,8 @@ class BlockCache:
         self._rows = torch.arange(rows, device=device)
         self._cells = torch.arange(heads, device=device) * BLOCK
         self._flat = self._rows
-        self._bias = torch.empty(0)
+        self._positions, self._blocks = self._rows, 0
+        self._biases: dict[int | None, torch.Tensor] = {}
 
     def _zeros(self, blocks: int) -> torch.Tensor:
         layers, rows, heads, width = self._shape
@@ -64,15 +65,29 @@ class BlockCache:
     def aim(self, positions: torch.Tensor, longest: int) -> None:
         """Prepare a step: each row writes at its position (int64 (B,)) and reads up to it."""
         _, rows, heads, _ = self._shape
-        blocks = longest // BLOCK + 1
+        self._positions, self._blocks, self._biases = positions, longest // BLOCK + 1, {}
         start = ((positions // BLOCK) * rows + self._rows) * (heads * BLOCK) + positions % BLOCK
         self._flat = (start[:, None] + self._cells).flatten()
-        cells = torch.arange(blocks * BLOCK, device=self._device).view(blocks, 1, 1, 1, BLOCK)
-        hidden = cells > positions.view(1, -1, 1, 1, 1)
-        self._bias = torch.zeros(hidden.shape, device=self._device).masked_fill_(hidden, -torch.inf)
+
+    def _bias(self, window: int | None) -> torch.Tensor:
+        """(blocks, B, 1, 1, BLOCK): −∞ where a row must not look, made once a step for every window in use."""
+        if window not in self._biases:
+            cells = torch.arange(self._blocks * BLOCK, device=self._device).view(self._blocks, 1, 1, 1, BLOCK)
+            here = self._positions.view(1, -1, 1, 1, 1)
+            hidden = cells > here
+            if window is not None:
+                hidden |= cells <= here - window
+            self._biases[window] = torch.zeros(hidden.shape, device=self._device).masked_fill_(hidden, -torch.inf)
+        return self._biases[window]
 
     def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scale: float,
+        window: int | None = None,
     ) -> torch.Tensor:
         """Store this step's key and value, and attend to all positions up to it.
 
@@ -82,18 +97,19 @@ class BlockCache:
             key: (B, H, D).
             value: (B, H, D).
             scale: factor of the scores.
+            window: how many positions a row sees, its own included; None for all.
 
         Returns:
             (B, H·G·D).
         """
         _, rows, heads, width = self._shape
-        blocks = self._bias.shape[0]
+        blocks = self._blocks
         keys, values = self._keys[layer], self._values[layer]
         keys.view(-1, width).index_copy_(0, self._flat, key.reshape(-1, width))
         values.view(-1, width).index_copy_(0, self._flat, value.reshape(-1, width))
         asked = query.reshape(1, rows, heads, -1, width)
         spread = asked.expand(blocks, *asked.shape[1:])
-        scores = torch.matmul(spread, keys[:blocks].transpose(-1, -2)).float().mul_(scale).add_(self._bias)
+        scores = torch.matmul(spread, keys[:blocks].transpose(-1, -2)).float().mul_(scale).add_(self._bias(window))
         scores.sub_(scores.amax(dim=(0, 4), keepdim=True)).exp_()
         parts = torch.matmul(scores.to(self._dtype), values[:blocks])
         masses = scores.sum(4, keepdim=True)
