@@ -18,8 +18,9 @@ from biasaudit.identity import content_hash
 from biasaudit.records import Arm, Completion, ContinuationLogProb, SampleRequest
 from biasaudit.sampling.choose import BEST
 from biasaudit.sampling.decoders import select
-from biasaudit.sampling.decoders.base import Allocate, allocate_zeros, bucket_length
+from biasaudit.sampling.decoders.base import Allocate, allocate_zeros
 from biasaudit.sampling.engine import VERSION, Engine, Finished
+from biasaudit.sampling.likelihoods import continuation_logprobs
 from biasaudit.sampling.noise import row_key
 from biasaudit.sampling.queue import Job
 
@@ -214,39 +215,28 @@ class TorchBackend:
             numerics=numerics_id,
         )
 
-    @torch.inference_mode()
     def continuations(self, prompt: str, continuations: Sequence[str]) -> list[ContinuationLogProb]:
-        """Log P of each continuation after `prompt`, in the order given.
+        """Log P of each continuation after `prompt`, in the order given; the prompt runs once for all of them.
 
         Prompt and continuation are tokenised apart and their ids joined: the leading blank belongs to the
         continuation, and the prompt's ids stay those that sampling uses, whatever follows. Tokenised as one text, a
-        merge across the seam would give claim and counter-claim different prompts. Each sequence runs at the shape of
-        its own bucket, so its value does not depend on the others.
+        merge across the seam would give claim and counter-claim different prompts. A value does not depend on the
+        other continuations (`likelihoods`).
 
         Raises:
             InputError: prompt and continuation together exceed the model's context.
         """
-        return [self._continuation(prompt, continuation) for continuation in continuations]
-
-    def _continuation(self, prompt: str, continuation: str) -> ContinuationLogProb:
         start = self._encode(prompt)
-        target = self._tokenizer.encode(continuation)
-        size = len(continuation.encode("utf-8"))
-        if not target:
-            return ContinuationLogProb(total=0.0, tokens=0, bytes=size)
-        ids = [*start, *target]
-        context = self._decoder.context
-        if len(ids) - 1 > context:
-            raise InputError(_too_long("with a continuation", prompt + continuation, len(ids), context))
-        # The last token predicts nothing, so it never enters the model.
-        row = torch.zeros(bucket_length(len(ids) - 1, context), dtype=torch.int64)
-        row[: len(ids) - 1] = torch.tensor(ids[:-1])
-        logits = self._decoder.all_logits(row.to(self._decoder.device))
-        logits = logits[len(start) - 1 : len(ids) - 1]
-        chosen = torch.tensor(target, device=logits.device)[:, None]
-        logprobs = torch.log_softmax(logits, dim=-1).gather(1, chosen)
-        return ContinuationLogProb(total=float(logprobs.sum()), tokens=len(target), bytes=size)
-
+        targets = [self._tokenizer.encode(text) for text in continuations]
+        for text, target in zip(continuations, targets, strict=True):
+            if len(start) + len(target) - 1 > self._decoder.context:
+                size = len(start) + len(target)
+                raise InputError(_too_long("with a continuation", prompt + text, size, self._decoder.context))
+        found = continuation_logprobs(self._decoder, start, targets)
+        return [
+            ContinuationLogProb(total=float(each.sum()), tokens=len(each), bytes=len(text.encode("utf-8")))
+            for text, each in zip(continuations, found, strict=True)
+        ]
 
 def _too_long(prompt_id: str, text: str, tokens: int, context: int) -> str:
     head = text if len(text) <= 60 else text[:57] + "…"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -79,6 +79,29 @@ class Decoder(Protocol):
 
     def all_logits(self, ids: torch.Tensor, /) -> torch.Tensor:
         """fp32 (T, V): the logits after every token of one padded sequence, int64 (T,)."""
+        ...
+
+
+@runtime_checkable
+class SharesPrompts(Protocol):
+    """A decoder that runs many continuations over one prompt's keys and values; `likelihoods` asks for it.
+
+    Outputs are what `PromptState.output` holds: hidden states, or the logits themselves, in the last dimension.
+    """
+
+    def read(self, prompt: Sequence[int], /) -> PromptState:
+        """Run one prompt alone at its bucket's shape (1, T)."""
+        ...
+
+    def extend(self, state: PromptState, ids: torch.Tensor, /) -> torch.Tensor:
+        """Outputs (R, T, ·) after every token of padded ids, int64 (R, T), each row following the same prompt.
+
+        Prompt and padded row fit into the context together.
+        """
+        ...
+
+    def head(self, outputs: torch.Tensor, /) -> torch.Tensor:
+        """fp32 (N, V): the logits that outputs (N, ·) mean."""
         ...
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
 from biasaudit.sampling.decoders.base import (
     Allocate,
@@ -22,6 +22,7 @@ from biasaudit.sampling.decoders.base import (
     context_length,
     padded,
 )
+from biasaudit.sampling.decoders.past import after
 
 _SHORTEST_CLASS = 64
 
@@ -174,6 +175,27 @@ class GeneralDecoder:
             use_cache=True,
         )
         self._output = logits[:, -1].contiguous()
+
+    def read(self, prompt: Sequence[int]) -> PromptState:
+        """Run one prompt alone at its bucket's shape."""
+        size = len(prompt)
+        row = padded([prompt], bucket_length(size, self.context), self.device)[:1]
+        logits, cache = self._run(row, use_cache=True)
+        memory = tuple(part[0, :, :size].clone() for layer in cache.layers for part in (layer.keys, layer.values))
+        return PromptState(size, logits[0, size - 1].clone(), memory)
+
+    def extend(self, state: PromptState, ids: torch.Tensor) -> torch.Tensor:
+        """fp32 logits (R, T, V) after every token of padded ids (R, T) that follow one prompt."""
+        rows, length = ids.shape
+        memory = [part.expand(rows, -1, -1, -1) for part in state.memory]
+        cache = DynamicCache(zip(memory[::2], memory[1::2], strict=True))
+        positions = after(state, length, self.device).expand(rows, -1)
+        logits, _ = self._run(ids, position_ids=positions, past_key_values=cache, use_cache=True)
+        return logits
+
+    def head(self, outputs: torch.Tensor) -> torch.Tensor:
+        """The outputs are the logits."""
+        return outputs
 
     def all_logits(self, ids: torch.Tensor) -> torch.Tensor:
         """fp32 (T, V): the logits after every token of one padded sequence."""

@@ -19,6 +19,7 @@ from biasaudit.sampling.decoders.base import (
     padded,
 )
 from biasaudit.sampling.decoders.blocks import BlockCache
+from biasaudit.sampling.decoders.past import after, joined, sees
 
 
 def fits(model: Any) -> bool:
@@ -113,15 +114,37 @@ class Gpt2Decoder:
         hidden, _, _ = self._forward(ids[None])
         return F.linear(hidden[0].float(), self._head)
 
-    def _forward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Hidden states (P, T, C), keys and values (layers, P, H, T, D) of padded ids (P, T)."""
+    def read(self, prompt: Sequence[int]) -> PromptState:
+        """Run one prompt alone at its bucket's shape."""
+        size = len(prompt)
+        row = padded([prompt], bucket_length(size, self.context), self.device)[:1]
+        hidden, keys, values = self._forward(row)
+        return PromptState(size, hidden[0, size - 1], (keys[:, 0, :, :size].clone(), values[:, 0, :, :size].clone()))
+
+    def extend(self, state: PromptState, ids: torch.Tensor) -> torch.Tensor:
+        """Hidden states (R, T, C) after every token of padded ids (R, T) that follow one prompt."""
+        return self._forward(ids, state)[0]
+
+    def head(self, outputs: torch.Tensor) -> torch.Tensor:
+        """fp32 (N, V) of hidden states (N, C)."""
+        return F.linear(outputs.float(), self._head)
+
+    def _forward(
+        self, ids: torch.Tensor, past: PromptState | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Hidden states (P, T, C), keys and values (layers, P, H, T, D) of padded ids (P, T), after `past` if any."""
         rows, length = ids.shape
-        x = self._core.wte.weight[ids] + self._core.wpe.weight[:length]
+        positions = after(past, length, self.device)
+        mask = sees(past, length, self.device)
+        x = self._core.wte.weight[ids] + self._core.wpe.weight[positions]
         x = x.reshape(-1, self._width)
         keys, values = [], []
         for layer, block in enumerate(self._blocks):
             qkv = self._project(x, block).view(rows, length, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
-            mixed = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], is_causal=True, scale=self._scales[layer])
+            k, v = joined(past, layer, qkv[1], qkv[2])
+            mixed = F.scaled_dot_product_attention(
+                qkv[0], k, v, attn_mask=mask, is_causal=mask is None, scale=self._scales[layer]
+            )
             keys.append(qkv[1])
             values.append(qkv[2])
             x = self._finish(x, mixed.transpose(1, 2).reshape(-1, self._width), block)

@@ -1,0 +1,115 @@
+"""Log P(continuation | prompt) for many continuations, and the law of the next token, from one run of the prompt.
+
+The prompt runs once, alone, at the padded length of its own bucket. Continuations run in batches of a fixed shape that
+follows from their own length and the prompt's: LIKELIHOOD_TOKENS / T rows of T tokens, spare rows filled with token 0.
+So a value never depends on the continuations beside it, bit for bit. The last token of a continuation predicts nothing
+and never enters the model; a continuation of one token needs the prompt alone.
+
+Logits are fp32 whatever the weights are; log-probabilities are normalised and added in fp64 from these. A decoder that
+cannot share its prompt (`SharesPrompts`) runs prompt and continuation together, one forward each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from biasaudit.sampling.decoders.base import Decoder, PromptState, SharesPrompts, bucket_length
+
+LIKELIHOOD_TOKENS = 128
+"""Tokens of one batch of continuations: enough rows for the processor's matrix units, few enough to waste little."""
+
+SHORTEST = 8
+"""Fewest tokens that a row of a batch holds."""
+
+
+def row_length(tokens: int) -> int:
+    """Padded length of a continuation of which `tokens` enter the model: the next power of two, at least SHORTEST.
+
+    Near the context's end it is what the prompt leaves, for there are no positions beyond.
+    """
+    return max(SHORTEST, 1 << (tokens - 1).bit_length())
+
+
+def rows_of(length: int) -> int:
+    """Rows of a batch whose rows hold `length` tokens."""
+    return max(1, LIKELIHOOD_TOKENS // length)
+
+
+@torch.inference_mode()
+def continuation_logprobs(
+    decoder: Decoder, prompt: Sequence[int], continuations: Sequence[Sequence[int]]
+) -> list[torch.Tensor]:
+    """Log P of every token of every continuation, given the prompt and the tokens before it.
+
+    Args:
+        decoder: runs the model.
+        prompt: at least one id.
+        continuations: ids; prompt and continuation together have at most one token more than the context.
+
+    Returns:
+        fp64 (n,) nats on the CPU for each continuation of n tokens, in the order given.
+    """
+    if not isinstance(decoder, SharesPrompts):
+        return [_alone(decoder, prompt, continuation) for continuation in continuations]
+    state = decoder.read(prompt)
+    first = torch.log_softmax(decoder.head(state.output[None])[0].double(), 0).cpu()
+    found = [torch.empty(len(c), dtype=torch.float64) for c in continuations]
+    groups: dict[int, list[int]] = {}
+    for place, continuation in enumerate(continuations):
+        if continuation:
+            found[place][0] = first[continuation[0]]
+        if len(continuation) > 1:
+            length = min(row_length(len(continuation) - 1), decoder.context - len(prompt))
+            groups.setdefault(length, []).append(place)
+    for length, places in groups.items():
+        rows = rows_of(length)
+        for start in range(0, len(places), rows):
+            batch = places[start : start + rows]
+            logprobs = _batch(decoder, state, [continuations[place] for place in batch], length)
+            for row, place in enumerate(batch):
+                found[place][1:] = logprobs[row, : len(continuations[place]) - 1]
+    return found
+
+
+def _batch(
+    decoder: SharesPrompts, state: PromptState, continuations: Sequence[Sequence[int]], length: int
+) -> torch.Tensor:
+    """fp64 (R, T) on the CPU: log P of the token after each token of one batch; padding means nothing."""
+    ids = torch.zeros((rows_of(length), length + 1), dtype=torch.int64)
+    for row, continuation in enumerate(continuations):
+        ids[row, : len(continuation)] = torch.tensor(continuation, dtype=torch.int64)
+    outputs = decoder.extend(state, ids[:, :-1].to(state.output.device))
+    targets = ids[:, 1:].to(outputs.device)
+    return _chosen(decoder.head(outputs.flatten(0, 1)), targets.flatten()).view(targets.shape).cpu()
+
+
+def _chosen(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """fp64 (N,): log P of int64 (N,) `targets` under fp32 logits (N, V)."""
+    picked = logits.gather(1, targets[:, None])[:, 0].double()
+    top = logits.amax(1, keepdim=True)
+    return picked - top[:, 0].double() - (logits - top).exp_().sum(1, dtype=torch.float64).log()
+
+
+def _alone(decoder: Decoder, prompt: Sequence[int], continuation: Sequence[int]) -> torch.Tensor:
+    """Prompt and continuation in one forward of their own bucket."""
+    if not continuation:
+        return torch.empty(0, dtype=torch.float64)
+    ids = [*prompt, *continuation]
+    row = torch.zeros(bucket_length(len(ids) - 1, decoder.context), dtype=torch.int64)
+    row[: len(ids) - 1] = torch.tensor(ids[:-1])
+    logits = decoder.all_logits(row.to(decoder.device))[len(prompt) - 1 : len(ids) - 1]
+    return _chosen(logits, torch.tensor(continuation, device=logits.device)).cpu()
+
+
+@torch.inference_mode()
+def next_token_logprobs(decoder: Decoder, prompt: Sequence[int]) -> torch.Tensor:
+    """fp64 (V,) on the CPU: log P of every token as the next one after `prompt`, temperature 1, nothing truncated."""
+    if isinstance(decoder, SharesPrompts):
+        logits = decoder.head(decoder.read(prompt).output[None])[0]
+    else:
+        row = torch.zeros(bucket_length(len(prompt), decoder.context), dtype=torch.int64)
+        row[: len(prompt)] = torch.tensor(prompt)
+        logits = decoder.all_logits(row.to(decoder.device))[len(prompt) - 1]
+    return torch.log_softmax(logits.double(), 0).cpu()
