@@ -23,7 +23,7 @@ FAMILIES = {
     "llama": llama,
     "mistral-window": windowed,
 }
-PATHS = {"gpt2": "gpt2", "gpt2-scaled": "gpt2", "neox": "general", "llama": "general", "mistral-window": "recompute"}
+PATHS = {"gpt2": "gpt2", "gpt2-scaled": "gpt2", "neox": "neox", "llama": "llama", "mistral-window": "llama"}
 
 
 def ask(prompt: str, decoding: Decoding, index: int = 0) -> SampleRequest:

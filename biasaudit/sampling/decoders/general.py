@@ -238,9 +238,14 @@ class RecomputeDecoder:
         self._last[row] = state.length - 1
 
     def logits(self) -> torch.Tensor:
-        """fp32 (B, V), from a forward over one row at a time: a row's shape is its own."""
+        """fp32 (B, V), from a forward over one row at a time: a row's shape is its own.
+
+        Nothing is padded: a model that only this path runs may look at anything, the length of its input included.
+        """
+        lengths = (self._last + 1).tolist()
         rows = [
-            self._run(ids[None], use_cache=False)[0][0, last] for ids, last in zip(self._ids, self._last, strict=True)
+            self._run(ids[None, :length], use_cache=False)[0][0, -1]
+            for ids, length in zip(self._ids, lengths, strict=True)
         ]
         return torch.stack(rows)
 
