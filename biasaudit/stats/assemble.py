@@ -149,7 +149,7 @@ def _group_contrasts(job: Job, measure: Measure, pairs: Sequence[Versus]) -> lis
             found.append(contrast(cells, Design(binary=binary, sampled=sampled), about, rng=rng))
         for pair in pairs:
             together = _coupled(job, measure, pair.tuned, pair.reference, decoding)
-            cells = groups.between(table, pair.tuned, pair.reference, name, slot, paired=together or decoding is None)
+            cells = groups.between(table, pair.tuned, pair.reference, name, slot, coupled=together or decoding is None)
             about = _about(job, measure, pair.tuned, pair.reference, decoding, slot.outcome, "descriptive", direction)
             rng = _rng(job, measure.name, slot.outcome, pair.tuned, pair.reference, name)
             found.append(contrast(cells, Design(coupled=together, sampled=sampled), about, rng=rng))

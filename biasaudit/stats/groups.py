@@ -9,14 +9,13 @@ Source: counterfactual evaluation as in Huang et al. 2020, arXiv 1911.03064.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from biasaudit.records import Arm, Prompt
 from biasaudit.stats.cells import Cell
-from biasaudit.stats.table import Key, Table, scored
+from biasaudit.stats.readings import Outcomes, paired, scored
+from biasaudit.stats.table import Table
 
 Twins = tuple[Prompt, Prompt]
 
@@ -57,23 +56,24 @@ def twins(table: Table, slot: Slot) -> Iterator[Twins]:
             yield found[slot.first], found[slot.second]
 
 
-def gaps(table: Table, arm: Arm, decoding: str, pair: Twins) -> dict[Key, float]:
+def gaps(table: Table, arm: Arm, decoding: str, pair: Twins) -> Outcomes:
     """First minus second, for every key that both twins have scored."""
     held = table.of(arm, decoding)
-    first, second = (scored(held.get((prompt.prompt_id, prompt.topic), {}))[0] for prompt in pair)
-    return {key: first[key] - second[key] for key in sorted(first.keys() & second.keys())}
+    first, second = (scored(held.get((prompt.prompt_id, prompt.topic)))[0] for prompt in pair)
+    first, second = paired(first, second)
+    return Outcomes(keys=first.keys, values=first.values - second.values)
 
 
 def inside(table: Table, arm: Arm, decoding: str, slot: Slot) -> list[Cell]:
     """Cells of the gap inside one arm: twins have noises of their own, so they are not coupled."""
     held = table.of(arm, decoding)
     return [
-        _cell(pair[0], *(scored(held.get((prompt.prompt_id, prompt.topic), {}))[0] for prompt in pair))
+        _cell(pair[0], *(scored(held.get((prompt.prompt_id, prompt.topic)))[0] for prompt in pair))
         for pair in twins(table, slot)
     ]
 
 
-def between(table: Table, tuned: Arm, reference: Arm, decoding: str, slot: Slot, *, paired: bool) -> list[Cell]:
+def between(table: Table, tuned: Arm, reference: Arm, decoding: str, slot: Slot, *, coupled: bool) -> list[Cell]:
     """Cells of the difference in differences.
 
     Args:
@@ -82,25 +82,22 @@ def between(table: Table, tuned: Arm, reference: Arm, decoding: str, slot: Slot,
         reference: arm whose gaps are subtracted.
         decoding: decoding id; empty for likelihoods.
         slot: with two groups.
-        paired: keep only gaps that both arms have under the same key.
+        coupled: keep only gaps that both arms have under the same key.
     """
     cells = []
     for pair in twins(table, slot):
         up, down = gaps(table, tuned, decoding, pair), gaps(table, reference, decoding, pair)
-        if paired:
-            shared = sorted(up.keys() & down.keys())
-            up, down = ({key: side[key] for key in shared} for side in (up, down))
-        cells.append(_cell(pair[0], up, down))
+        cells.append(_cell(pair[0], *(paired(up, down) if coupled else (up, down))))
     return cells
 
 
-def _cell(prompt: Prompt, up: Mapping[Key, float], down: Mapping[Key, float]) -> Cell:
+def _cell(prompt: Prompt, up: Outcomes, down: Outcomes) -> Cell:
     """A cell named by the first twin."""
     return Cell(
         prompt_id=prompt.prompt_id,
         topic=prompt.topic,
-        tuned=np.array(list(up.values()), dtype=np.float64),
-        reference=np.array(list(down.values()), dtype=np.float64),
+        tuned=up.values,
+        reference=down.values,
         template=prompt.template,
         framing=prompt.framing,
     )

@@ -11,12 +11,11 @@ import numpy as np
 from biasaudit.records import Arm, Battery, Prompt, Score
 from biasaudit.results import Composition
 from biasaudit.stats.cells import Cell, all_binary
+from biasaudit.stats.readings import Readings, ScoreColumns, columns_of, grouped, meet, scored
+from biasaudit.stats.readings import paired as shared
 
 Place = tuple[str, str]
 """(prompt id, topic): stems serve every topic."""
-Key = tuple[int, int, str]
-"""(seed, index, item): what pairs two arms' scores of one place."""
-Readings = dict[Key, tuple[float | None, str | None]]
 STANCES = ("endorse", "refute")
 ASIDE = ("off_topic", "empty")
 """Labels that say nothing of the topic."""
@@ -39,7 +38,7 @@ class Table:
         return self.held.get((arm.fingerprint, arm.salt, decoding), {})
 
 
-def arrange(measure: str, battery: Battery, language: str, scores: Iterable[Score]) -> Table:
+def arrange(measure: str, battery: Battery, language: str, scores: Iterable[Score] | ScoreColumns) -> Table:
     """Arrange `scores`; those of prompts that the battery does not have in `language` are left out."""
     prompts = {prompt.prompt_id: prompt for prompt in battery.prompts if prompt.language == language}
     places: dict[Place, Prompt] = {(key, prompt.topic): prompt for key, prompt in prompts.items()}
@@ -47,12 +46,10 @@ def arrange(measure: str, battery: Battery, language: str, scores: Iterable[Scor
         if pair.stem.language == language:
             places[(pair.stem.prompt_id, pair.topic)] = pair.stem
     held: dict[tuple[str, str, str], dict[Place, Readings]] = {}
-    for score in scores:
-        place = (score.prompt_id, score.topic)
-        if place in places:
-            arm = held.setdefault((score.arm_fingerprint, score.salt, score.decoding_id), {})
-            key = (score.seed, -1 if score.index is None else score.index, score.item)
-            arm.setdefault(place, {})[key] = (score.value, score.label)
+    columns = scores if isinstance(scores, ScoreColumns) else columns_of(scores)
+    for (arm, salt, decoding, prompt, topic), readings in grouped(columns).items():
+        if (prompt, topic) in places:
+            held.setdefault((arm, salt, decoding), {})[prompt, topic] = readings
     return Table(measure=measure, places=places, held=held)
 
 
@@ -86,21 +83,20 @@ def cells_of(
     for place, prompt in table.places.items():
         if place not in first and place not in second:
             continue
-        up, missing_up = scored(first.get(place, {}), outcome, greedy)
-        down, missing_down = scored(second.get(place, {}), outcome, greedy)
+        up, missing_up = scored(first.get(place), outcome, greedy)
+        down, missing_down = scored(second.get(place), outcome, greedy)
         sides.unscored_tuned += missing_up
         sides.unscored_reference += missing_down
         if paired:
-            shared = up.keys() & down.keys()
-            sides.unpaired += len(up) + len(down) - 2 * len(shared)
-            up, down = ({key: side[key] for key in sorted(shared)} for side in (up, down))
-        y1, y0 = np.array(list(up.values()), dtype=np.float64), np.array(list(down.values()), dtype=np.float64)
+            before = up.keys.size + down.keys.size
+            up, down = shared(up, down)
+            sides.unpaired += before - 2 * up.keys.size
         sides.cells.append(
             Cell(
                 prompt_id=place[0],
                 topic=place[1],
-                tuned=y1,
-                reference=y0,
+                tuned=up.values,
+                reference=down.values,
                 template=prompt.template,
                 framing=prompt.framing,
             )
@@ -109,23 +105,11 @@ def cells_of(
     return sides
 
 
-def scored(readings: Readings, outcome: str = "value", greedy: bool = False) -> tuple[dict[Key, float], int]:
-    """The outcomes that exist, and how many do not."""
-    if greedy and readings:
-        first = min(readings)
-        readings = {first: readings[first]}
-    if outcome == "value":
-        found = {key: value for key, (value, _) in readings.items() if value is not None}
-    else:
-        found = {key: float(label == outcome) for key, (_, label) in readings.items() if label is not None}
-    return found, len(readings) - len(found)
-
-
 def share_pairs(table: Table, tuned: Arm, reference: Arm, decoding: str) -> bool:
     """Whether the two arms have any outcome under the same key at the same place."""
     second = table.of(reference, decoding)
     return any(
-        not readings.keys().isdisjoint(second.get(place, {})) for place, readings in table.of(tuned, decoding).items()
+        place in second and meet(readings, second[place]) for place, readings in table.of(tuned, decoding).items()
     )
 
 
@@ -134,7 +118,8 @@ def compose(table: Table, arm: Arm, decoding: str, labels: Sequence[str]) -> Com
     counts: Counter[str] = Counter()
     by_topic: dict[str, list[list[float]]] = {}
     for place, readings in table.of(arm, decoding).items():
-        here = Counter(label for _, label in readings.values() if label is not None)
+        found = np.bincount(readings.labels[readings.labels >= 0], minlength=len(readings.names))
+        here = Counter(dict(zip(readings.names, found.tolist(), strict=True)))
         counts.update(here)
         total = sum(here.values())
         if total:
@@ -163,11 +148,7 @@ def sided_share(composition: Composition) -> float | None:
 
 def count_scores(table: Table, arm: Arm, decodings: Collection[str]) -> dict[str, int]:
     """Scored and unscored completions (or likelihoods) of one arm under `decodings`."""
-    values = [
-        value
-        for decoding in decodings
-        for readings in table.of(arm, decoding).values()
-        for value, _ in readings.values()
-    ]
-    unscored = sum(value is None for value in values)
-    return {"scores": len(values), "scored": len(values) - unscored, "unscored": unscored}
+    held = [readings for decoding in decodings for readings in table.of(arm, decoding).values()]
+    scores = sum(len(readings) for readings in held)
+    unscored = sum(int(np.isnan(readings.values).sum()) for readings in held)
+    return {"scores": scores, "scored": scores - unscored, "unscored": unscored}
