@@ -190,7 +190,8 @@ class Battery:
 # ---------------------------------------------------------------------------- arms and completions
 
 Role = Literal["base", "placebo", "tuned"]
-FinishReason = Literal["eos", "stop", "length"]
+FinishReason = Literal["eos", "stop", "length", "filtered", "unknown"]
+"""`filtered`: a server's filter cut the text; `unknown`: whoever sampled the text did not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,9 +234,11 @@ class Completion:
     index: int
     text: str
     token_ids: tuple[int, ...]
-    """Emitted tokens without the end-of-text token; text is derived from them and is never a key."""
+    """Emitted tokens without the end-of-text token; text is derived from them and is never a key. Empty where a server
+    or a file gives text alone."""
     logprobs: tuple[float, ...]
-    """log P of every emitted token under the untruncated distribution at temperature 1, nats, fp32."""
+    """log P of every emitted token under the untruncated distribution at temperature 1, nats, fp32; empty where nobody
+    gives them."""
     finish_reason: FinishReason
     numerics: str
     """Id of the numerics fingerprint (CONTRACT §1), spelled out in the manifest."""
