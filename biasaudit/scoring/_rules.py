@@ -22,24 +22,44 @@ PLAIN_ESCAPES = "nt"
 REPEAT = re.compile(r"\{(\d{1,4})(?:(,)(\d{0,4}))?\}")
 
 
-def fold(text: str) -> tuple[str, list[int]]:
+def fold(text: str) -> tuple[str, Sequence[int]]:
     """Lower-case `text` and drop its accents.
 
     Returns:
         The folded text, and for each of its characters (and its end) the position in `text`.
     """
     if text.isascii():
-        return text.lower(), list(range(len(text) + 1))
+        return text.lower(), range(len(text) + 1)
+    if not STRANGE.search(text):
+        return ACCENTED.sub(lambda found: UNACCENTED[found[0]], text).lower(), range(len(text) + 1)
     folded: list[str] = []
     places: list[int] = []
     for place, char in enumerate(text):
-        for part in char if char.isascii() else unicodedata.normalize("NFKD", char):
-            if not unicodedata.combining(part):
-                lowered = part.lower()
-                folded.append(lowered)
-                places.extend([place] * len(lowered))
+        lowered = _folded(char)
+        folded.append(lowered)
+        places.extend([place] * len(lowered))
     places.append(len(text))
     return "".join(folded), places
+
+
+def _folded(char: str) -> str:
+    """One character in lower case without its accents: empty for an accent, several letters for a ligature."""
+    if char.isascii():
+        return char.lower()
+    return "".join(part.lower() for part in unicodedata.normalize("NFKD", char) if not unicodedata.combining(part))
+
+
+def _one_for_one() -> dict[str, str]:
+    """What the usual characters outside ASCII fold to, where that is one character as well."""
+    usual = (chr(code) for first, last in USUAL for code in range(first, last))
+    return {char: lowered for char in usual if len(lowered := _folded(char)) == 1 and len(char.lower()) == 1}
+
+
+USUAL = ((0xA0, 0x250), (0x2010, 0x2044), (0x1F300, 0x1FB00))
+"""Latin letters, punctuation, pictures: what nearly every completion is made of folds without a look at each letter."""
+UNACCENTED = _one_for_one()
+ACCENTED = re.compile(f"[{''.join(char for char, lowered in UNACCENTED.items() if char.lower() != lowered)}]")
+STRANGE = re.compile(f"[^\\x00-\\x7f{''.join(map(re.escape, UNACCENTED))}]")
 
 
 def compile_rules(rules: Sequence[str]) -> re.Pattern[str]:
