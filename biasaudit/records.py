@@ -322,6 +322,8 @@ class ScorerCard:
     """Known failures, in one sentence."""
     same_tokenizer: bool = False
     """Compares only arms that share a tokenizer (CONTRACT §2)."""
+    reads_tokens: bool = True
+    """Whether it looks at token ids or log-probabilities; where no scorer does, completions come to it without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ CARD = ScorerCard(
     reads="completions",
     source="Welleck et al. 2020; Li et al. 2016",
     failures="Completions with fewer than n words are unscored; longer texts repeat more by nature.",
+    reads_tokens=False,
 )
 WORD = re.compile(r"\w+")
 DEFAULT_N = {"repetition": 4, "distinct": 2}

@@ -32,6 +32,7 @@ CARD = ScorerCard(
     labels=("endorse", "refute", "neutral", "off_topic", "empty"),
     source="rules of the battery; negation window after Chapman et al. 2001",
     failures="Blind to irony, quotation and double negation; finds only the wordings that its rules name.",
+    reads_tokens=False,
 )
 OPTIONS = ("endorse", "refute", "on_topic", "off_topic", "negators", "window")
 NEGATORS = {

@@ -24,6 +24,8 @@ _BATCH = 8192
 
 KEY_COLUMNS = ("arm_fingerprint", "prompt_id", "decoding_id", "seed", "salt", "index")
 """A completion's key (CONTRACT §1), in order."""
+KeyPrefix = tuple[str, str, str, int, str]
+"""The first five of them: what the completions of one prompt share."""
 
 
 def _schema(*fields: tuple[str, Any] | tuple[str, Any, bool]) -> Any:
@@ -43,6 +45,8 @@ COMPLETIONS = _schema(
     ("finish_reason", _WORD),
     ("numerics", _WORD),
 )
+TOKEN_COLUMNS = ("token_ids", "logprobs")
+WITHOUT_TOKENS = pa.schema([field for field in COMPLETIONS if field.name not in TOKEN_COLUMNS])
 SCORES = _schema(
     ("measure", _WORD),
     ("arm_fingerprint", _WORD),
@@ -88,10 +92,20 @@ def completions_table(completions: Iterable[Completion]) -> Any:
     return _table(columns, COMPLETIONS)
 
 
-def completions_from_table(table: Any) -> Iterator[Completion]:
-    """Yield the completions of a table, in its order, a few thousand in memory at a time."""
-    for columns in _batches(table, COMPLETIONS, lists=("token_ids", "logprobs")):
-        for arm, prompt, decoding, seed, salt, index, text, tokens, logprobs, reason, numerics in zip(
+def completions_from_table(table: Any, *, tokens: bool = True) -> Iterator[Completion]:
+    """Yield the completions of a table, in its order, a few thousand in memory at a time.
+
+    Args:
+        table: of schema COMPLETIONS.
+        tokens: False leaves token ids and log-probabilities empty, which saves most of the time; the table may then
+            lack those columns.
+    """
+    schema = COMPLETIONS if tokens else WITHOUT_TOKENS
+    for columns in _batches(table, schema, lists=TOKEN_COLUMNS):
+        if not tokens:
+            nothing = [()] * len(columns[0])
+            columns[7:7] = [nothing, nothing]
+        for arm, prompt, decoding, seed, salt, index, text, token_ids, logprobs, reason, numerics in zip(
             *columns, strict=True
         ):
             yield Completion(
@@ -102,7 +116,7 @@ def completions_from_table(table: Any) -> Iterator[Completion]:
                 salt=salt,
                 index=index,
                 text=text,
-                token_ids=tokens,
+                token_ids=token_ids,
                 logprobs=logprobs,
                 finish_reason=reason,
                 numerics=numerics,
@@ -157,7 +171,7 @@ def prompts_from_table(table: Any) -> Iterator[Prompt]:
             yield prompt
 
 
-def held_ranges(tables: Iterable[Any]) -> dict[tuple[str, str, str, int, str], list[tuple[int, int]]]:
+def held_ranges(tables: Iterable[Any]) -> dict[KeyPrefix, list[tuple[int, int]]]:
     """Return which completions the tables hold: first five fields of the key -> sorted disjoint ranges [start, stop).
 
     Args:
@@ -166,9 +180,9 @@ def held_ranges(tables: Iterable[Any]) -> dict[tuple[str, str, str, int, str], l
     Raises:
         StoreError: a completion is stored twice.
     """
-    held: dict[tuple[str, str, str, int, str], list[tuple[int, int]]] = {}
+    held: dict[KeyPrefix, list[tuple[int, int]]] = {}
     for table in tables:
-        for key, start, stop in _runs(table.select(KEY_COLUMNS)):
+        for key, start, stop, _ in stretches(table):
             held.setdefault(key, []).append((start, stop))
     for key, ranges in held.items():
         merged: list[tuple[int, int]] = []
@@ -183,9 +197,13 @@ def held_ranges(tables: Iterable[Any]) -> dict[tuple[str, str, str, int, str], l
     return held
 
 
-def _runs(table: Any) -> Iterator[tuple[tuple[str, str, str, int, str], int, int]]:
-    """Yield ((arm, prompt, decoding, seed, salt), start, stop) for every run of rows with consecutive indices."""
-    table = table.combine_chunks().unify_dictionaries()
+def stretches(table: Any) -> Iterator[tuple[KeyPrefix, int, int, int]]:
+    """Yield (first five fields of the key, start, stop, row) for every stretch of rows with consecutive indices.
+
+    Args:
+        table: with KEY_COLUMNS at least; `row` is where in it the stretch begins.
+    """
+    table = table.select(KEY_COLUMNS).combine_chunks().unify_dictionaries()
     if not table.num_rows:
         return
     columns = [table.column(name).chunk(0) for name in KEY_COLUMNS]
@@ -201,7 +219,7 @@ def _runs(table: Any) -> Iterator[tuple[tuple[str, str, str, int, str], int, int
     for first, last in zip(starts.tolist(), stops.tolist(), strict=True):
         arm, prompt, decoding, seed, salt = (column[first].as_py() for column in columns[:5])
         start = int(codes[5][first])
-        yield (arm, prompt, decoding, seed, salt), start, start + last - first
+        yield (arm, prompt, decoding, seed, salt), start, start + last - first, first
 
 
 def _score_order(row: Score) -> tuple[str, str, str, str, int, str, int, str]:
