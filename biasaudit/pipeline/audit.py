@@ -202,9 +202,11 @@ def report(folder: RunFolder, plan: RunPlan, locale: str) -> Outcome:
 
 def complete(folder: RunFolder, plan: RunPlan, analysis: Analysis) -> bool:
     """Whether everything that the plan asks of its arms is stored; `score` also works on a run that was cut short."""
+    from biasaudit.pipeline.arms import answers_likelihoods
     from biasaudit.pipeline.complete import LIKELIHOODS, likelihood_measures, likelihood_unit
 
-    owed = {likelihood_unit(plan, arm, measure) for measure in likelihood_measures(plan) for arm in plan.arms}
+    asked = [arm for arm in plan.arms if answers_likelihoods(arm)]
+    owed = {likelihood_unit(plan, arm, measure) for measure in likelihood_measures(plan) for arm in asked}
     return bool(analysis.counts["stored"] == analysis.counts["wanted"]) and owed <= folder.units_done(LIKELIHOODS)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from biasaudit import identity
+from biasaudit.pipeline.arms import backend_of
+from biasaudit.pipeline.elsewhere import sample_elsewhere
 from biasaudit.pipeline.plan import Machine, RunPlan
 from biasaudit.pipeline.progress import Console, Task
 from biasaudit.pipeline.sample import open_backend
@@ -54,13 +57,16 @@ def ask_arms(plan: RunPlan, folder: RunFolder, machine: Machine, console: Consol
     for arm in plan.arms:
         mine = [u for u in units if (u.arm_fingerprint, u.salt) == (arm.fingerprint, arm.salt)]
         measures = [m for m in likelihood_measures(plan) if likelihood_unit(plan, arm, m) not in done]
+        if backend_of(arm) != "torch":
+            sample_elsewhere(plan, folder, arm, mine, measures, machine, console)
+            continue
         alone = machine.processes == 1
         if not measures and (not mine or not alone):
             backend = None
         else:
             backend = open_backend(arm, machine, seed=plan.seed, memory=plan.memory.get(arm.name, 0), console=console)
         if backend is not None:
-            _score_likelihoods(plan, folder, arm, measures, backend, console)
+            score_arm_likelihoods(plan, folder, arm, measures, backend, console)
         if mine:
             warn_of_short_room(plan, arm, console)
             with console.task(f"sample {arm.name}", sum(u.count for u in mine), COMPLETIONS) as task:
@@ -87,14 +93,15 @@ def warn_of_short_room(plan: RunPlan, arm: Arm, console: Console) -> None:
         )
 
 
-def _score_likelihoods(
+def score_arm_likelihoods(
     plan: RunPlan,
     folder: RunFolder,
     arm: Arm,
     measures: Sequence[Measure],
-    backend: TorchBackend,
+    backend: Any,
     console: Console,
 ) -> None:
+    """Ask one arm for the likelihoods of `measures` and commit them, a part a measure."""
     from biasaudit.pipeline.score import score_likelihoods
     from biasaudit.store.tables import scores_table
 
@@ -147,7 +154,8 @@ def complete_units(
 ) -> Iterator[tuple[WorkUnit, list[Completion]]]:
     """Feed all units to the backend as one queue and yield each as soon as its last completion is there.
 
-    One queue keeps the engine's tile full across the seams between units.
+    One queue keeps the engine's tile full across the seams between units. A backend that cannot give every completion
+    (a server's budget was spent) leaves units unfinished; they come last, with what they have.
     """
     texts = {p.prompt_id: p.text for p in plan.prompts}
     decodings = {d.decoding_id: d for d in plan.decodings}
@@ -170,3 +178,7 @@ def complete_units(
             task.update(max(task.done, count))
         if len(got) == units[number].count:
             yield units[number], sorted(open_units.pop(number), key=lambda c: c.key)
+    for number, got in sorted(open_units.items()):
+        got.sort(key=lambda c: c.key)
+        items = tuple((c.prompt_id, c.index, c.index + 1) for c in got)
+        yield dataclasses.replace(units[number], items=items), got

@@ -83,7 +83,7 @@ def resolve_arms(
 ) -> tuple[tuple[Arm, ...], dict[str, int]]:
     """Describe every arm without loading its weights; with none given, take the embedded ones and say so."""
     from biasaudit.lm.device import pick_device, pick_dtype
-    from biasaudit.lm.load import describe
+    from biasaudit.pipeline.arms import describe_arm
 
     precision = pick_dtype(dtype, pick_device(device))
     specs = parse_pairs(arms, "--arm")
@@ -101,9 +101,9 @@ def resolve_arms(
             console.say(f"no arm is named base or placebo: '{reference}', the first, is the reference")
     found, memory = [], {}
     for name, spec in specs.items():
-        info = describe(spec)
+        info = describe_arm(spec)
         role: Role = "placebo" if name == "placebo" else "base" if name == reference else "tuned"
-        memory[name] = info.bytes_needed[precision]
+        memory[name] = info.bytes_needed.get(precision, 0)
         found.append(
             Arm(
                 name=name,
@@ -111,7 +111,7 @@ def resolve_arms(
                 role=role,
                 fingerprint=info.fingerprint,
                 tokenizer_fingerprint=info.tokenizer_fingerprint,
-                salt=salt_of.get(name, ""),
+                salt=info.salt + salt_of.get(name, ""),
                 language=info.language,
                 card=info.card,
             )

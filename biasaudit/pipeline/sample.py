@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from biasaudit.errors import ResourceError, UsageError
+from biasaudit.pipeline.arms import backend_of
 from biasaudit.pipeline.outcome import Outcome
 from biasaudit.pipeline.plan import Machine, choose_decodings, resolve_arms
 from biasaudit.pipeline.progress import Console, visible
 from biasaudit.records import Arm, Battery, Completion, Decoding, Prompt, SampleRequest
-
-if TYPE_CHECKING:
-    from biasaudit.sampling.backends.torch import TorchBackend
 
 DEFAULT_SEED = 1337
 TILE = 128
@@ -27,15 +25,18 @@ def memory_size(count: int) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
-def open_backend(
-    arm: Arm, machine: Machine, *, seed: int, memory: int = 0, console: Console | None = None
-) -> TorchBackend:
-    """Load an arm's weights and stand them behind the sampling engine; say the memory first.
+def open_backend(arm: Arm, machine: Machine, *, seed: int, memory: int = 0, console: Console | None = None) -> Any:
+    """What answers for an arm: its weights behind our engine (the memory is said first), or another backend.
 
     Raises:
         ResourceError: the weights do not fit.
         ModelError: the weights are not what they claim.
+        InputError: a file or server of the arm cannot be used.
     """
+    if backend_of(arm) != "torch":
+        from biasaudit.pipeline.elsewhere import open_elsewhere
+
+        return open_elsewhere(arm, machine, seed=seed)
     import torch
     from transformers.utils.logging import disable_progress_bar
 
@@ -113,16 +114,15 @@ def sample_command(
     return Outcome(text="\n".join(_show(text, rows)), data={"prompt": text, "completions": rows})
 
 
-def _complete(
-    backend: TorchBackend, asked: Prompt, decodings: Sequence[Decoding], completions: int
-) -> Iterator[Completion]:
+def _complete(backend: Any, asked: Prompt, decodings: Sequence[Decoding], completions: int) -> Iterator[Completion]:
     """Ask for `completions` under every decoding; for one under a greedy one, where all would be equal."""
     requests = (
         SampleRequest(prompt_id=asked.prompt_id, prompt=asked.text, decoding=decoding, index=index)
         for decoding in decodings
         for index in range(1 if decoding.temperature == 0 else completions)
     )
-    return backend.complete(requests)
+    answers: Iterator[Completion] = backend.complete(requests)
+    return answers
 
 
 def shown(arm: Arm, decoding: Decoding, completion: Completion) -> dict[str, Any]:

@@ -41,8 +41,10 @@ def check_measures(battery: Battery, language: str, arms: Sequence[Arm] = ()) ->
         UnknownNameError: a measure names a scorer that does not exist.
     """
     from biasaudit import scoring
+    from biasaudit.pipeline.arms import answers_likelihoods
     from biasaudit.stats.arms import margin_in
 
+    arms = [arm for arm in arms if answers_likelihoods(arm)]
     for measure in battery.measures:
         scoring.build(measure.scorer, measure.options, measure.name, language)
         if scoring.card(measure.scorer).same_tokenizer and len({arm.tokenizer_fingerprint for arm in arms}) > 1:

@@ -96,6 +96,11 @@ class ReplayBackend:
         self._plain: str | None = None
 
     @property
+    def recording(self) -> Recording:
+        """The file."""
+        return self._recording
+
+    @property
     def numerics(self) -> Mapping[str, Any]:
         """What is known of how the completions came to be: the file's kind, and nothing else."""
         return {"engine": f"replay {VERSION}", "path": "replay", "kind": self._recording.kind, "verifiable": False}
@@ -117,9 +122,8 @@ class ReplayBackend:
     def complete(self, requests: Iterable[SampleRequest]) -> Iterator[Completion]:
         """Yield the completions that the file has, in the order asked; requests that it cannot answer give none."""
         for request in requests:
-            low, high = self._span(
-                request.prompt, request.prompt_id, request.decoding, request.index, request.index + 1
-            )
+            index = request.index
+            low, high = self._span(request.prompt, request.prompt_id, request.decoding, index, index + 1)
             if low == high:
                 continue
             row = self._table.slice(low, 1).to_pylist()[0]

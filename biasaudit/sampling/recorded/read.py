@@ -243,6 +243,9 @@ def _jsonl_table(path: Path, chosen: Mapping[str, str]) -> Any:
         # An arm called 7 or a label of 1 is written as a number; every other type is the field's own.
         if kind == _TEXT and isinstance(value, (int, float)) and not isinstance(value, bool):
             kind = pa.float64() if isinstance(value, float) else pa.int64()
+        if field in _LISTS:  # the JSON reader knows neither large lists nor text in their place
+            item = pa.int64() if field == "token_ids" else pa.float64()
+            kind = pa.string() if isinstance(value, str) else pa.list_(item)
         types[name] = kind
     return pa_json.read_json(
         path,

@@ -1,0 +1,112 @@
+"""What an arm's spec names, before anything is loaded or asked: weights here, a file, a server, another engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from biasaudit import identity
+from biasaudit.records import Arm
+
+if TYPE_CHECKING:
+    from biasaudit.sampling.backends import ArmSpec
+
+UNVERIFIABLE = ("replay", "openai")
+"""Backends whose weights nobody here can look at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What is known of an arm from its spec."""
+
+    backend: str
+    fingerprint: str
+    tokenizer_fingerprint: str
+    """Of its own where the tokenizer is not known, so that such an arm is coupled with no other."""
+    language: str = ""
+    card: Mapping[str, Any] = field(default_factory=dict)
+    bytes_needed: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of memory for the weights, by precision; empty where none are loaded here."""
+    salt: str = ""
+    """Keeps an arm whose noise is not our engine's from being coupled with one whose is."""
+
+
+def backend_of(arm: Arm) -> str:
+    """Name of the backend that answers for an arm."""
+    from biasaudit.sampling.backends import read_spec
+
+    return read_spec(arm.spec).backend
+
+
+def answers_likelihoods(arm: Arm) -> bool:
+    """Whether an arm can be asked for log P of a continuation that it did not write itself."""
+    return backend_of(arm) not in UNVERIFIABLE
+
+
+def describe_arm(spec: str) -> Described:
+    """Describe what `spec` names.
+
+    Raises:
+        InputError: there is no such model, file or option.
+    """
+    from biasaudit.sampling.backends import read_spec
+
+    found = read_spec(spec)
+    if found.backend == "replay":
+        return _recorded(found)
+    if found.backend == "openai":
+        return _served(found)
+    from biasaudit.lm.load import describe
+
+    info = describe(found.target)
+    weights = found.backend == "torch"
+    return Described(
+        backend=found.backend,
+        fingerprint=info.fingerprint if weights else identity.content_hash([found.backend, info.fingerprint]),
+        tokenizer_fingerprint=info.tokenizer_fingerprint,
+        language=info.language,
+        card=info.card if weights else {**info.card, "backend": found.backend},
+        bytes_needed=info.bytes_needed,
+        salt="" if weights else found.backend,
+    )
+
+
+def _recorded(spec: ArmSpec) -> Described:
+    """A file is what its bytes are, read as its options say."""
+    from biasaudit.sampling.recorded.read import kind_of
+
+    path = Path(spec.target)
+    kind = kind_of(path, spec.options.get("format", ""))
+    meaning = {name: value for name, value in spec.options.items() if name != "language"}
+    digest = identity.file_hash(path)
+    return _unverifiable(
+        spec,
+        ["replay", digest, kind, meaning],
+        {"backend": "replay", "file": path.name, "sha256": digest, "verifiable": False},
+    )
+
+
+def _served(spec: ArmSpec) -> Described:
+    """A remote model is its address, its name and the revision that the user declares; nobody can look behind."""
+    from biasaudit.sampling.remote.settings import read_settings
+
+    found = read_settings(spec.target, spec.options)
+    card = {"backend": "openai", "server": found.url, "model": found.model, "api": found.api}
+    return _unverifiable(
+        spec,
+        ["openai", found.url, found.model, found.revision],
+        {**card, "revision": found.revision, "verifiable": False},
+    )
+
+
+def _unverifiable(spec: ArmSpec, parts: list[Any], card: Mapping[str, Any]) -> Described:
+    fingerprint = identity.content_hash(parts)
+    return Described(
+        backend=spec.backend,
+        fingerprint=fingerprint,
+        tokenizer_fingerprint=f"unknown-{fingerprint[:24]}",
+        language=spec.options.get("language", ""),
+        card=card,
+    )
