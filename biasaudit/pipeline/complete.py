@@ -126,7 +126,7 @@ def missing_units(plan: RunPlan, folder: RunFolder) -> list[WorkUnit]:
         unit
         for arm in plan.arms
         for decoding in plan.decodings
-        for unit in plan_units([arm], plan.prompts, [decoding], plan.completions_of(decoding), plan.seed, have=held)
+        for unit in plan_units([arm], plan.prompts, [decoding], plan.sizes_of(decoding), plan.seed, have=held)
     ]
 
 

@@ -6,13 +6,16 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from biasaudit.errors import UsageError
 from biasaudit.pipeline.progress import Console
 from biasaudit.records import Arm, Battery, Decoding, Prompt, Role
+
+if TYPE_CHECKING:
+    from biasaudit.stats.looks import LookPlan
 
 EMBEDDED = ("base", "placebo", "telegram")
 
@@ -43,15 +46,23 @@ class RunPlan:
     """Arm name -> bytes that its weights will need."""
     precision: str = ""
     """Precision and kind of device of the likelihoods: those of two arms are compared only under one."""
+    looks: LookPlan | None = None
+    """Where sampling stops by registered looks; `completions` is then the most that a prompt may get."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Prompt id -> completions that its looks have asked for so far; empty without looks."""
 
-    def completions_of(self, decoding: Decoding) -> int:
-        """Completions a prompt under `decoding`: one when it is greedy, since all would be equal."""
-        return 1 if decoding.temperature == 0 else self.completions
+    def completions_of(self, decoding: Decoding, prompt_id: str = "") -> int:
+        """Completions of a prompt under `decoding`, or of any: one when it is greedy, since all would be equal."""
+        return 1 if decoding.temperature == 0 else self.sizes.get(prompt_id, self.completions)
+
+    def sizes_of(self, decoding: Decoding) -> dict[str, int]:
+        """Prompt id -> completions under `decoding`."""
+        return {prompt.prompt_id: self.completions_of(decoding, prompt.prompt_id) for prompt in self.prompts}
 
     @property
     def wanted_per_arm(self) -> int:
         """Completions that every arm owes."""
-        return len(self.prompts) * sum(self.completions_of(decoding) for decoding in self.decodings)
+        return sum(self.completions_of(decoding, p.prompt_id) for decoding in self.decodings for p in self.prompts)
 
 
 EXAMPLES = {
