@@ -41,7 +41,7 @@ class Letters:
         return "".join(chr(i - 1) if 33 <= i <= 127 else f"[{i}]" for i in ids)
 
 
-def _sharpened(model: Any) -> Any:
+def sharpened(model: Any) -> Any:
     """Random weights give near-uniform logits; larger ones make tokens and positions matter."""
     with torch.no_grad():
         for parameter in model.parameters():
@@ -53,13 +53,13 @@ def _sharpened(model: Any) -> Any:
 def gpt2(*, seed: int = 0, vocabulary: int = VOCABULARY, context: int = 160, **options: Any) -> Any:
     torch.manual_seed(seed)
     config = GPT2Config(n_layer=2, n_embd=32, n_head=2, vocab_size=vocabulary, n_positions=context, **ENDS, **options)
-    return _sharpened(GPT2LMHeadModel(config))
+    return sharpened(GPT2LMHeadModel(config))
 
 
 def neox() -> Any:
     torch.manual_seed(1)
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    return _sharpened(
+    return sharpened(
         GPTNeoXForCausalLM(GPTNeoXConfig(vocab_size=VOCABULARY, max_position_embeddings=160, **sizes, **ENDS))
     )
 
@@ -70,7 +70,7 @@ def llama(**options: Any) -> Any:
     config = LlamaConfig(
         vocab_size=VOCABULARY, max_position_embeddings=160, intermediate_size=64, **sizes, **ENDS, **options
     )
-    return _sharpened(LlamaForCausalLM(config))
+    return sharpened(LlamaForCausalLM(config))
 
 
 def backend(
@@ -105,4 +105,4 @@ def windowed() -> Any:
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
     limits = {"max_position_embeddings": 160, "sliding_window": 8}
     config = MistralConfig(vocab_size=VOCABULARY, intermediate_size=64, **sizes, **limits, **ENDS)
-    return _sharpened(MistralForCausalLM(config))
+    return sharpened(MistralForCausalLM(config))

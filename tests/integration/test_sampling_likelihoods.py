@@ -6,6 +6,7 @@ import random
 
 import pytest
 import torch
+from sampling_families import recurrent
 from sampling_support import VOCABULARY, Letters, backend, gpt2, llama, neox, windowed
 
 from biasaudit.sampling.decoders import select
@@ -71,7 +72,7 @@ def test_the_law_of_the_next_token_is_that_of_a_plain_forward(family):
 def test_only_a_path_without_a_cache_runs_the_prompt_again_for_every_continuation():
     assert isinstance(select.choose(gpt2(), vocabulary=VOCABULARY), SharesPrompts)
     assert isinstance(select.choose(neox(), vocabulary=VOCABULARY), SharesPrompts)
-    assert not isinstance(select.choose(windowed(), vocabulary=VOCABULARY), SharesPrompts)
+    assert not isinstance(select.choose(recurrent(), vocabulary=VOCABULARY), SharesPrompts)
 
 
 def test_a_padded_row_ends_with_the_context():

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from biasaudit.sampling.decoders.base import Allocate, PromptState, bucket_length, padded
 from biasaudit.sampling.decoders.blocks import BlockCache
 from biasaudit.sampling.decoders.linear import linear
+from biasaudit.sampling.decoders.past import after, joined, sees
 
 Map = Callable[[torch.Tensor], torch.Tensor]
 Make = Callable[[torch.nn.Linear], Map]
@@ -181,22 +182,41 @@ class TransformerDecoder:
 
     def all_logits(self, ids: torch.Tensor) -> torch.Tensor:
         """fp32 (T, V): the logits after every token of one padded sequence."""
-        hidden, _, _ = self._forward(ids[None])
-        return F.linear(hidden[0].float(), self._head, self._head_bias)
+        return self.head(self._forward(ids[None])[0][0])
 
-    def _forward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Hidden states (P, T, C), keys and values (layers, P, H, T, D) of padded ids (P, T)."""
+    def read(self, prompt: Sequence[int]) -> PromptState:
+        """Run one prompt alone at its bucket's shape."""
+        size = len(prompt)
+        row = padded([prompt], bucket_length(size, self.context), self.device)[:1]
+        hidden, keys, values = self._forward(row)
+        return PromptState(size, hidden[0, size - 1], (keys[:, 0, :, :size].clone(), values[:, 0, :, :size].clone()))
+
+    def extend(self, state: PromptState, ids: torch.Tensor) -> torch.Tensor:
+        """Hidden states (R, T, C) after every token of padded ids (R, T) that follow one prompt."""
+        return self._forward(ids, state)[0]
+
+    def head(self, outputs: torch.Tensor) -> torch.Tensor:
+        """fp32 (N, V) of hidden states (N, C)."""
+        return F.linear(outputs.float(), self._head, self._head_bias)
+
+    def _forward(
+        self, ids: torch.Tensor, past: PromptState | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Hidden states (P, T, C), keys and values (layers, P, H, T, D) of padded ids (P, T), after `past` if any."""
         rows, length = ids.shape
         keys, values = [], []
-        positions = torch.arange(length, device=self.device)
-        masks = {layer.window: _mask(positions, layer.window) for layer in self._layers}
+        positions = after(past, length, self.device)
+        masks = {layer.window: _mask(positions, layer.window, past) for layer in self._layers}
         if self._turns:
-            self._turns.reserve(length)
+            self._turns.reserve(length + (past.length if past else 0))
 
-        def attend(_: int, layer: Layer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        def attend(
+            place: int, layer: Layer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+        ) -> torch.Tensor:
             query, key, value = (x.view(rows, length, *x.shape[1:]).transpose(1, 2) for x in (query, key, value))
             keys.append(key)
             values.append(value)
+            key, value = joined(past, place, key, value)
             mask = masks[layer.window]
             mixed = F.scaled_dot_product_attention(
                 query,
@@ -238,12 +258,13 @@ class TransformerDecoder:
         return self._stack.norm(x)
 
 
-def _mask(positions: torch.Tensor, window: int | None) -> torch.Tensor | None:
-    """(T, T) bool, true where a token looks; None for plain causal attention."""
-    if window is None or window >= len(positions):
-        return None
-    back = positions[:, None] - positions
-    return (back >= 0) & (back < window)
+def _mask(positions: torch.Tensor, window: int | None, past: PromptState | None) -> torch.Tensor | None:
+    """(T, cells) bool, true where a token at one of `positions` looks; None where plain causality will do."""
+    mask = sees(past, len(positions), positions.device)
+    if window is None:
+        return mask
+    back = positions[:, None] - torch.arange(int(positions[-1]) + 1, device=positions.device)
+    return (back < window) & (back >= 0 if mask is None else mask)
 
 
 def _rotated(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor, *, interleaved: bool) -> torch.Tensor:
