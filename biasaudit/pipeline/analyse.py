@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from biasaudit.records import Arm, Battery, Decoding, Score
 from biasaudit.results import Analysis
+
+if TYPE_CHECKING:
+    from biasaudit.stats.readings import ScoreColumns
 
 
 def analyse(
     battery: Battery,
     language: str,
     arms: Sequence[Arm],
-    scores: Mapping[str, Iterable[Score]],
+    scores: Mapping[str, Iterable[Score] | ScoreColumns],
     *,
     decodings: Sequence[Decoding] | None = None,
     completions: Mapping[str, int] | None = None,
@@ -25,7 +29,7 @@ def analyse(
         battery: as it was run.
         language: of the prompts.
         arms: with their roles; a tuned arm is held against a comparable placebo, else against the base.
-        scores: measure name -> its scores, of all arms.
+        scores: measure name -> its scores, of all arms; looked up once a measure.
         decodings: of the run, the confirmatory one first; the battery's own when None.
         completions: arm name -> completions stored; every measure over completions must have as many scores.
         wanted: arm name -> completions that the run asks for.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +11,13 @@ from biasaudit.errors import UsageError
 from biasaudit.pipeline.outcome import Outcome
 from biasaudit.pipeline.plan import RunPlan
 from biasaudit.pipeline.progress import Console
-from biasaudit.records import Arm, Completion, Decoding, Score
+from biasaudit.pipeline.stored import Stored
+from biasaudit.records import Arm, Decoding, Score
 
 if TYPE_CHECKING:
     from biasaudit.results import Analysis
+    from biasaudit.stats.readings import ScoreColumns
+    from biasaudit.store.contents import ParquetPieces
     from biasaudit.store.run import RunFolder
 
 FROM = {"score": 0, "analyse": 1, "report": 2}
@@ -47,35 +49,46 @@ def stored_plan(folder: RunFolder) -> RunPlan:
     )
 
 
-def wanted_completions(folder: RunFolder, plan: RunPlan) -> Iterator[Completion]:
-    """Stored completions that this plan asks for; a run may hold more (earlier batteries, decodings, counts)."""
-    from biasaudit.pipeline.complete import COMPLETIONS
-    from biasaudit.store.tables import completions_from_table
-
-    arms = {(a.fingerprint, a.salt) for a in plan.arms}
-    prompts = {p.prompt_id for p in plan.prompts}
-    counts = {d.decoding_id: plan.completions_of(d) for d in plan.decodings}
-    for table in folder.tables(COMPLETIONS):
-        for row in completions_from_table(table):
-            if (
-                row.index < counts.get(row.decoding_id, 0)
-                and row.seed == plan.seed
-                and row.prompt_id in prompts
-                and (row.arm_fingerprint, row.salt) in arms
-            ):
-                yield row
-
-
-def score(folder: RunFolder, plan: RunPlan, console: Console) -> None:
+def score(stored: Stored, console: Console) -> None:
     """Score every wanted completion, gather the likelihood scores, and write one table a measure."""
-    from biasaudit.pipeline.score import score_completions
     from biasaudit.store.tables import scores_table
 
-    found = score_completions(plan.battery, plan.language, wanted_completions(folder, plan))
-    gathered = likelihood_scores(folder, plan)
-    for name, scores in {**found, **gathered}.items():
-        folder.write_table(f"scores/{identity.safe_name(name)}.parquet", scores_table(scores))
-    console.say(f"scored: {', '.join(f'{n} {len(s):,}' for n, s in {**gathered, **found}.items())}")
+    said = {}
+    for name, scores in likelihood_scores(stored.folder, stored.plan).items():
+        stored.folder.write_table(score_file(name), scores_table(scores))
+        said[name] = len(scores)
+    for name, pieces in scored_pieces(stored, console).items():
+        stored.folder.write_bytes(score_file(name), pieces.finish())
+        said[name] = pieces.rows
+    console.say(f"scored: {', '.join(f'{name} {count:,}' for name, count in said.items())}")
+
+
+def scored_pieces(stored: Stored, console: Console) -> dict[str, ParquetPieces]:
+    """Measure -> the scores of every wanted completion, in key order; a few thousand are objects at a time."""
+    from biasaudit import scoring
+    from biasaudit.pipeline.score import completion_scorer, measures_reading
+    from biasaudit.store.contents import ParquetPieces
+    from biasaudit.store.tables import SCORES, completions_from_table, scores_table
+
+    plan = stored.plan
+    measures = measures_reading(plan.battery, "completions")
+    pieces = {measure.name: ParquetPieces(SCORES) for measure in measures}
+    if not measures:
+        return pieces
+    scorer = completion_scorer(plan.battery, plan.language, measures)
+    tokens = any(scoring.card(measure.scorer).reads_tokens for measure in measures)
+    total = sum(stored.by_arm()[0].values())
+    with console.task("score", total, "completions") as task:
+        for table in stored.tables(tokens=tokens):
+            for name, scores in scorer(completions_from_table(table, tokens=tokens)).items():
+                pieces[name].add(scores_table(scores))
+            task.advance(table.num_rows)
+    return pieces
+
+
+def score_file(measure: str) -> str:
+    """Where a measure's scores are kept in the run."""
+    return f"scores/{identity.safe_name(measure)}.parquet"
 
 
 def likelihood_scores(folder: RunFolder, plan: RunPlan) -> dict[str, list[Score]]:
@@ -94,42 +107,53 @@ def likelihood_scores(folder: RunFolder, plan: RunPlan) -> dict[str, list[Score]
     return gathered
 
 
-def stored_scores(folder: RunFolder, plan: RunPlan) -> dict[str, list[Score]]:
-    """Every measure's scores as they are stored."""
-    from biasaudit.store.tables import scores_from_table
+class ScoreColumnsOf(Mapping[str, "ScoreColumns"]):
+    """Measure -> its stored scores as columns, read when they are asked for: one measure is in memory at a time."""
 
-    return {
-        measure.name: list(scores_from_table(folder.read_table(f"scores/{identity.safe_name(measure.name)}.parquet")))
-        for measure in plan.battery.measures
-    }
+    def __init__(self, folder: RunFolder, plan: RunPlan) -> None:
+        """Read from `folder`."""
+        self._folder = folder
+        self._names = [measure.name for measure in plan.battery.measures]
+
+    def __getitem__(self, name: str) -> ScoreColumns:
+        from biasaudit.pipeline.stored import score_columns
+        from biasaudit.store.tables import SCORES
+
+        columns = [column for column in SCORES.names if column != "spans"]
+        return score_columns(self._folder.read_table(score_file(name), columns))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
 
 
-def compute(folder: RunFolder, plan: RunPlan) -> Analysis:
+def compute(stored: Stored) -> Analysis:
     """The analysis of what is stored; a pure function of it."""
     from biasaudit.pipeline.analyse import analyse as analyse_scores
 
-    name_of = {(a.fingerprint, a.salt): a.name for a in plan.arms}
-    stored: Counter[str] = Counter({a.name: 0 for a in plan.arms})
-    numerics: dict[str, set[str]] = {a.name: set() for a in plan.arms}
-    for row in wanted_completions(folder, plan):
-        arm = name_of[row.arm_fingerprint, row.salt]
-        stored[arm] += 1
-        numerics[arm].add(row.numerics)
+    plan = stored.plan
+    counts, numerics = stored.by_arm()
     return analyse_scores(
         plan.battery,
         plan.language,
         plan.arms,
-        stored_scores(folder, plan),
+        ScoreColumnsOf(stored.folder, plan),
         decodings=plan.decodings,
-        completions=dict(stored),
+        completions=counts,
         wanted={a.name: plan.wanted_per_arm for a in plan.arms},
         numerics=numerics,
     )
 
 
-def analyse(folder: RunFolder, plan: RunPlan, console: Console) -> Analysis:
+def analyse(stored: Stored, console: Console) -> Analysis:
     """Analyse and store `analysis.json` and the CSV tables."""
-    analysis = compute(folder, plan)
+    folder = stored.folder
+    analysis = compute(stored)
     folder.write_json("analysis.json", analysis)
     for name, rows in tables(analysis).items():
         write_csv(folder, f"tables/{name}.csv", rows)
@@ -170,28 +194,55 @@ def write_csv(folder: RunFolder, relative: str, rows: list[dict[str, Any]]) -> N
     folder.write_bytes(relative, csv_bytes(columns, [[row.get(c) for c in columns] for row in rows]))
 
 
-def report(folder: RunFolder, plan: RunPlan, locale: str) -> Outcome:
+def report(stored: Stored, locale: str) -> Outcome:
     """Render the page, seal the run, and say the verdict and where the page is."""
     from biasaudit.pipeline.corpus_page import link_cards
-    from biasaudit.pipeline.render import build_view, render_report, verdict_sentence
+    from biasaudit.pipeline.render import MAX_ROWS, build_view, choose, render_report
+    from biasaudit.pipeline.stored import as_arrays
+    from biasaudit.store.tables import completions_from_table
 
+    folder, plan = stored.folder, stored.plan
     analysis = read_analysis(folder)
-    if complete(folder, plan, analysis):
-        folder.update_manifest({"status": "done"})
+    done = complete(folder, plan, analysis)
+    folder.update_manifest({"report_language": locale, **({"status": "done"} if done else {})})
+    slots = choose(stored.slots(), plan.battery.seed, MAX_ROWS)
+    only = as_arrays(slots)
+    shown = stored.tables(tokens=False, only=only)
     view = build_view(
         plan.battery,
         plan.language,
         plan.arms,
         analysis,
-        wanted_completions(folder, plan),
-        stored_scores(folder, plan),
+        (row for table in shown for row in completions_from_table(table, tokens=False)),
+        reader_scores(stored, only),
         folder.manifest,
         decodings=plan.decodings,
         run_id=folder.path.name,
         corpora=link_cards(folder, plan.arms, locale),
+        slots=slots,
+        total=sum(stored.by_arm()[0].values()),
     )
     folder.write_text(REPORT, render_report(view, locale))
     folder.seal()
+    return outcome(folder, plan, analysis, locale)
+
+
+def reader_scores(stored: Stored, only: Mapping[tuple[str, str], Any]) -> dict[str, list[Score]]:
+    """Measure -> the scores of the completions that the reader shows."""
+    from biasaudit.pipeline.score import measures_reading
+    from biasaudit.pipeline.stored import rows_of
+    from biasaudit.store.tables import scores_from_table
+
+    return {
+        measure.name: list(scores_from_table(rows_of(stored.folder.read_table(score_file(measure.name)), only)))
+        for measure in measures_reading(stored.plan.battery, "completions")
+    }
+
+
+def outcome(folder: RunFolder, plan: RunPlan, analysis: Analysis, locale: str) -> Outcome:
+    """What a run says on the terminal when it is done."""
+    from biasaudit.pipeline.render import verdict_sentence
+
     sentence = verdict_sentence(analysis, plan.arms, plan.battery, locale)
     path = folder.path / REPORT
     return Outcome(
@@ -223,12 +274,12 @@ def again(stage: str, path: Path, *, report_language: str | None, quiet: bool) -
     console = Console(quiet=quiet)
     with folder.lock():
         refuse_too_early(folder, stage)
-        plan = stored_plan(folder)
+        stored = Stored(folder, stored_plan(folder))
         if FROM[stage] <= FROM["score"]:
-            score(folder, plan, console)
+            score(stored, console)
         if FROM[stage] <= FROM["analyse"]:
-            analyse(folder, plan, console)
-        return report(folder, plan, report_language or plan.language)
+            analyse(stored, console)
+        return report(stored, report_language or stored.plan.language)
 
 
 def open_run(path: Path) -> RunFolder:
@@ -263,28 +314,29 @@ def verify(path: Path) -> Outcome:
     faults = list(folder.verify())
     if not faults:
         refuse_too_early(folder, "report")
-        plan = stored_plan(folder)
-        if identity.canonical_json(compute(folder, plan)) != identity.canonical_json(folder.read_json("analysis.json")):
+        stored = Stored(folder, stored_plan(folder))
+        if identity.canonical_json(compute(stored)) != identity.canonical_json(folder.read_json("analysis.json")):
             before = folder.manifest["versions"]["biasaudit"]
             faults.append(
                 f"{folder.path / 'analysis.json'}: a new analysis of the stored scores gives other numbers (biasaudit "
                 f"{before} made the run, this is {__version__}; `biasaudit analyse {folder.path}` makes it anew)"
             )
-        faults += rescored(folder, plan)
+        faults += rescored(stored)
     text = "\n".join(faults) if faults else f"{path}: every file matches its hash and every number was recomputed"
     return Outcome(text=text, data={"faults": faults}, exit_code=1 if faults else 0)
 
 
-def rescored(folder: RunFolder, plan: RunPlan) -> list[str]:
+def rescored(stored: Stored) -> list[str]:
     """Measures whose stored scores differ from a new scoring of the stored completions and likelihoods."""
-    from biasaudit.pipeline.score import score_completions
-    from biasaudit.store.tables import scores_from_table, scores_table
+    from biasaudit.store.contents import parquet_table
+    from biasaudit.store.tables import same_rows, scores_table
 
-    found = score_completions(plan.battery, plan.language, wanted_completions(folder, plan))
-    found |= likelihood_scores(folder, plan)
-    stored = stored_scores(folder, plan)
+    folder = stored.folder
+    found = {name: scores_table(scores) for name, scores in likelihood_scores(folder, stored.plan).items()}
+    for name, pieces in scored_pieces(stored, Console(quiet=True)).items():
+        found[name] = parquet_table(pieces.finish(), folder.path / score_file(name))
     return [
         f"scores of '{name}': a new scoring of what is stored differs"
-        for name, scores in found.items()
-        if list(scores_from_table(scores_table(scores))) != stored[name]
+        for name, table in found.items()
+        if not same_rows(table, folder.read_table(score_file(name)))
     ]

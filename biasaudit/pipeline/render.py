@@ -9,6 +9,8 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from biasaudit.records import Arm, Battery, Completion, Decoding, Prompt, Score
 from biasaudit.results import Analysis
 
@@ -36,6 +38,8 @@ def build_view(
     badges: Mapping[str, Any] | None = None,
     corpora: Mapping[str, CorpusLink] | None = None,
     max_rows: int = MAX_ROWS,
+    slots: Sequence[Slot] | None = None,
+    total: int | None = None,
 ) -> ReportView:
     """Gather what a report shows; every text in it is masked.
 
@@ -52,6 +56,8 @@ def build_view(
         badges: conditions that only the run knows.
         corpora: arm name -> the page of its corpus, from `corpus_page.link_cards`.
         max_rows: completions embedded at most.
+        slots: what the reader shows, from `choose`, where `completions` and `scores` were read for these only.
+        total: completions that there are, where `completions` are not all of them.
 
     Returns:
         The view, the same for the same input in any order.
@@ -62,7 +68,7 @@ def build_view(
     names = {(a.fingerprint, a.salt): a.name for a in arms}
     known = [c for c in completions if (c.arm_fingerprint, c.salt) in names]
     order = {a.name: i for i, a in enumerate(arms)}
-    chosen = choose_slots(known, battery.seed, max_rows)
+    chosen = choose_slots(known, battery.seed, max_rows) if slots is None else slots
     place = {slot: i for i, slot in enumerate(chosen)}
     kept = [c for c in known if _slot(c) in place]
     kept.sort(key=lambda c: (place[_slot(c)], order[names[c.arm_fingerprint, c.salt]]))
@@ -76,7 +82,7 @@ def build_view(
         decodings=tuple(battery.decodings if decodings is None else decodings),
         analysis=analysis,
         reader=tuple(_row(c, masked, names[c.arm_fingerprint, c.salt], judged) for c, masked in shown),
-        reader_total=len(known),
+        reader_total=len(known) if total is None else total,
         manifest=manifest,
         run_id=run_id,
         badges=badges or {},
@@ -107,34 +113,46 @@ def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, 
 
 
 def choose_slots(completions: Sequence[Completion], seed: int, max_rows: int) -> list[Slot]:
-    """Slots (prompt, decoding, index) in display order: random, visiting every prompt and decoding in turn.
+    """Slots (prompt, decoding, index) in display order; see `choose`.
 
     Args:
         completions: of every arm, in any order.
         seed: of the shuffle; the order of `completions` has no influence.
         max_rows: completions shown at most; whole slots are left out beyond it.
     """
-    sizes: dict[Slot, int] = {}
+    sizes: dict[tuple[str, str], dict[int, int]] = {}
     for completion in completions:
-        slot = _slot(completion)
-        sizes[slot] = sizes.get(slot, 0) + 1
-    strata: dict[tuple[str, str], list[Slot]] = {}
-    for slot in sorted(sizes):
-        strata.setdefault(slot[:2], []).append(slot)
+        found = sizes.setdefault((completion.prompt_id, completion.decoding_id), {})
+        found[completion.index] = found.get(completion.index, 0) + 1
+    held = {stratum: np.zeros(max(found) + 1, dtype=np.int16) for stratum, found in sizes.items()}
+    for stratum, found in sizes.items():
+        held[stratum][list(found)] = list(found.values())
+    return choose(held, seed, max_rows)
+
+
+def choose(held: Mapping[tuple[str, str], Any], seed: int, max_rows: int) -> list[Slot]:
+    """Slots (prompt, decoding, index) in display order: random, visiting every prompt and decoding in turn.
+
+    Args:
+        held: (prompt id, decoding id) -> how many arms have each index, shape (highest + 1,).
+        seed: of the shuffle.
+        max_rows: completions shown at most; whole slots are left out beyond it.
+    """
     rng = random.Random(seed)
-    groups = [strata[key] for key in sorted(strata)]
-    for group in groups:
-        rng.shuffle(group)
-    rounds = [[g[i] for g in groups if i < len(g)] for i in range(max((len(g) for g in groups), default=0))]
+    groups = {}
+    for stratum in sorted(held):
+        there = np.flatnonzero(held[stratum]).tolist()
+        groups[stratum] = rng.sample(there, min(len(there), max_rows))
     chosen: list[Slot] = []
     rows = 0
-    for turn in rounds:
-        rng.shuffle(turn)
-        for slot in turn:
-            rows += sizes[slot]
+    for turn in range(max((len(group) for group in groups.values()), default=0)):
+        here = [(stratum, group[turn]) for stratum, group in groups.items() if turn < len(group)]
+        rng.shuffle(here)
+        for stratum, index in here:
+            rows += int(held[stratum][index])
             if rows > max_rows:
                 return chosen
-            chosen.append(slot)
+            chosen.append((*stratum, index))
     return chosen
 
 

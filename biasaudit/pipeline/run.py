@@ -138,6 +138,7 @@ def execute(
     """Hold the run, sample what is missing, then score, analyse and report."""
     from biasaudit.pipeline import audit
     from biasaudit.pipeline.complete import ask_arms
+    from biasaudit.pipeline.stored import Stored
     from biasaudit.store.tables import prompts_table
 
     with folder.lock():
@@ -147,9 +148,10 @@ def execute(
         folder.write_table("prompts.parquet", prompts_table(plan.prompts))
         folder.update_manifest({**identity_of(plan), **describe(plan), "status": "running"})
         ask_arms(plan, folder, machine, console)
-        audit.score(folder, plan, console)
-        audit.analyse(folder, plan, console)
-        return audit.report(folder, plan, locale or plan.language)
+        stored = Stored(folder, plan)
+        audit.score(stored, console)
+        audit.analyse(stored, console)
+        return audit.report(stored, locale or plan.language)
 
 
 def warn_of_less(plan: RunPlan, folder: RunFolder, console: Console) -> None:

@@ -78,6 +78,17 @@ def score_completions(
     Raises:
         InputError: an option cannot be used, or a completion answers no prompt of the battery in `language`.
     """
+    return completion_scorer(battery, language, measures)(completions)
+
+
+def completion_scorer(
+    battery: Battery, language: str, measures: Sequence[Measure] | None = None
+) -> Callable[[Iterable[Completion]], dict[str, list[Score]]]:
+    """What scores completions batch after batch; see `score_completions`.
+
+    Raises:
+        InputError: an option cannot be used.
+    """
     from biasaudit import scoring
 
     wanted = measures_reading(battery, "completions") if measures is None else measures
@@ -85,13 +96,17 @@ def score_completions(
         (found.name, cast(CompletionScorer, scoring.build(found.scorer, found.options, found.name, language)))
         for found in wanted
     ]
-    scores: dict[str, list[Score]] = {name: [] for name, _ in scorers}
     prompt_of = _prompts(battery, language)
-    for completion in completions:
-        prompt = prompt_of(completion.prompt_id)
-        for name, scorer in scorers:
-            scores[name].append(scorer(completion, prompt))
-    return scores
+
+    def score(completions: Iterable[Completion]) -> dict[str, list[Score]]:
+        scores: dict[str, list[Score]] = {name: [] for name, _ in scorers}
+        for completion in completions:
+            prompt = prompt_of(completion.prompt_id)
+            for name, scorer in scorers:
+                scores[name].append(scorer(completion, prompt))
+        return scores
+
+    return score
 
 
 def _prompts(battery: Battery, language: str) -> Callable[[str], Prompt]:

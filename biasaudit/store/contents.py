@@ -22,7 +22,21 @@ QUARANTINE = ".damaged"
 PART = re.compile(r"part-([A-Za-z0-9_]+)-([0-9a-f]{16})\.parquet")
 """File name of a part: unit id, first 16 hex digits of the SHA-256 of its bytes."""
 UNIT = re.compile(r"[A-Za-z0-9_]{1,64}")
+ROWS_A_GROUP = 1 << 16
 _THREADS_PAY = 8_000_000  # bytes; below, handing columns to threads costs more than it gains
+
+
+Stamp = tuple[int, int, int] | None
+"""Inode, size and time of change in nanoseconds; None where there is no file."""
+
+
+def stamp(path: Path) -> Stamp:
+    """What changes when anybody writes to `path`."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def unit_of(path: Path) -> str:
@@ -36,6 +50,40 @@ def parquet_bytes(table: Any) -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     return sink.getvalue()
+
+
+class ParquetPieces:
+    """The bytes of one table that comes in pieces; the same rows give the same bytes, however they were cut."""
+
+    def __init__(self, schema: Any) -> None:
+        """Begin a table of `schema`."""
+        self._sink = io.BytesIO()
+        self._writer = pq.ParquetWriter(self._sink, schema, compression="zstd", write_page_checksum=True)
+        self._waiting: list[Any] = []
+        self._count = 0
+        self.rows = 0
+
+    def add(self, table: Any) -> None:
+        """Add rows at the end."""
+        while table.num_rows:
+            piece = table.slice(0, ROWS_A_GROUP - self._count)
+            table = table.slice(piece.num_rows)
+            self._waiting.append(piece)
+            self._count += piece.num_rows
+            self.rows += piece.num_rows
+            if self._count == ROWS_A_GROUP:
+                self._flush()
+
+    def finish(self) -> bytes:
+        """The whole file."""
+        self._flush()
+        self._writer.close()
+        return self._sink.getvalue()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting).unify_dictionaries())
+            self._waiting, self._count = [], 0
 
 
 def parquet_table(data: bytes, path: Path, columns: Sequence[str] | None = None) -> Any:

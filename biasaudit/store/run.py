@@ -27,6 +27,7 @@ from biasaudit.store.contents import (
     PART,
     QUARANTINE,
     UNIT,
+    Stamp,
     describe,
     faults,
     listed,
@@ -34,6 +35,7 @@ from biasaudit.store.contents import (
     parquet_bytes,
     parquet_table,
     read_manifest,
+    stamp,
     unit_of,
 )
 from biasaudit.store.lock import WriterLock, writer_lock
@@ -49,7 +51,7 @@ class RunFolder:
         self.path = path
         self._disk = disk
         self._lock: WriterLock | None = None
-        self._verified: set[str] = set()  # parts whose bytes this process has checked or written
+        self._verified: dict[str, Stamp] = {}  # parts whose bytes this process has checked or written
         self._hashes: dict[str, str] = {}  # other files that this process has written
         self._held: dict[str, Any] | None = None  # the manifest, while nobody else may change it
         self._units: dict[str, dict[str, Path]] = {}  # kind -> unit -> part, likewise
@@ -176,14 +178,14 @@ class RunFolder:
         self._writing(relative)
         path = self._target(relative)
         files.write_atomic(path, data, disk=self._disk)
-        self._verified.add(relative)
+        self._verified[relative] = stamp(path)
         self._units[kind][unit_id] = path
         return path
 
     def _same(self, old: Path, table: Any) -> bool:
         """Whether a stored part equals `table`; False (and the part set aside) when it is damaged."""
         try:
-            stored = self._read_part(old)
+            stored = self.read_part(old)
         except StoreError:
             self.quarantine(old)
             return False
@@ -192,11 +194,7 @@ class RunFolder:
         return True
 
     def parts(self, kind: str) -> list[Path]:
-        """Committed parts of a kind, ordered by unit id; their bytes are checked when they are read.
-
-        Raises:
-            StoreError: a unit stands there twice.
-        """
+        """Committed parts of a kind, ordered by unit id, no unit twice; their bytes are checked when they are read."""
         paths = self._part_paths(kind)
         for before, after in itertools.pairwise(paths):
             if unit_of(before) == unit_of(after):
@@ -204,16 +202,12 @@ class RunFolder:
         return paths
 
     def units_done(self, kind: str) -> set[str]:
-        """Ids of the units whose parts are on disk and intact.
-
-        Raises:
-            StoreError: a part is damaged (`quarantine_damaged` sets such parts aside, so that they are made again).
-        """
-        for path in self.parts(kind):
-            relative = self._relative(path)
-            if relative not in self._verified:
+        """Ids of the units whose parts are on disk and intact; a damaged one is a StoreError (`quarantine_damaged`)."""
+        paths = self.parts(kind)
+        for path in paths:
+            if not self._known(path):
                 self._checked_bytes(path)
-        return {unit_of(path) for path in self.parts(kind)}
+        return {unit_of(path) for path in paths}
 
     def quarantine_damaged(self, kind: str) -> list[Path]:
         """Set aside every part whose bytes do not match its name; return the names that they had.
@@ -223,7 +217,7 @@ class RunFolder:
         damaged = []
         for path in self._part_paths(kind):
             try:
-                if self._relative(path) not in self._verified:
+                if not self._known(path):
                     self._checked_bytes(path)
             except StoreError:
                 self.quarantine(path)
@@ -239,7 +233,7 @@ class RunFolder:
         with files.explained("move", path):
             self._disk.rename(path, target)
             files.sync_folder(path.parent, disk=self._disk)
-        self._verified.discard(relative)
+        self._verified.pop(relative, None)
         self._units.get(Path(relative).parent.as_posix(), {}).pop(unit_of(path), None)
         return target
 
@@ -250,7 +244,7 @@ class RunFolder:
             StoreError: a part is damaged; it is named.
         """
         for path in self.parts(kind):
-            yield self._read_part(path, columns)
+            yield self.read_part(path, columns)
 
     def read(self, kind: str, columns: Sequence[str] | None = None) -> Any:
         """Return all parts of a kind as one table, verified, ordered by unit id.
@@ -270,16 +264,23 @@ class RunFolder:
         with files.explained("read", folder):
             return sorted(path for path in folder.iterdir() if PART.fullmatch(path.name))
 
+    def _known(self, path: Path) -> bool:
+        """Whether this process has seen the bytes of a part, and nobody has touched it since."""
+        seen = self._verified.get(self._relative(path))
+        return seen is not None and seen == stamp(path)
+
     def _checked_bytes(self, path: Path) -> bytes:
-        """Read a part and compare it with the hash in its name, and with the manifest where it is listed."""
+        """Read a part and compare it with the hash in its name, once a process; pages carry checksums of their own."""
+        known, now = self._known(path), stamp(path)
         data = files.read_bytes(path, disk=self._disk)
         match = PART.fullmatch(path.name)
-        if match is None or not hashlib.sha256(data).hexdigest().startswith(match[2]):
+        if not known and (match is None or not hashlib.sha256(data).hexdigest().startswith(match[2])):
             raise StoreError(f"{path} is damaged: its bytes do not match its name. Repeat the run to make it again.")
-        self._verified.add(self._relative(path))
+        self._verified[self._relative(path)] = now
         return data
 
-    def _read_part(self, path: Path, columns: Sequence[str] | None = None) -> Any:
+    def read_part(self, path: Path, columns: Sequence[str] | None = None) -> Any:
+        """Read one part, verified: a damaged one is a StoreError."""
         return parquet_table(self._checked_bytes(path), path, columns)
 
     # ------------------------------------------------------------------------ other files
@@ -361,7 +362,8 @@ class RunFolder:
         known = manifest["files"]
         entries: dict[str, Any] = {}
         for relative, path in listed(self.path).items():
-            entries[relative] = entry = describe(path)
+            entry = known[relative] if relative in known and self._known(path) else describe(path)
+            entries[relative] = entry
             expected = known.get(relative, {}).get("sha256") or self._hashes.get(relative)
             match = PART.fullmatch(path.name)
             if (expected and entry["sha256"] != expected) or (match and not entry["sha256"].startswith(match[2])):

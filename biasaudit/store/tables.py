@@ -148,6 +148,17 @@ def scores_from_table(table: Any) -> Iterator[Score]:
             yield Score(**fields)
 
 
+def same_rows(first: Any, second: Any) -> bool:
+    """Whether two tables of one schema hold the same rows in the same order, however their words are encoded."""
+    if first.schema != second.schema or first.num_rows != second.num_rows:
+        return False
+    return all(_plain(first.column(name)).equals(_plain(second.column(name))) for name in first.schema.names)
+
+
+def _plain(column: Any) -> Any:
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
 def prompts_table(prompts: Iterable[Prompt]) -> Any:
     """Return a table of schema PROMPTS in the order given (a battery's own)."""
     rows = list(prompts)
