@@ -42,10 +42,12 @@ def watch(command: list[str], *, cores: int, shared_once: bool = False, every: f
     mine = sorted(os.sched_getaffinity(0))
     if len(mine) < cores:
         raise SystemExit(f"{cores} cores wanted, {len(mine)} here. Give --cores {len(mine)}.")
+    # As in a user's shell: modules are compiled once, not at every start.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     started = time.perf_counter()
     child = subprocess.Popen(
         ["taskset", "-c", ",".join(map(str, mine[-cores:])), *command],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, env=environment,
     )  # fmt: skip
     assert child.stdout is not None
     os.set_blocking(child.stdout.fileno(), False)

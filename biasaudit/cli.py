@@ -330,6 +330,10 @@ def _show(result: Any, as_json: bool) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point: run a verb and turn every named error into one line and its exit code."""
+    if argv is None and sys.argv[1:2] == ["ingest"]:
+        from biasaudit.pipeline.modules import without_pandas
+
+        without_pandas()
     try:
         with signals_as_exceptions():
             cli.main(args=list(argv) if argv is not None else None, prog_name="biasaudit", standalone_mode=False)

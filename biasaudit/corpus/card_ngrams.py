@@ -22,7 +22,7 @@ LENGTHS = (1, 2, 3, 4, 5)
 TOP = 20
 """N-grams listed of each length."""
 MIN_DOCUMENTS = 5
-UNMASKED_BYTES = 1 << 20
+UNMASKED_BYTES = 1 << 18
 """Bytes of a sample that are masked and counted when the corpus itself was not masked."""
 LONG_NUMBER = 5
 """Digits from which a number breaks an n-gram: it may be a piece of somebody's telephone or card."""

@@ -136,6 +136,8 @@ def _composition() -> tuple[str, re.Pattern[str]]:
     marks = set()
     for point in areas:
         char = chr(point)
+        if not unicodedata.decomposition(char) and not unicodedata.combining(char):
+            continue  # it changes nothing; what it composes with names it in that character's decomposition
         if unicodedata.combining(unicodedata.normalize("NFD", char)[0]):
             marks.add(point)
         if not unicodedata.is_normalized("NFC", char):

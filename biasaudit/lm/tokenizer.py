@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +253,9 @@ def _byte_level(vocab: Mapping[str, int], merges: list[tuple[str, str]], *, wher
     except KeyError as error:
         raise ModelError(f"{where}: {error} is in a merge or token but not in the vocabulary.") from None
 
+    # Asked for when the files are written and by the fast engine; tokens and merges in a library take a moment.
+    spec = cache(partial(tokenizer_bpe.tokenizer_json, vocab, merges, EOT))
+
     def engines() -> Engines:
         backend = tokenizer_bpe.backend(vocab, merges)
         engine = OneByOne(lambda text: list(backend.encode(text, add_special_tokens=False).ids), eot_id)
@@ -263,7 +266,7 @@ def _byte_level(vocab: Mapping[str, int], merges: list[tuple[str, str]], *, wher
         quick = Tiktoken(encoding, eot_id, engine)
         if any(quick.encode(text) != engine.encode(text) for text in (_SAMPLE, _SAMPLE[7:])):
             return engine, None
-        return quick, partial(_gigatoken, vocab, merges, quick)
+        return quick, (lambda: Gigatoken(spec(), quick))
 
     by_id = sorted((i, data) for data, i in ranks.items())
     text_of = dict(by_id)
@@ -283,12 +286,8 @@ def _byte_level(vocab: Mapping[str, int], merges: list[tuple[str, str]], *, wher
         vocab_size=len(vocab),
         fingerprint=tokenizer_bpe.fingerprint(by_id, products, eot_id),
         byte_lengths=lengths,
-        save=lambda folder: tokenizer_bpe.save(folder, vocab, merges, EOT),
+        save=lambda folder: tokenizer_bpe.save(folder, vocab, merges, EOT, spec()),
     )
-
-
-def _gigatoken(vocab: Mapping[str, int], merges: list[tuple[str, str]], slower: Tiktoken) -> Engine:
-    return Gigatoken(tokenizer_bpe.tokenizer_json(vocab, merges, EOT), slower)
 
 
 # ---------------------------------------------------------------------------- GPT-2 from tiktoken

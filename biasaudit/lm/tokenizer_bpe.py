@@ -63,13 +63,13 @@ def tokenizer_json(vocab: Mapping[str, int], merges: list[tuple[str, str]], eot:
     return str(whole.to_str())
 
 
-def save(folder: Path, vocab: Mapping[str, int], merges: list[tuple[str, str]], eot: str) -> None:
-    """vocab.json, merges.txt, tokenizer.json and tokenizer_config.json, as GPT-2's folder has them."""
+def save(folder: Path, vocab: Mapping[str, int], merges: list[tuple[str, str]], eot: str, spec: str) -> None:
+    """vocab.json, merges.txt, tokenizer.json (`spec`) and tokenizer_config.json, as GPT-2's folder has them."""
     ordered = dict(sorted(vocab.items(), key=lambda item: item[1]))
     (folder / "vocab.json").write_text(json.dumps(ordered, ensure_ascii=False), encoding="utf-8")
     lines = ["#version: 0.2", *(f"{a} {b}" for a, b in merges)]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    (folder / "tokenizer.json").write_text(tokenizer_json(vocab, merges, eot), encoding="utf-8")
+    (folder / "tokenizer.json").write_text(spec, encoding="utf-8")
     settings = {
         "tokenizer_class": "GPT2Tokenizer",
         "bos_token": eot,

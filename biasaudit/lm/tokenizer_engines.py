@@ -151,6 +151,7 @@ class Gigatoken:
         self._tokenizer: Any = None
         self._renew()
         self._doubtful = doubtful_characters()
+        self._leads = _leads(self._doubtful)
 
     @property
     def eot_id(self) -> int:
@@ -177,7 +178,7 @@ class Gigatoken:
     def _odd(self, texts: pa.StringArray) -> npt.NDArray[np.bool_]:
         bounds = _bounds(texts)
         data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[bounds[0] : bounds[-1]]
-        places = _places(data, self._doubtful)
+        places = _places(data, self._doubtful, self._leads)
         odd = np.zeros(len(texts), bool)
         odd[np.searchsorted(bounds, places + bounds[0], side="right") - 1] = True
         return odd
@@ -217,10 +218,13 @@ def doubtful_characters() -> npt.NDArray[np.bool_]:
     return doubtful
 
 
-def _places(data: npt.NDArray[np.uint8], wanted: npt.NDArray[np.bool_]) -> Counts:
+def _places(
+    data: npt.NDArray[np.uint8], wanted: npt.NDArray[np.bool_], leads_of_wanted: npt.NDArray[np.bool_]
+) -> Counts:
     """Where in UTF-8 text the characters begin whose code points are wanted."""
     found = [np.empty(0, np.int64)]
     starts = np.flatnonzero(data >= 0xC0)
+    starts = starts[leads_of_wanted[data[starts]]]
     leads = data[starts]
     for size, low, high in ((2, 0xC0, 0xE0), (3, 0xE0, 0xF0), (4, 0xF0, 0x100)):
         at = starts[(leads >= low) & (leads < high)]
@@ -229,6 +233,14 @@ def _places(data: npt.NDArray[np.uint8], wanted: npt.NDArray[np.bool_]) -> Count
             codes = codes << 6 | data[at + step] & 0x3F
         found.append(at[wanted[codes]])
     return np.concatenate(found)
+
+
+def _leads(wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which first bytes some wanted character has, shape (256,): most text has none of them."""
+    found = np.zeros(256, bool)
+    for low, high, shift, lead in ((0x80, 0x800, 6, 0xC0), (0x800, 0x10000, 12, 0xE0), (0x10000, 0x110000, 18, 0xF0)):
+        found[lead + np.unique(np.flatnonzero(wanted[low:high]) + low >> shift)] = True
+    return found
 
 
 def _held() -> int:

@@ -42,6 +42,7 @@ from biasaudit.pipeline.ingest_settings import IngestMeans, IngestOptions, Inges
 
 if TYPE_CHECKING:
     from biasaudit.corpus.gather import Tally
+    from biasaudit.lm.tokenizer import TextTokenizer
     from biasaudit.pipeline.ingest_decide import Decided
     from biasaudit.pipeline.ingest_units import ReadUnit
     from biasaudit.pipeline.ingest_worker import Job
@@ -100,7 +101,8 @@ def _ingest(
     found = hashed(inputs, settings, scratch, report)
     secret = folder.channel_key(means, report)
     channels = identity.content_hash(secret.hex()) if secret else ""
-    words = _named_tokenizer(settings, scratch)
+    processes = means.processes or (1 if sum(one.size for one in found) < _ALONE else len(os.sched_getaffinity(0)))
+    words, loaded = _named_tokenizer(settings, scratch, keep=processes == 1)
     rules = [_code(), _libraries(settings), identity.plain(settings), channels, words.fingerprint]
     key = identity.content_hash(["corpus", rules, [one.row for one in found]])
     done = None if fresh else folder.finished(out, key)
@@ -113,7 +115,7 @@ def _ingest(
         work = _Work(
             settings, means, [without_contact(str(source)) for source in sources], out, staging, key, words, report
         )
-        return work.build(found, before, secret)
+        return work.build(found, before, secret, processes, loaded)
 
 
 def _code() -> str:
@@ -141,16 +143,23 @@ def _libraries(settings: IngestSettings) -> dict[str, str]:
     return found
 
 
-def _named_tokenizer(settings: IngestSettings, scratch: Path) -> Words:
-    """The tokenizer named, as files; an empty one when it is to be learnt."""
+def _named_tokenizer(settings: IngestSettings, scratch: Path, *, keep: bool) -> tuple[Words, TextTokenizer | None]:
+    """The tokenizer named, as files; an empty one when it is to be learnt.
+
+    Kept loaded for the worker that this process will be; when the workers are other processes, its memory is theirs.
+    """
     from biasaudit.lm.tokenizer import load_tokenizer
     from biasaudit.pipeline.ingest_write import Words, return_memory
 
     if settings.train_vocab:
-        return Words()
-    words = Words.saved(load_tokenizer(settings.tokenizer), scratch / "tokenizer")
-    return_memory()
-    return words
+        return Words(), None
+    loaded: TextTokenizer | None = load_tokenizer(settings.tokenizer)
+    assert loaded is not None
+    words = Words.saved(loaded, scratch / "tokenizer")
+    if not keep:
+        loaded = None
+        return_memory()
+    return words, loaded
 
 
 class _Work:
@@ -166,13 +175,18 @@ class _Work:
         self._seconds: Counter[Any] = Counter()
         self._started = time.time()
 
-    def build(self, found: Sequence[Hashed], before: Mapping[Path, Stamp], secret: bytes | None) -> dict[str, Any]:
+    def build(
+        self, found: Sequence[Hashed], before: Mapping[Path, Stamp], secret: bytes | None, processes: int,
+        loaded: TextTokenizer | None,
+    ) -> dict[str, Any]:  # fmt: skip
         """Do all phases, commit the folder and return the card.
 
         Args:
             found: the inputs.
             before: their stamps, from before they were hashed.
             secret: key of the channels' pseudonyms.
+            processes: that do the work; 1 is this one.
+            loaded: the tokenizer, when it is named and this process does the work.
         """
         from biasaudit.pipeline.ingest_worker import Job, worker
         from biasaudit.scale.processes import Crew
@@ -185,8 +199,7 @@ class _Work:
         looked = surveyed(found, settings, staging / "unpacked")
         job = Job(settings=settings, surveys=tuple(looked.surveys), staging=staging, key=secret, stamps=before)
         self._rest(before)
-        processes = self._means.processes or (1 if size < _ALONE else len(os.sched_getaffinity(0)))
-        with Crew(partial(worker, job), processes, threads_per_process=1) as crew:
+        with Crew(partial(worker, job, loaded), processes, threads_per_process=1) as crew:
             try:
                 units, records = self._read(crew, job)
             except Exception:

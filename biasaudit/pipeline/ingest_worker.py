@@ -8,7 +8,6 @@ from __future__ import annotations
 import hmac
 import json
 import multiprocessing
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +24,13 @@ from biasaudit.pipeline import ingest_tables as tables
 from biasaudit.pipeline.ingest_inputs import Stamp, changed, stamp
 from biasaudit.pipeline.ingest_settings import IngestSettings
 from biasaudit.pipeline.ingest_units import CheckUnit, Found, ReadUnit, Stretch, WriteUnit, hole
+from biasaudit.pipeline.modules import without_pandas
 
 if TYPE_CHECKING:
     from biasaudit.corpus.batch import Batch
     from biasaudit.corpus.gather import Clock, Gathered
     from biasaudit.corpus.reading import Survey
+    from biasaudit.lm.tokenizer import TextTokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +49,14 @@ class Job:
 class IngestWorker:
     """Does units of a job, one at a time."""
 
-    def __init__(self, job: Job) -> None:
-        """Prepare; a tokenizer is loaded when the first unit needs it."""
+    def __init__(self, job: Job, words: TextTokenizer | None = None) -> None:
+        """Prepare; the tokenizer, unless it is given, is loaded when the first unit needs it."""
         pa.set_cpu_count(1)
         # Arrow's own allocators keep what was freed, some 60 MB a process here, and are no faster.
         pa.set_memory_pool(pa.system_memory_pool())
         self._job = job
         self._labels = pa.array([survey.label for survey in job.surveys], pa.string())
-        self._words: Any = None
+        self._words: Any = words
         self._language: Any = None
 
     def __call__(self, unit: ReadUnit | CheckUnit | WriteUnit) -> dict[str, Any]:
@@ -240,7 +241,9 @@ class IngestWorker:
         """Find the fastest engine that agrees with the slower ones."""
         from biasaudit.lm.tokenizer import load_tokenizer
 
-        words = load_tokenizer(self._job.staging / "tokenizer", fast=self._job.settings.fast_tokenizer)
+        words = self._words or load_tokenizer(self._job.staging / "tokenizer")
+        if self._job.settings.fast_tokenizer:
+            words = words.accelerated()
         self._words = words.verified(unit.texts)
         found = {name: getattr(self._words, name) for name in ("fingerprint", "vocab_size", "eot_id", "engine")}
         return {**found, "doubts": list(self._words.doubts)}
@@ -319,18 +322,8 @@ def _by_value(column: pa.StringArray, make: Any, kind: pa.DataType) -> pa.Array:
     return pa.array([make(value) for value in coded.dictionary.to_pylist()], kind).take(coded.indices)
 
 
-class _WithoutPandas:
-    """pyarrow looks for pandas when it makes its first array: 40 MB and a third of a second that no worker needs."""
-
-    @staticmethod
-    def find_spec(name: str, _path: object = None, _target: object = None) -> None:
-        """Say that there is no pandas; leave every other module to the finders that follow."""
-        if name == "pandas":
-            raise ModuleNotFoundError("pandas is not used here", name=name)
-
-
-def worker(job: Job) -> IngestWorker:
+def worker(job: Job, words: TextTokenizer | None = None) -> IngestWorker:
     """Make a worker (top-level, so that other processes can)."""
     if multiprocessing.parent_process() is not None:
-        sys.meta_path.insert(0, _WithoutPandas)
-    return IngestWorker(job)
+        without_pandas()
+    return IngestWorker(job, words)

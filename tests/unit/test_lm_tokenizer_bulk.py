@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from biasaudit.errors import ModelError
 from biasaudit.lm import embedded
 from biasaudit.lm.tokenizer import TextTokenizer, load_tokenizer, train_tokenizer
-from biasaudit.lm.tokenizer_engines import LONG, OneByOne, Tiktoken, _places, doubtful_characters, parts_of
+from biasaudit.lm.tokenizer_engines import LONG, OneByOne, Tiktoken, _leads, _places, doubtful_characters, parts_of
 from tests.lm_example import sentences
 
 EOT = "<|endoftext|>"
@@ -207,7 +207,7 @@ def test_doubtful_characters_are_found_where_they_stand(text: str) -> None:
     table[:0x80] = False
     text += "é—a😀\U0010ffff"
     expected = [len(text[:i].encode()) for i, c in enumerate(text) if table[ord(c)]]
-    assert sorted(_places(np.frombuffer(text.encode(), np.uint8), table).tolist()) == expected
+    assert sorted(_places(np.frombuffer(text.encode(), np.uint8), table, _leads(table)).tolist()) == expected
 
 
 def test_a_fast_engine_that_is_built_anew_gives_the_same_ids(monkeypatch: pytest.MonkeyPatch) -> None:
