@@ -25,6 +25,11 @@ class Interval:
     level: float = 0.95
     method: str = ""
 
+    @property
+    def for_looks(self) -> bool:
+        """Whether it is adjusted for stopping by registered looks (`stats.stopping`)."""
+        return self.method.startswith(("repeated interval", "confidence sequence"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetEstimate:

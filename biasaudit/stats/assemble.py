@@ -12,11 +12,12 @@ from biasaudit.records import Arm, Decoding, Measure
 from biasaudit.results import Analysis, Composition, Contrast, Target, Verdict
 from biasaudit.stats import groups
 from biasaudit.stats.arms import Versus, arm_caveats, coupled, descriptive_pairs, margin_in, versus
-from biasaudit.stats.cells import Design, all_binary
+from biasaudit.stats.cells import Cell, Design, all_binary
 from biasaudit.stats.contrast import About, contrast
 from biasaudit.stats.job import Job, Role, decoding_name
+from biasaudit.stats.stopping import Stopping, adjusted
 from biasaudit.stats.summary import badges, counts, sign_flips, sweep_rows
-from biasaudit.stats.table import ASIDE, cells_of, compose, share_pairs, sided_share
+from biasaudit.stats.table import ASIDE, Sides, Table, cells_of, compose, share_pairs, sided_share
 from biasaudit.stats.verdict import ALPHA, adjust_family, verdict_of
 
 SHIFT = 0.05
@@ -80,19 +81,32 @@ def _one(
     job: Job, measure: Measure, tuned: Arm, reference: Arm, decoding: Decoding | None, outcome: str, role: Role
 ) -> Contrast | None:
     """One contrast, or None when the arms share no scored prompt."""
-    card, table, decoding_id = job.card(measure), job.tables[measure.name], decoding_name(decoding)
-    greedy = decoding is not None and decoding.temperature == 0
-    together = _coupled(job, measure, tuned, reference, decoding)
-    sides = cells_of(
-        table, tuned, reference, decoding_id, outcome=outcome, paired=together or decoding is None, greedy=greedy
-    )
-    design = Design(
-        binary=bool(card.labels) and sides.binary, coupled=together, sampled=decoding is not None and not greedy
-    )
+    card = job.card(measure)
+    sides, design = sides_of(job, measure, tuned, reference, decoding, outcome)
     direction = card.direction if outcome == "value" else f"more completions are labelled {outcome}"
     about = _about(job, measure, tuned, reference, decoding, outcome, role, direction)
     about = dataclasses.replace(about, unscored_tuned=sides.unscored_tuned, unscored_reference=sides.unscored_reference)
-    return contrast(sides.cells, design, about, rng=_rng(job, measure.name, outcome, tuned, reference, decoding_id))
+    rng = _rng(job, measure.name, outcome, tuned, reference, decoding_name(decoding))
+    return _stopped(contrast(sides.cells, design, about, rng=rng), sides.cells, design, job.stopping)
+
+
+def sides_of(
+    job: Job, measure: Measure, tuned: Arm, reference: Arm, decoding: Decoding | None, outcome: str
+) -> tuple[Sides, Design]:
+    """Two arms' outcomes prompt by prompt, and what kind of numbers they are."""
+    table, greedy = job.tables[measure.name], decoding is not None and decoding.temperature == 0
+    together = _coupled(job, measure, tuned, reference, decoding)
+    paired = together or decoding is None
+    sides = cells_of(table, tuned, reference, decoding_name(decoding), outcome=outcome, paired=paired, greedy=greedy)
+    binary = bool(job.card(measure).labels) and sides.binary
+    return sides, Design(binary=binary, coupled=together, sampled=decoding is not None and not greedy)
+
+
+def _stopped(
+    found: Contrast | None, cells: Sequence[Cell], design: Design, stopping: Stopping | None
+) -> Contrast | None:
+    """The contrast with its intervals and tests adjusted, where the run stopped by looks."""
+    return found if found is None or stopping is None else adjusted(found, cells, design, stopping)
 
 
 def _coupled(job: Job, measure: Measure, tuned: Arm, reference: Arm, decoding: Decoding | None) -> bool:
@@ -140,20 +154,33 @@ def _group_contrasts(job: Job, measure: Measure, pairs: Sequence[Versus]) -> lis
     name, sampled = decoding_name(decoding), decoding is not None and decoding.temperature > 0
     found: list[Contrast | None] = []
     for slot in groups.two_group_slots(tuple(table.places.values())):
+        stopping = _twins_stopped(job, table, slot)
         direction = f"larger for {slot.first} than for {slot.second}"
         for arm in job.arms:
             cells = groups.inside(table, arm, name, slot)
             binary = bool(job.card(measure).labels) and all_binary(cells)
             about = _about(job, measure, arm, arm, decoding, slot.outcome, "descriptive", direction)
             rng = _rng(job, measure.name, slot.outcome, arm, name)
-            found.append(contrast(cells, Design(binary=binary, sampled=sampled), about, rng=rng))
+            design = Design(binary=binary, sampled=sampled)
+            found.append(_stopped(contrast(cells, design, about, rng=rng), cells, design, stopping))
         for pair in pairs:
             together = _coupled(job, measure, pair.tuned, pair.reference, decoding)
             cells = groups.between(table, pair.tuned, pair.reference, name, slot, coupled=together or decoding is None)
             about = _about(job, measure, pair.tuned, pair.reference, decoding, slot.outcome, "descriptive", direction)
             rng = _rng(job, measure.name, slot.outcome, pair.tuned, pair.reference, name)
-            found.append(contrast(cells, Design(coupled=together, sampled=sampled), about, rng=rng))
+            design = Design(coupled=together, sampled=sampled)
+            found.append(_stopped(contrast(cells, design, about, rng=rng), cells, design, stopping))
     return found
+
+
+def _twins_stopped(job: Job, table: Table, slot: groups.Slot) -> Stopping | None:
+    """Looks of twins: a gap was followed as far as the twin that stopped first."""
+    if job.stopping is None:
+        return None
+    looks = dict(job.stopping.looks)
+    for first, second in groups.twins(table, slot):
+        looks[first.prompt_id] = min(looks.get(first.prompt_id, 0), looks.get(second.prompt_id, 0))
+    return dataclasses.replace(job.stopping, looks=looks)
 
 
 def _rng(job: Job, *parts: object) -> np.random.Generator:

@@ -33,6 +33,7 @@ NOTES = (
     "no-variation-within-prompts",
     "too-few-topics",
     "too-few-completions",
+    "stopped-by-looks",
 )
 """Every word that `TargetEstimate.note` may hold."""
 EQUAL = 1e-12

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from biasaudit.records import Arm, Battery, Decoding, Measure, ScorerCard
+from biasaudit.stats.stopping import Stopping
 from biasaudit.stats.table import Table
 
 Role = Literal["primary", "secondary", "descriptive"]
@@ -37,6 +38,8 @@ class Job:
     """Arm name -> completions stored."""
     wanted: Mapping[str, int]
     """Arm name -> completions that the run asks for."""
+    stopping: Stopping | None = None
+    """Where the run stopped by looks."""
 
     @property
     def measures(self) -> tuple[Measure, ...]:

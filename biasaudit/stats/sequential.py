@@ -36,6 +36,8 @@ NODES = 128
 """Gauss–Legendre nodes of one look's integral; 256 change no boundary by 1e-9."""
 NEVER = 37.0
 """A bound whose tail is the smallest number that a double holds."""
+DRIFTS = tuple(np.arange(0.5, 8.25, 0.25).tolist())
+"""True effects, in expectations of z at the last look, among which the largest bias is sought."""
 LEVELS = tuple(sorted({*np.geomspace(1e-9, 0.9, 60).tolist(), 0.1, 0.05}))
 """Levels at which a scheme's multipliers are tabulated; p-values between them are interpolated."""
 
@@ -118,6 +120,18 @@ class _Walk:
             return NEVER
         return float(optimize.brentq(lambda b: self.outside(fraction, b) - probability, 0.0, NEVER, xtol=1e-10))
 
+    def error(self, fraction: float, bound: float) -> tuple[float, float]:
+        """Mean error of the drift's estimate, and mean standard error, over the paths that leave at `fraction`."""
+        spread, edge = math.sqrt(fraction - self.at), bound * math.sqrt(fraction)
+        centre = self.places + self.drift * (fraction - self.at)
+        total, leaving = np.zeros(NODES if self.at else 1), np.zeros(NODES if self.at else 1)
+        for sign in (1.0, -1.0):
+            beyond = (sign * centre - edge) / spread
+            tail, density = special.ndtr(beyond), np.exp(-0.5 * beyond**2) / math.sqrt(2 * math.pi)
+            total += sign * (sign * centre * tail + spread * density) - self.drift * fraction * tail
+            leaving += tail
+        return float((self.masses * total).sum()) / fraction, float((self.masses * leaving).sum()) / math.sqrt(fraction)
+
     def advance(self, fraction: float, bound: float) -> None:
         """Go on from inside the bound at `fraction`."""
         spread, edge = math.sqrt(fraction - self.at), bound * math.sqrt(fraction)
@@ -126,6 +140,29 @@ class _Walk:
         density = np.exp(-0.5 * ((places[None, :] - centre[:, None]) / spread) ** 2) / (spread * math.sqrt(2 * math.pi))
         self.masses = (self.masses @ density) * self.weights * edge
         self.places, self.at = places, fraction
+
+
+def stopping_bias(fractions: Sequence[float], bounds: Sequence[float]) -> float:
+    """Largest mean error of an estimate that its own boundary may stop, per standard error of those stopped early.
+
+    An estimate that stops when it is large is too large on average. Over all true effects the mean error is at most
+    this number times the mean, over all outcomes, of the standard error where the boundary stopped it before the last
+    look (and 0 where it did not). Many such estimates add up their errors, while chance averages out: an interval of
+    their mean must allow for it. 0 with one look.
+    """
+    worst = 0.0
+    for drift in DRIFTS:
+        walk = _Walk(drift)
+        error = early = 0.0
+        for look, (fraction, bound) in enumerate(zip(fractions, bounds, strict=True), start=1):
+            last = look == len(fractions)
+            off, standard = walk.error(fraction, 0.0 if last else bound)
+            error += off
+            if not last:
+                early += standard
+                walk.advance(fraction, bound)
+        worst = max(worst, error / early if early > 0 else 0.0)
+    return worst
 
 
 def anytime_rho_squared(n_star: float, alpha: float) -> float:
@@ -190,10 +227,11 @@ class Schedule:
 
         Each estimate is widened by the multiplier of its own look, and the parts add as independent errors do.
         """
-        return math.sqrt(float(((errors * self.multipliers(alpha)[looks]) ** 2).sum()))
+        known = self._table[LEVELS.index(alpha)] if alpha in LEVELS else self.multipliers(alpha)
+        return math.sqrt(float(((errors * known[looks]) ** 2).sum()))
 
     def level_of(self, width: float, errors: Floats, looks: npt.NDArray[np.int64]) -> float:
-        """The level at which the repeated interval has half-width `width`: the repeated p-value of an effect that large.
+        """The level at which the repeated interval has half-width `width`: the repeated p-value of such an effect.
 
         Interpolated in log α between `LEVELS`, exact at 5 % and 10 %; 1 below the narrowest and 1e-9 at the least.
         """

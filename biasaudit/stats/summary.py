@@ -125,5 +125,5 @@ def sign_flips(job: Job, contrasts: Sequence[Contrast]) -> list[dict[str, Any]]:
             "topics": len(row.topics),
         }
         for position, row in enumerate(contrasts)
-        if row.role == "primary"
+        if row.role == "primary" and row.population.note != "stopped-by-looks"
     ]

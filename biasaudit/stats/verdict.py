@@ -67,7 +67,12 @@ def _family_mde(contrast: Contrast, wanted: Target, size: int) -> float | None:
     estimate = contrast.fixed if deciding(contrast.population, wanted) == "fixed" else contrast.population
     if estimate.se is None or size == 1:
         return contrast.mde
-    return detectable(estimate.se, df=math.inf if estimate.df is None else estimate.df, alpha=ALPHA / size)
+    df = math.inf if estimate.df is None else estimate.df
+    found = detectable(estimate.se, df=df, alpha=ALPHA / size)
+    plain = detectable(estimate.se, df=df, alpha=ALPHA)
+    if estimate.interval is not None and estimate.interval.for_looks and contrast.mde and found and plain:
+        return contrast.mde * found / plain
+    return found
 
 
 def _adjust(estimates: Sequence[TargetEstimate]) -> list[TargetEstimate]:
