@@ -20,7 +20,7 @@ from biasaudit.sampling.choose import Chooser
 from biasaudit.sampling.decoders.base import Decoder
 from biasaudit.sampling.queue import Job, Prompts, Window
 
-VERSION = "1"
+VERSION = "2"
 """Raised with every change that may change a bit of a completion."""
 
 WINDOW = 4

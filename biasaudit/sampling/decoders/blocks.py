@@ -1,8 +1,8 @@
 """A preallocated key-value cache in blocks of positions, and attention whose result never depends on its length.
 
 Rows of one tile stand at different positions, and the longest decides how much cache a step must read. Products over
-the whole length would round differently for every length; so attention runs block by block at one fixed shape, and
-partial results are added in order. A block that lies wholly after a row's position adds exactly 0 and changes no bit.
+the whole length would round differently for every length; so they run block by block at one fixed shape, and partial
+results are added in order. Positions after a row's own get a share of exactly 0, which changes no bit of any sum.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 
 from biasaudit.sampling.decoders.base import Allocate
 
-BLOCK = 32
+BLOCK = 64
 """Positions in a block: smaller wastes less on short rows, larger has fewer partial sums."""
 
 
@@ -70,14 +70,15 @@ class BlockCache:
         self._flat = (start[:, None] + self._cells).flatten()
 
     def _bias(self, window: int | None) -> torch.Tensor:
-        """(blocks, B, 1, 1, BLOCK): −∞ where a row must not look, made once a step for every window in use."""
+        """(B, 1, 1, cells): −∞ where a row must not look, made once a step for every window in use."""
         if window not in self._biases:
-            cells = torch.arange(self._blocks * BLOCK, device=self._device).view(self._blocks, 1, 1, 1, BLOCK)
-            here = self._positions.view(1, -1, 1, 1, 1)
+            cells = torch.arange(self._blocks * BLOCK, device=self._device)
+            here = self._positions.view(-1, 1, 1, 1)
             hidden = cells > here
             if window is not None:
                 hidden |= cells <= here - window
-            self._biases[window] = torch.zeros(hidden.shape, device=self._device).masked_fill_(hidden, -torch.inf)
+            bias = torch.zeros(hidden.shape, dtype=self._dtype, device=self._device)
+            self._biases[window] = bias.masked_fill_(hidden, -torch.inf)
         return self._biases[window]
 
     def attend(
@@ -107,13 +108,13 @@ class BlockCache:
         keys, values = self._keys[layer], self._values[layer]
         keys.view(-1, width).index_copy_(0, self._flat, key.reshape(-1, width))
         values.view(-1, width).index_copy_(0, self._flat, value.reshape(-1, width))
-        asked = query.reshape(1, rows, heads, -1, width)
+        asked = query.mul(scale).reshape(1, rows, heads, -1, width)
         spread = asked.expand(blocks, *asked.shape[1:])
-        scores = torch.matmul(spread, keys[:blocks].transpose(-1, -2)).float().mul_(scale).add_(self._bias(window))
-        scores.sub_(scores.amax(dim=(0, 4), keepdim=True)).exp_()
-        parts = torch.matmul(scores.to(self._dtype), values[:blocks])
-        masses = scores.sum(4, keepdim=True)
-        out, mass = parts[0].float(), masses[0]
+        scores = torch.matmul(spread, keys[:blocks].transpose(-1, -2)).permute(1, 2, 3, 0, 4)
+        shares = torch.softmax(scores.reshape(rows, heads, -1, blocks * BLOCK) + self._bias(window), dim=-1)
+        shares = shares.view(rows, heads, -1, blocks, BLOCK).permute(3, 0, 1, 2, 4)
+        parts = torch.matmul(shares, values[:blocks])
+        out = parts[0].float()
         for block in range(1, blocks):
-            out, mass = out + parts[block], mass + masses[block]
-        return (out / mass).to(self._dtype).reshape(rows, -1)
+            out += parts[block]
+        return out.to(self._dtype).reshape(rows, -1)

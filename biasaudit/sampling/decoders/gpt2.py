@@ -7,6 +7,7 @@ is never copied, the vocabulary's logits in fp32 whatever the weights are. Hidde
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from biasaudit.sampling.decoders.base import (
     padded,
 )
 from biasaudit.sampling.decoders.blocks import BlockCache
+from biasaudit.sampling.decoders.linear import Head, Linear, linear
 from biasaudit.sampling.decoders.past import after, joined, sees
 
 
@@ -30,6 +32,18 @@ def fits(model: Any) -> bool:
         and not getattr(config, "add_cross_attention", False)
         and all(type(b.attn.c_attn).__name__ == "Conv1D" for b in model.transformer.h)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """The products of one block in a step."""
+
+    project: Linear
+    """(B, C) to (B, 3C): queries, keys and values."""
+    merge: Linear
+    inner: Linear
+    """(B, C) to (B, 4C), activated."""
+    outer: Linear
 
 
 class Gpt2Decoder:
@@ -51,13 +65,13 @@ class Gpt2Decoder:
         self.device, self.dtype = core.wte.weight.device, core.wte.weight.dtype
         self._core, self._blocks = core, list(core.h)
         self._heads, self._width = int(config.n_head), int(config.n_embd)
-        self._head = model.lm_head.weight[:vocabulary].float()
+        self._head = Head(model.lm_head.weight[:vocabulary])
         self._tanh = config.activation_function in ("gelu_new", "gelu_pytorch_tanh")
         scale = (self._width // self._heads) ** -0.5 if config.scale_attn_weights else 1.0
         by_layer = bool(config.scale_attn_by_inverse_layer_idx)
         self._scales = [scale / (i + 1) if by_layer else scale for i in range(len(self._blocks))]
         self._allocate = allocate
-        self.open(1, self.context)
+        self._rows = 0
 
     def length_class(self, _tokens: int) -> int:
         """All rows share a tile: the block cache makes their lengths irrelevant."""
@@ -76,6 +90,19 @@ class Gpt2Decoder:
         )
         self._output = self._allocate((tile, self._width), self.dtype, self.device)
         self._logits = self._allocate((tile, self.vocabulary), torch.float32, self.device)
+        if tile != self._rows:
+            self._layers = [self._layer(block, tile) for block in self._blocks]
+            self._rows = tile
+
+    def _layer(self, block: Any, rows: int) -> _Layer:
+        """The products of a block for a step."""
+
+        def made(conv: Any, *, gelu: bool = False) -> Linear:
+            return linear(conv.weight.t(), conv.bias, rows=rows, gelu=gelu)
+
+        fc = made(block.mlp.c_fc, gelu=self._tanh)
+        inner = fc if self._tanh else lambda x: block.mlp.act(fc(x))
+        return _Layer(made(block.attn.c_attn), made(block.attn.c_proj), inner, made(block.mlp.c_proj))
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> list[PromptState]:
         """Run prompts of one bucket at its fixed shape."""
@@ -96,23 +123,24 @@ class Gpt2Decoder:
 
     def logits(self) -> torch.Tensor:
         """fp32 (B, V)."""
-        return torch.mm(self._output.float(), self._head.t(), out=self._logits)
+        return self._head(self._output, self._logits)
 
     def step(self, tokens: torch.Tensor, positions: torch.Tensor, longest: int) -> None:
         """Feed one token a row."""
         self._cache.aim(positions, longest)
         x = self._core.wte.weight[tokens] + self._core.wpe.weight[positions]  # (B, C)
         heads = (x.shape[0], self._heads, -1)
-        for layer, block in enumerate(self._blocks):
-            q, k, v = self._project(x, block).chunk(3, dim=1)
-            mixed = self._cache.attend(layer, q.view(heads), k.view(heads), v.view(heads), self._scales[layer])
-            x = self._finish(x, mixed, block)
+        for place, (layer, block) in enumerate(zip(self._layers, self._blocks, strict=True)):
+            q, k, v = layer.project(_norm(x, block.ln_1)).chunk(3, dim=1)
+            mixed = self._cache.attend(place, q.view(heads), k.view(heads), v.view(heads), self._scales[place])
+            x = x + layer.merge(mixed)
+            x = x + layer.outer(layer.inner(_norm(x, block.ln_2)))
         self._output = _norm(x, self._core.ln_f)
 
     def all_logits(self, ids: torch.Tensor) -> torch.Tensor:
         """fp32 (T, V): the logits after every token of one padded sequence."""
         hidden, _, _ = self._forward(ids[None])
-        return F.linear(hidden[0].float(), self._head)
+        return self.head(hidden[0])
 
     def read(self, prompt: Sequence[int]) -> PromptState:
         """Run one prompt alone at its bucket's shape."""
@@ -127,7 +155,7 @@ class Gpt2Decoder:
 
     def head(self, outputs: torch.Tensor) -> torch.Tensor:
         """fp32 (N, V) of hidden states (N, C)."""
-        return F.linear(outputs.float(), self._head)
+        return F.linear(outputs.float(), self._head.weight)
 
     def _forward(
         self, ids: torch.Tensor, past: PromptState | None = None
