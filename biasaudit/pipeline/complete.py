@@ -16,7 +16,7 @@ from biasaudit.records import Arm, Completion, Measure, SampleRequest
 
 if TYPE_CHECKING:
     from biasaudit.sampling.backends.torch import TorchBackend
-    from biasaudit.scale.units import WorkUnit
+    from biasaudit.scale.units import Held, WorkUnit
     from biasaudit.store.run import RunFolder
 
 LIKELIHOODS = "likelihoods"
@@ -115,13 +115,27 @@ def score_arm_likelihoods(
 
 
 def missing_units(plan: RunPlan, folder: RunFolder) -> list[WorkUnit]:
-    """What is wanted and not stored, in canonical order; damaged parts are set aside and wanted again."""
-    from biasaudit.scale.units import plan_units
-    from biasaudit.store.tables import held_ranges
+    """What is wanted and not stored, in canonical order; damaged parts are set aside and wanted again.
+
+    A part is named after the unit that it holds, so what stands there under a planned name needs no reading.
+    """
+    from biasaudit.store.tables import KEY_COLUMNS, held_ranges
 
     folder.quarantine_damaged(COMPLETIONS)
-    keys = ["arm_fingerprint", "prompt_id", "decoding_id", "seed", "salt", "index"]
-    held = held_ranges(folder.tables(COMPLETIONS, columns=keys))
+    parts = folder.units(COMPLETIONS)
+    whole = _planned(plan, {})
+    done = [unit for unit in whole if parts.pop(unit.unit_id, None) is not None]
+    if not parts:
+        finished = {unit.unit_id for unit in done}
+        return [unit for unit in whole if unit.unit_id not in finished]
+    others = (folder.read_part(part, KEY_COLUMNS) for part in parts.values())
+    return _planned(plan, held_ranges(others, [stretch for unit in done for stretch in unit.stretches()]))
+
+
+def _planned(plan: RunPlan, held: Held) -> list[WorkUnit]:
+    """The units that a plan asks for, without what is held."""
+    from biasaudit.scale.units import plan_units
+
     return [
         unit
         for arm in plan.arms

@@ -62,20 +62,16 @@ class Stored:
     def _wanted(self, key: Key) -> int:
         """How many completions the plan asks for under `key`."""
         arm, prompt_id, decoding_id, seed, salt = key
-        known = seed == self.plan.seed and (arm, salt) in self._arms and prompt_id in self._prompts
-        return self._counts.get(decoding_id, 0) if known else 0
+        known = seed == self.plan.seed and (arm, salt) in self._arms
+        return self._counts.get(decoding_id, {}).get(prompt_id, 0) if known else 0
 
     @cached_property
     def _arms(self) -> dict[tuple[str, str], str]:
         return {(arm.fingerprint, arm.salt): arm.name for arm in self.plan.arms}
 
     @cached_property
-    def _prompts(self) -> set[str]:
-        return {prompt.prompt_id for prompt in self.plan.prompts}
-
-    @cached_property
-    def _counts(self) -> dict[str, int]:
-        return {decoding.decoding_id: self.plan.completions_of(decoding) for decoding in self.plan.decodings}
+    def _counts(self) -> dict[str, dict[str, int]]:
+        return {decoding.decoding_id: self.plan.sizes_of(decoding) for decoding in self.plan.decodings}
 
     def by_arm(self) -> tuple[dict[str, int], dict[str, set[str]]]:
         """Arm name -> completions stored, and arm name -> ids of their numerics."""

@@ -40,6 +40,11 @@ class WorkUnit:
         """How many completions the unit holds."""
         return sum(stop - start for _, start, stop in self.items)
 
+    def stretches(self) -> Iterator[tuple[tuple[str, str, str, int, str], int, int]]:
+        """Yield (first five fields of the key, start, stop) of what the unit holds."""
+        for prompt_id, start, stop in self.items:
+            yield (self.arm_fingerprint, prompt_id, self.decoding_id, self.seed, self.salt), start, stop
+
     def indices(self) -> Iterator[tuple[str, int]]:
         """Yield every (prompt id, index) in order."""
         for prompt_id, start, stop in self.items:

@@ -169,7 +169,7 @@ class RunFolder:
             raise StoreError(f"'{unit_id}' is not the id of a unit (letters, digits, '_').")
         self._writing()
         if kind not in self._units:
-            self._units[kind] = {unit_of(path): path for path in self.parts(kind)}
+            self._units[kind] = self.units(kind)
         old = self._units[kind].get(unit_id)
         if old is not None and self._same(old, table):
             return old
@@ -200,6 +200,10 @@ class RunFolder:
             if unit_of(before) == unit_of(after):
                 raise StoreError(f"{before} and {after.name} are parts of one unit. Delete the wrong one, then repeat.")
         return paths
+
+    def units(self, kind: str) -> dict[str, Path]:
+        """Unit id -> its part, by unit id; their bytes are checked when they are read."""
+        return {unit_of(path): path for path in self.parts(kind)}
 
     def units_done(self, kind: str) -> set[str]:
         """Ids of the units whose parts are on disk and intact; a damaged one is a StoreError (`quarantine_damaged`)."""

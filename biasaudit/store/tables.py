@@ -182,16 +182,21 @@ def prompts_from_table(table: Any) -> Iterator[Prompt]:
             yield prompt
 
 
-def held_ranges(tables: Iterable[Any]) -> dict[KeyPrefix, list[tuple[int, int]]]:
+def held_ranges(
+    tables: Iterable[Any], also: Iterable[tuple[KeyPrefix, int, int]] = ()
+) -> dict[KeyPrefix, list[tuple[int, int]]]:
     """Return which completions the tables hold: first five fields of the key -> sorted disjoint ranges [start, stop).
 
     Args:
         tables: with KEY_COLUMNS at least; one part at a time is enough.
+        also: (first five fields, start, stop) of what is known to be held besides.
 
     Raises:
         StoreError: a completion is stored twice.
     """
     held: dict[KeyPrefix, list[tuple[int, int]]] = {}
+    for key, start, stop in also:
+        held.setdefault(key, []).append((start, stop))
     for table in tables:
         for key, start, stop, _ in stretches(table):
             held.setdefault(key, []).append((start, stop))
