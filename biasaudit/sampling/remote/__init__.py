@@ -1,0 +1,1 @@
+"""Servers that speak OpenAI's protocol: settings, budget, journal, answers, and the client that asks."""
