@@ -71,7 +71,8 @@ class LineFinder:
         self._delimiter = dialect.delimiter[0]
         self.eol = dialect.newline[-1]
         self._starts: re.Pattern[bytes] = patterns.starts
-        self._header_bytes = np.array(sorted(_first_pairs(dialect.columns)), np.uint16)
+        self._may_be_header = np.zeros(1 << 16, bool)
+        self._may_be_header[sorted(_first_pairs(dialect.columns))] = True
         self.horizon = 1024 + NUL_LIMIT + 4 * sum(len(column) for column in dialect.columns)
         """Bytes that must follow a line's first byte for the answer on it to be final, unless the file ends before."""
 
@@ -199,7 +200,7 @@ class LineFinder:
         last = len(b) - 1
         first = b[np.minimum(starts, last)]
         pairs = first.astype(np.uint16) * 256 + b[np.minimum(starts + 1, last)]
-        found = np.isin(pairs, self._header_bytes) & (starts < len(b))
+        found: Bools = self._may_be_header[pairs] & (starts < len(b))
         marks = np.flatnonzero(first == _BOM[0])
         found[marks] = (b[np.minimum(starts[marks] + 1, last)] == _BOM[1]) & (
             b[np.minimum(starts[marks] + 2, last)] == _BOM[2]

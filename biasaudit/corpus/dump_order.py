@@ -68,10 +68,11 @@ class _Columns:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Lines:
-    """Lines of a block that begin at `last` or before; `base` is where the block's own places count from."""
+    """Lines of a block that begin in [first, last]; `base` is where the block's own places count from."""
 
     block: Block
     base: int
+    first: int
     last: int
 
 
@@ -85,35 +86,38 @@ class OrderJudge:
         self._signs = signs
         self._finder = LineFinder(dialect, recogniser(dialect))
 
-    def forged(self, start: int, end: int, block: Block | None = None) -> Int64s:
+    def forged(self, start: int, end: int, known: Sequence[tuple[int, Block]] = ()) -> Int64s:
         """First bytes of all lines in [start, end) that could be forged records; rising.
 
         Args:
             start: a place in the view.
             end: a place in the view.
-            block: lines from `start` on, where they are known already.
+            known: blocks of lines that were found already, each with the line's start that it begins at; rising.
         """
         if not self._signs:
             return np.zeros(0, np.int64)
         low, high = max(self._dialect.start, start - CONTEXT), min(len(self._view), end + CONTEXT)
-        if block is None:
-            parts = [self._lines(low, high)]
-        else:
-            known = start + block.decided
-            parts = [self._lines(low, start - 1), _Lines(block, start, len(self._view)), self._lines(known + 1, high)]
-        columns = _joined([part for part in parts if part], self._dialect, self._signs)
+        parts: list[_Lines] = []
+        for base, block in known:
+            if base <= high and base + block.decided >= low:
+                parts += self._lines(low, base - 1)
+                parts.append(_Lines(block, base, low, high))
+                low = max(low, base + block.decided + 1)
+        parts += self._lines(low, high)
+        columns = _joined(parts, self._dialect, self._signs)
         found = columns.at[_standing_out(columns, self._signs) & columns.exposed]
         return found[(found >= start) & (found < end)]
 
-    def _lines(self, first: int, last: int) -> _Lines | None:
+    def _lines(self, first: int, last: int) -> list[_Lines]:
+        """The lines that begin in [first, last], found now; nothing when there is no such place."""
         if last < first:
-            return None
+            return []
         head = first == self._dialect.start
         base = first if head else first - 1
         stop = min(len(self._view), last + self._finder.horizon)
         final = stop == len(self._view)
         block = self._finder.block(self._view[base:stop], final=final, from_line_start=head)
-        return _Lines(block, base, last)
+        return [_Lines(block, base, first, last)]
 
 
 def signs_of(sample: bytes, dialect: Dialect) -> Signs:
@@ -122,7 +126,7 @@ def signs_of(sample: bytes, dialect: Dialect) -> Signs:
         return Signs()
     finder = LineFinder(dialect, recogniser(dialect))
     block = finder.block(sample[dialect.start :], final=True, from_line_start=True)
-    columns = _joined([_Lines(block, 0, len(sample))], dialect, Signs(channel=1, ids=1, dates=1, all_dates=1))
+    columns = _joined([_Lines(block, 0, 0, len(sample))], dialect, Signs(channel=1, ids=1, dates=1, all_dates=1))
     same = columns.channel[1:] == columns.channel[:-1]
     tried = [Signs(channel=1)] if "channel_id" in dialect.fields and 2 * int(same.sum()) >= len(same) else []
     tried += [Signs(**{name: sign}) for name in ("ids", "dates", "all_dates") for sign in (1, -1)]
@@ -206,7 +210,8 @@ def _joined(parts: Sequence[_Lines], dialect: Dialect, signs: Signs) -> _Columns
     places, channels, ids, dates, quoted = [], [], [], [], []
     for part in parts:
         block = part.block
-        rows = np.flatnonzero(block.plain & (block.at <= part.last - part.base))
+        inside = (block.at >= part.first - part.base) & (block.at <= part.last - part.base)
+        rows = np.flatnonzero(block.plain & inside)
         b = np.frombuffer(block.data, np.uint8)
         cells = {name: (block.cells[rows, 2 * n], block.cells[rows, 2 * n + 1]) for name, n in kinds.items()}
         none = np.full(len(rows), _UNKNOWN)

@@ -80,7 +80,7 @@ def find_dialect(path: Path, sample: Sample, content: int, options: SourceOption
         newline=newline, messages=False, quoting="mixed", notes={"content_starts_at": content},
     )  # fmt: skip
     table = with_trailing(found, head) if header is not None else found
-    found = _dump_or_table(found, sample, options)
+    found = _dump_or_table(table, sample, options)
     if found.messages:
         found = _with_quoting(found, sample, options, wrapped=wrapped)
         told = options.quoting is not None or header is None or wrapped
@@ -100,8 +100,6 @@ def find_dialect(path: Path, sample: Sample, content: int, options: SourceOption
 def _dump_or_table(found: Dialect, sample: Sample, options: SourceOptions) -> Dialect:
     """Decide whether rows are read by their record starts or by their columns, and what that needs to be known."""
     head = sample.head
-    if found.header is not None:
-        found = with_trailing(found, head)
     known = len(found.fields) == len(found.columns) and "date" in found.fields and not options.columns
     if found.header is None or known:
         found = dataclasses.replace(found, messages=True)

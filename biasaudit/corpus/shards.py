@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 _UINT16_TOKENS = 1 << 16
 
+Numbers = npt.NDArray[np.unsignedinteger[Any]]
+
 
 def dtype_for(vocab_size: int) -> str:
     """Name of the shard's number type: `uint16`, or `uint32` for large vocabularies."""
@@ -20,7 +22,7 @@ def dtype_for(vocab_size: int) -> str:
 
 def cut(
     ids: npt.NDArray[np.integer[Any]], counts: npt.NDArray[np.int64], held_out: npt.NDArray[np.bool_], dtype: str
-) -> tuple[bytes, bytes]:
+) -> tuple[Numbers, Numbers]:
     """Deal out documents to the two shards.
 
     Args:
@@ -30,7 +32,7 @@ def cut(
         dtype: number type of the shard, see `dtype_for`.
 
     Returns:
-        Bytes to append to the training shard, and to the validation shard.
+        Numbers to append to the training shard, and to the validation shard.
 
     Raises:
         ValueError: the counts do not add up to the ids, or an id does not fit the number type.
@@ -41,6 +43,6 @@ def cut(
         raise ValueError(f"token id {int(ids.max())} does not fit {dtype}")
     numbers = ids.astype(np.dtype(dtype).newbyteorder("<"))
     if not held_out.any():
-        return numbers.tobytes(), b""
+        return numbers, numbers[:0]
     side = np.repeat(held_out, counts + 1)
-    return numbers[~side].tobytes(), numbers[side].tobytes()
+    return numbers[~side], numbers[side]

@@ -253,12 +253,13 @@ def _byte_level(vocab: Mapping[str, int], merges: list[tuple[str, str]], *, wher
     except KeyError as error:
         raise ModelError(f"{where}: {error} is in a merge or token but not in the vocabulary.") from None
 
-    # Asked for when the files are written and by the fast engine; tokens and merges in a library take a moment.
-    spec = cache(partial(tokenizer_bpe.tokenizer_json, vocab, merges, EOT))
+    # Asked for when the files are written and by the engines; tokens and merges in a library take a moment.
+    backend = cache(partial(tokenizer_bpe.backend, vocab, merges, EOT))
+    spec = cache(lambda: str(backend().to_str()))
 
     def engines() -> Engines:
-        backend = tokenizer_bpe.backend(vocab, merges)
-        engine = OneByOne(lambda text: list(backend.encode(text, add_special_tokens=False).ids), eot_id)
+        reference = backend()
+        engine = OneByOne(lambda text: list(reference.encode(text, add_special_tokens=False).ids), eot_id)
         if not tokenizer_bpe.tiktoken_can(ranks, products):
             return engine, None
         special = {EOT: eot_id}

@@ -47,20 +47,15 @@ def fingerprint(by_id: Sequence[tuple[int, bytes]], products: Sequence[int], eot
     return digest.hexdigest()
 
 
-def backend(vocab: Mapping[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
-    """The tokenizers library's form without any added token, so that nothing in a text is special."""
-    plain = Tokenizer(models.BPE(vocab=dict(vocab), merges=merges))
-    plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    plain.decoder = decoders.ByteLevel()
-    return plain
-
-
-def tokenizer_json(vocab: Mapping[str, int], merges: list[tuple[str, str]], eot: str) -> str:
-    """Text of `tokenizer.json`; `eot` is its one special token."""
-    whole = backend(vocab, merges)
+def backend(vocab: Mapping[str, int], merges: list[tuple[str, str]], eot: str) -> Tokenizer:
+    """The tokenizers library's form, whose text is `tokenizer.json`; its one special token `eot` is read as text."""
+    whole = Tokenizer(models.BPE(vocab=dict(vocab), merges=merges))
+    whole.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    whole.decoder = decoders.ByteLevel()
     whole.post_processor = processors.ByteLevel(trim_offsets=False)
     whole.add_special_tokens([eot])
-    return str(whole.to_str())
+    whole.encode_special_tokens = True
+    return whole
 
 
 def save(folder: Path, vocab: Mapping[str, int], merges: list[tuple[str, str]], eot: str, spec: str) -> None:

@@ -223,7 +223,8 @@ def _places(
 ) -> Counts:
     """Where in UTF-8 text the characters begin whose code points are wanted."""
     found = [np.empty(0, np.int64)]
-    starts = np.flatnonzero(data >= 0xC0)
+    # The letters of Latin languages begin with smaller bytes than anything wanted.
+    starts = np.flatnonzero(data >= max(0xC0, int(leads_of_wanted.argmax())))
     starts = starts[leads_of_wanted[data[starts]]]
     leads = data[starts]
     for size, low, high in ((2, 0xC0, 0xE0), (3, 0xE0, 0xF0), (4, 0xF0, 0x100)):
@@ -244,12 +245,12 @@ def _leads(wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def _held() -> int:
-    """Memory that this process holds, bytes; 0 where the system does not say."""
+    """Memory that this process holds besides mapped files, bytes; 0 where the system does not say."""
     try:
-        pages = Path("/proc/self/statm").read_text().split()[1]
+        _, resident, shared, *_ = Path("/proc/self/statm").read_text().split()
     except OSError:
         return 0
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _class(category: str) -> str:
@@ -290,17 +291,21 @@ def _in_chunks(
     while first < len(texts):
         last = max(first + 1, int(np.searchsorted(bounds, int(bounds[first]) + CHUNK_BYTES)))
         part = texts.slice(first, last - first)
-        some = _chunk(part, joined, odd(part), engine)
-        ids.append(some[0])
-        counts.append(some[1])
+        some, of_each = _chunk(part, joined, odd(part), engine)
+        ids += some
+        counts.append(of_each)
         first = last
     return np.concatenate(ids), np.concatenate(counts)
 
 
 def _chunk(
     texts: pa.StringArray, joined: Callable[[pa.Buffer], Ids], odd: npt.NDArray[np.bool_], engine: Tiktoken | Gigatoken
-) -> Documents:
-    """Encode documents joined by end-of-text; the odd ones stay out, are encoded alone, and are put in their places."""
+) -> tuple[list[Ids], Counts]:
+    """Encode documents joined by end-of-text; the odd ones stay out, are encoded alone, and are put in their places.
+
+    Returns:
+        Pieces that make the ids one behind another, and the number of ids of each document.
+    """
     ids, ends = _encode_joined(texts, joined, odd, engine.eot_id)
     if len(ends) != len(texts):
         # More ends than documents: a document holds the name of the special token, which must stay ordinary text.
@@ -309,27 +314,22 @@ def _chunk(
     if len(ends) != len(texts):
         raise ModelError(f"{engine.name}: {len(texts)} documents gave {len(ends)} ends of text. Use another tokenizer.")
     counts = np.diff(ends, prepend=-1) - 1
-    if odd.any():
-        alone = [np.array(engine.encode(texts[int(i)].as_py()), np.uint32) for i in np.flatnonzero(odd)]
-        counts[odd] = [len(some) for some in alone]
-        ids = np.insert(ids, np.repeat(ends[odd], counts[odd]), np.concatenate(alone))
-    return ids, counts
+    alone = [np.array(engine.encode(texts[int(i)].as_py()), np.uint32) for i in np.flatnonzero(odd)]
+    counts[odd] = [len(some) for some in alone]
+    last = np.array([engine.eot_id], np.uint32)
+    between = np.split(ids, ends[odd])
+    return [piece for pair in zip(between, [*alone, last], strict=True) for piece in pair], counts
 
 
 def _encode_joined(
     texts: pa.StringArray, joined: Callable[[pa.Buffer], Ids], odd: npt.NDArray[np.bool_], eot_id: int
 ) -> tuple[Ids, Counts]:
-    """Ids of the documents, the odd ones as empty, and where each ends."""
+    """Ids of the documents, the odd ones as empty, with end-of-text between them; and where each ends."""
     if odd.any():
         texts = pc.if_else(pa.array(odd), "", texts)
-    closed = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(texts) + 1], pa.int32()), _and_empty(texts)), EOT)
-    ids = joined(closed[0].as_buffer())
-    return ids, np.flatnonzero(ids == eot_id)
-
-
-def _and_empty(texts: pa.StringArray) -> pa.StringArray:
-    """The texts and an empty one, so that joining them puts end-of-text behind the last one too."""
-    return pa.concat_arrays([texts, pa.array([""], pa.string())])
+    whole = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts), EOT)
+    ids = joined(whole[0].as_buffer())
+    return ids, np.append(np.flatnonzero(ids == eot_id), len(ids))
 
 
 def _bounds(texts: pa.StringArray) -> npt.NDArray[np.int32]:

@@ -39,6 +39,7 @@ from biasaudit.pipeline.ingest_inputs import (
     without_contact,
 )  # fmt: skip
 from biasaudit.pipeline.ingest_settings import IngestMeans, IngestOptions, IngestSettings, settings_of
+from biasaudit.pipeline.modules import rare_collections
 
 if TYPE_CHECKING:
     from biasaudit.corpus.gather import Tally
@@ -88,7 +89,12 @@ def ingest(
     settings, means = settings_of(options)
     report = progress or (lambda _stage, _done, _total, _note: None)
     inputs = inputs_of(sources, settings)
-    with folder.told(out), tempfile.TemporaryDirectory(prefix="biasaudit-") as scratch, folder.single_writer(out):
+    with (
+        rare_collections(),
+        folder.told(out),
+        tempfile.TemporaryDirectory(prefix="biasaudit-") as scratch,
+        folder.single_writer(out),
+    ):
         folder.refuse_to_overwrite(out, fresh=True)
         return _ingest(sources, out, fresh, settings, means, inputs, Path(scratch), report)
 

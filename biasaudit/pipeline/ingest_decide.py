@@ -184,8 +184,8 @@ def _join(
         digest = tables.fixed(digests(batch.column("text")))
         batch = batch.set_column(batch.schema.get_field_index("digest"), "digest", digest)
         names.append(f"joined-{number:06}-{plan}.arrow")
-        with tables.arrow_file(staging / names[-1], batch.schema) as writer:
-            writer.write_batch(batch)
+        with tables.arrow_file(staging / names[-1], batch.schema) as part:
+            part.add(batch)
         own.append(np.arange(batch.num_rows, dtype=np.int32))
         sums.append(np.asarray(batch.column("copies")).astype(np.int32))
     return names, own, np.concatenate([*sums, np.zeros(0, np.int32)])

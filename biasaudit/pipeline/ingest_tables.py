@@ -5,11 +5,14 @@ Parts are Arrow files, mapped when they are read; a part counts once its record,
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -56,11 +59,32 @@ DOCUMENTS = pa.schema(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file of rows being written."""
+
+    handle: BinaryIO
+    writer: Any
+
+    def add(self, rows: pa.RecordBatch | pa.Table) -> None:
+        """Append a batch, or a table as one row group."""
+        self.writer.write(rows)
+        begin_writing(self.handle)
+
+
 @contextmanager
-def arrow_file(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatchFileWriter]:
+def arrow_file(path: Path, schema: pa.Schema) -> Iterator[Part]:
     """Write an Arrow file that has its name, and is on the medium, when the block ends."""
     with whole_file(path) as handle, pa.ipc.new_file(handle, schema) as writer:
-        yield writer
+        yield Part(handle, writer)
+
+
+def begin_writing(handle: BinaryIO) -> None:
+    """Let the medium work while we do (Linux): the sync at a file's end then finds little left to wait for."""
+    with contextlib.suppress(OSError, AttributeError):
+        start_write = 2  # SYNC_FILE_RANGE_WRITE: begins, and waits for nothing
+        whole = ctypes.c_int64(0)
+        ctypes.CDLL(None).sync_file_range(handle.fileno(), whole, whole, start_write)
 
 
 @contextmanager
@@ -116,15 +140,19 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def documents_file(path: Path) -> Iterator[Any]:
+def documents_file(path: Path) -> Iterator[Part]:
     """Write `documents.parquet`, with page checksums; only columns with few values are worth a dictionary."""
     import pyarrow.parquet as pq
 
     few = ["split", "channel_id", "source"]
-    with pq.ParquetWriter(
-        path, DOCUMENTS, compression="zstd", use_dictionary=few, write_statistics=False, write_page_checksum=True
-    ) as writer:
-        yield writer
+    with (
+        path.open("xb") as handle,
+        pq.ParquetWriter(
+            handle, DOCUMENTS, compression="zstd", use_dictionary=few, write_statistics=False,
+            write_page_checksum=True, write_batch_size=1 << 16,
+        ) as writer,
+    ):  # fmt: skip
+        yield Part(handle, writer)
 
 
 def fixed(rows: Any) -> pa.FixedSizeBinaryArray:
@@ -132,6 +160,12 @@ def fixed(rows: Any) -> pa.FixedSizeBinaryArray:
     rows = np.ascontiguousarray(rows)
     width = rows.shape[1] * rows.itemsize
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(rows), [None, pa.py_buffer(rows)])
+
+
+def one_cell(numbers: Any) -> pa.LargeBinaryArray:
+    """Numbers as one string of bytes in a column of one row, without a copy."""
+    bounds = np.array([0, numbers.nbytes], np.int64)
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, pa.py_buffer(bounds), pa.py_buffer(numbers)])
 
 
 def raw(column: pa.FixedSizeBinaryArray) -> memoryview:

@@ -90,7 +90,7 @@ class IngestWorker:
                         rejects.write(json.dumps(identity.plain(reject), sort_keys=True).encode() + b"\n")
                     gathered = gatherer.documents(batch)
                     with clock.stage("store"):
-                        parts.write_batch(self._staged(gathered, stretch.source, schema))
+                        parts.add(self._staged(gathered, stretch.source, schema))
                     documents += len(gathered)
                     size += int(pc.sum(pc.binary_length(gathered.text)).as_py() or 0)
                 found.append(span)
@@ -216,9 +216,8 @@ class IngestWorker:
                     ids, counts = words.encode_documents(text)
                 with clock.stage("store"):
                     train, val = cut(ids, counts, here.held_out, dtype)
-                    columns = [[train], [val], [counts]]
-                    arrays = [pa.array(c, f.type) for c, f in zip(columns, tables.TOKENS, strict=True)]
-                    parts.write_batch(pa.RecordBatch.from_arrays(arrays, schema=tables.TOKENS))
+                    columns = [tables.one_cell(train), tables.one_cell(val), pa.array([counts], tables.TOKENS[2].type)]
+                    parts.add(pa.RecordBatch.from_arrays(columns, schema=tables.TOKENS))
                 with clock.stage("card"):
                     size = np.asarray(pc.binary_length(text)).astype(np.int64)
                     census.add(
@@ -289,19 +288,16 @@ class Decisions:
 
     def save(self, staging: Path, number: int) -> None:
         """Leave them for the worker that writes part `number`."""
-        with (staging / f"decided-{number:06}.npz").open("wb") as handle:
-            np.savez(
-                handle, rows=self.rows, held_out=self.held_out, copies=self.copies,
-                first=np.array(self.first), share=np.array(self.share),
-            )  # fmt: skip
+        with (staging / f"decided-{number:06}.npy").open("wb") as handle:
+            for column in (self.rows, self.held_out, self.copies, self.first, self.share):
+                np.save(handle, column)
 
     @classmethod
     def load(cls, staging: Path, number: int) -> Decisions:
         """What `save` left."""
-        with np.load(staging / f"decided-{number:06}.npz") as stored:
-            return cls(
-                stored["rows"], stored["held_out"], stored["copies"], int(stored["first"]), float(stored["share"])
-            )
+        with (staging / f"decided-{number:06}.npy").open("rb") as handle:
+            rows, held_out, copies, first, share = (np.load(handle) for _ in range(5))
+        return cls(rows, held_out, copies, int(first), float(share))
 
 
 def staged_schema(settings: IngestSettings) -> pa.Schema:

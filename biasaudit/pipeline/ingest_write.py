@@ -225,7 +225,9 @@ class _Assembly:
     def flush(self) -> None:
         """Write what waits as one row group: of a folder of small files each would have made its own."""
         if self._waiting:
-            self._documents.write_table(pa.Table.from_batches(self._waiting))
+            self._documents.add(pa.Table.from_batches(self._waiting))
+            for handle in (self._train, self._val):
+                tables.begin_writing(handle)
         self._waiting, self._held = [], 0
 
     def _table(self, kept: pa.RecordBatch, here: Any, tokens: pa.RecordBatch) -> pa.RecordBatch:

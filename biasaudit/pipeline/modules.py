@@ -1,8 +1,11 @@
-"""What a process may import."""
+"""What a process may import, and how often it looks for garbage."""
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class _WithoutPandas:
@@ -18,3 +21,14 @@ class _WithoutPandas:
 def without_pandas() -> None:
     """Keep pandas out of this process, which does nothing that needs it; pyarrow never asks for it again."""
     sys.meta_path.insert(0, _WithoutPandas)
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Look for garbage a hundred times less often: vocabularies and rows are many objects, and none of them garbage."""
+    usual = gc.get_threshold()
+    gc.set_threshold(100 * usual[0], *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from biasaudit.corpus.batch import Batch
@@ -13,8 +13,9 @@ from biasaudit.corpus.dialect import SAMPLE, Dialect
 from biasaudit.corpus.dump import DumpReader, Raw
 from biasaudit.corpus.dump_batch import BatchMaker, Wanted
 from biasaudit.corpus.dump_bulk import BulkReader
+from biasaudit.corpus.dump_lines import Block
 from biasaudit.corpus.dump_order import FORGED, OrderJudge, Signs, signs_of
-from biasaudit.corpus.dump_piece import COLUMNS
+from biasaudit.corpus.dump_piece import COLUMNS, Piece
 from biasaudit.corpus.dump_survey import Sample, find_dialect, missing
 from biasaudit.corpus.encoding import Decoder
 from biasaudit.corpus.mapped import PageReturner, digest_of, mapped
@@ -93,14 +94,25 @@ def stretch(survey: Survey, start: int, stop: int, synced: bool) -> Iterator[Bat
             position = reader.first_start(start, stop)
         judge = OrderJudge(view, dialect, found.signs) if found.signs else None
         pages = PageReturner(view)
-        for piece in reader.pieces(stop if position is None else position, stop):
-            forged = frozenset[int]()
-            if judge and len(piece.at):
-                forged = frozenset(judge.forged(piece.start, int(piece.at[-1]) + 1, piece.block).tolist())
+        for piece, forged in _judged(reader.pieces(stop if position is None else position, stop), judge):
             yield maker.batch(piece, forged, counted=dialect.messages)
             pages.passed(piece.end)
         if decoder.wide and maker.reached < survey.size:
             yield maker.remainder()
+
+
+def _judged(pieces: Iterator[Piece], judge: OrderJudge | None) -> Iterator[tuple[Piece, frozenset[int]]]:
+    """Every piece with the places of its forged records; its neighbours lend it the lines that they know."""
+    known: list[tuple[int, Block]] = []
+    waiting: Piece | None = None
+    for piece in chain(pieces, [None]):
+        if piece is not None and piece.block is not None:
+            known.append((piece.start, piece.block))
+        if waiting is not None:
+            last = int(waiting.at[-1]) + 1 if len(waiting.at) else waiting.start
+            yield waiting, frozenset(judge.forged(waiting.start, last, known).tolist() if judge else ())
+        del known[:-2]
+        waiting = piece
 
 
 # ---------------------------------------------------------------------------- one by one, the reference
