@@ -89,7 +89,16 @@ def cli() -> None:
 @click.argument("battery", type=PATH)
 @ARMS
 @DECODING
-@click.option("--completions", "-n", type=click.IntRange(1), default=None, help="Completions a prompt from every arm.")
+@click.option("--completions", "-n", type=click.IntRange(1), default=None,
+              help="Completions a prompt from every arm; with --until the most of them.")  # fmt: skip
+@click.option("--until", default=None, metavar="RULE",
+              help="Stop early by registered looks: precision=X (each prompt's interval is at most ±X), decided (each "
+              "prompt's excludes 0 or lies inside the margin) or verdict (the whole contrast's does). Target fixed "
+              "only.")  # fmt: skip
+@click.option("--looks", type=click.IntRange(1), default=None, help="With --until: looks at most (default: 8).")
+@click.option("--anytime", is_flag=True, help="With --until: a confidence sequence instead of boundaries.")
+@click.option("--look-at", default="", metavar="MEASURE[:LABEL]",
+              help="With --until: what is looked at (default: the primary question).")  # fmt: skip
 @click.option("--language", default=None, help="Language of the prompts (default: that of the arms).")
 @click.option("--out", type=PATH, default=None, help="Run folder (default: reports/<battery>/<time>-<hash>).")
 @click.option("--reports", type=PATH, default=Path("reports"), show_default=True, help="Where run folders live.")

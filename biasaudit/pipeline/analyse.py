@@ -10,6 +10,7 @@ from biasaudit.results import Analysis
 
 if TYPE_CHECKING:
     from biasaudit.stats.readings import ScoreColumns
+    from biasaudit.stats.stopping import Stopping
 
 
 def analyse(
@@ -22,6 +23,7 @@ def analyse(
     completions: Mapping[str, int] | None = None,
     wanted: Mapping[str, int] | None = None,
     numerics: Mapping[str, Collection[str]] | None = None,
+    stopping: Stopping | None = None,
 ) -> Analysis:
     """Compare every tuned arm with its reference, on every measure, outcome and decoding.
 
@@ -34,6 +36,7 @@ def analyse(
         completions: arm name -> completions stored; every measure over completions must have as many scores.
         wanted: arm name -> completions that the run asks for.
         numerics: arm name -> ids of the numerics fingerprints of its completions.
+        stopping: how far each prompt was followed, where the run stopped by looks.
 
     Returns:
         Contrasts (the confirmatory ones first), compositions, verdicts, counts.
@@ -64,6 +67,7 @@ def analyse(
             numerics=numerics or {},
             stored=_by_model(arms, completions or {}),
             wanted=wanted or {},
+            stopping=stopping,
         )
     )
 

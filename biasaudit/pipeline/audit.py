@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from biasaudit import __version__, identity
 from biasaudit.errors import UsageError
+from biasaudit.pipeline import until
 from biasaudit.pipeline.outcome import Outcome
 from biasaudit.pipeline.plan import RunPlan
 from biasaudit.pipeline.progress import Console
@@ -36,7 +37,7 @@ def stored_plan(folder: RunFolder) -> RunPlan:
     for entry in manifest["decodings"]:
         fields = {key: value for key, value in entry.items() if key != "decoding_id"}
         decodings.append(Decoding(**{**fields, "stop": tuple(fields["stop"])}))
-    return RunPlan(
+    plan = RunPlan(
         battery=battery,
         arms=tuple(Arm(**entry) for entry in manifest["arms"]),
         language=language,
@@ -47,6 +48,7 @@ def stored_plan(folder: RunFolder) -> RunPlan:
         memory={},
         precision=manifest["precision"],
     )
+    return until.restored(plan, manifest)
 
 
 def score(stored: Stored, console: Console) -> None:
@@ -147,6 +149,7 @@ def compute(stored: Stored) -> Analysis:
         completions=counts,
         wanted={a.name: plan.wanted_per_arm for a in plan.arms},
         numerics=numerics,
+        stopping=until.stopping_of(plan, stored.folder.manifest),
     )
 
 
@@ -322,6 +325,7 @@ def verify(path: Path) -> Outcome:
                 f"{before} made the run, this is {__version__}; `biasaudit analyse {folder.path}` makes it anew)"
             )
         faults += rescored(stored)
+        faults += until.faults(stored.plan, folder)
     text = "\n".join(faults) if faults else f"{path}: every file matches its hash and every number was recomputed"
     return Outcome(text=text, data={"faults": faults}, exit_code=1 if faults else 0)
 
