@@ -20,6 +20,9 @@ from biasaudit.sampling import noise, truncate
 BEST = 1024
 """How many tokens carry noise of their own when nothing is truncated (CONTRACT §1)."""
 
+_GROUP = 64
+"""Ids whose weights are summed together before one of them is drawn."""
+
 _GREEDY = -1
 _FREE = 0
 _IDLE = -2
@@ -151,21 +154,28 @@ class Chooser:
         chosen = ids.gather(1, place)
         if self._best == self._vocabulary:
             return chosen
-        rest = self._weights.scatter_(1, ids, 0.0)
-        rival = rest.sum(1, keepdim=True).double().log()
+        groups = _group_sums(self._weights.scatter_(1, ids, 0.0))
+        rival = groups.sum(1, keepdim=True).log()
         rival += noise.gumbel(keys[:, None], self._table[self._vocabulary])
         lost = ((rival > score) & (self._kind == _FREE)).squeeze(1).nonzero().squeeze(1)
         if lost.numel():
-            chosen[lost] = self._draw_inside(rest[lost], keys[lost])
+            chosen[lost] = self._draw_inside(lost, groups[lost], keys[lost])
         return chosen
 
-    def _draw_inside(self, weights: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-        """(n, 1): ids drawn in proportion to `weights` (n, V) by inverse CDF in order of ids."""
-        cumulative = weights.double().cumsum(1)
-        total = cumulative[:, -1:].contiguous()
-        at = noise.uniform(keys[:, None], self._table[self._vocabulary + 1]) * total
-        drawn = torch.searchsorted(cumulative, at, right=True)
-        return torch.minimum(drawn, torch.searchsorted(cumulative, total))
+    def _draw_inside(self, rows: torch.Tensor, groups: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        """(n, 1): ids drawn in proportion to the weights of `rows` by inverse CDF in order of ids.
+
+        First the group of ids, then the id inside it: both in order of ids, so it is one inverse CDF.
+        """
+        until = groups.cumsum(1)
+        at = noise.uniform(keys[:, None], self._table[self._vocabulary + 1]) * until[:, -1:]
+        group = _first_above(until, at)
+        mass = groups.gather(1, group)
+        share = (at - (until.gather(1, group) - mass)) / mass
+        ids = group * _GROUP + torch.arange(_GROUP, device=self._device)
+        inside = self._weights[rows[:, None], ids.clamp(max=self._vocabulary - 1)].double()
+        until = inside.masked_fill_(ids >= self._vocabulary, 0.0).cumsum(1)
+        return group * _GROUP + _first_above(until, share * until[:, -1:])
 
     def _race_of_few(
         self, logits: torch.Tensor, top: torch.Tensor, total: torch.Tensor, keys: torch.Tensor, kind: int
@@ -203,6 +213,20 @@ class Chooser:
         race = (values - top).double() + noise.gumbel(keys[:, None], self._table[ids])
         place = race.masked_fill(~stays, -torch.inf).argmax(1, keepdim=True)
         return ids.gather(1, place), stays[:, -1:]
+
+
+def _group_sums(weights: torch.Tensor) -> torch.Tensor:
+    """fp64 (B, ⌈V / 64⌉): sums over runs of 64 ids."""
+    whole = weights.shape[1] // _GROUP
+    sums = weights[:, : whole * _GROUP].reshape(len(weights), whole, _GROUP).sum(2)
+    tail = weights[:, whole * _GROUP :].sum(1, keepdim=True)
+    return torch.cat((sums, tail), 1).double()
+
+
+def _first_above(cumulative: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    """(n, 1): the first cell of each rising row (n, m) above `at` (n, 1), and none after the last that has mass."""
+    place = torch.searchsorted(cumulative, at, right=True)
+    return torch.minimum(place, torch.searchsorted(cumulative, cumulative[:, -1:].contiguous()))
 
 
 def _first_largest(logits: torch.Tensor, top: torch.Tensor) -> torch.Tensor:
