@@ -17,19 +17,19 @@ import torch
 
 from biasaudit.sampling.decoders.base import Decoder, PromptState, SharesPrompts, bucket_length
 
-LIKELIHOOD_TOKENS = 128
+LIKELIHOOD_TOKENS = 64
 """Tokens of one batch of continuations: enough rows for the processor's matrix units, few enough to waste little."""
 
-SHORTEST = 8
-"""Fewest tokens that a row of a batch holds."""
+GRAIN = 4
+"""Rows are padded to a multiple of this many tokens."""
 
 
 def row_length(tokens: int) -> int:
-    """Padded length of a continuation of which `tokens` enter the model: the next power of two, at least SHORTEST.
+    """Padded length of a continuation of which `tokens` enter the model: the next multiple of GRAIN.
 
     Near the context's end it is what the prompt leaves, for there are no positions beyond.
     """
-    return max(SHORTEST, 1 << (tokens - 1).bit_length())
+    return -(-tokens // GRAIN) * GRAIN
 
 
 def rows_of(length: int) -> int:
@@ -52,7 +52,7 @@ def continuation_logprobs(
         fp64 (n,) nats on the CPU for each continuation of n tokens, in the order given.
     """
     if not isinstance(decoder, SharesPrompts):
-        return [_alone(decoder, prompt, continuation) for continuation in continuations]
+        return [joint_logprobs(decoder, prompt, continuation) for continuation in continuations]
     state = decoder.read(prompt)
     first = torch.log_softmax(decoder.head(state.output[None])[0].double(), 0).cpu()
     found = [torch.empty(len(c), dtype=torch.float64) for c in continuations]
@@ -92,7 +92,7 @@ def _chosen(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return picked - top[:, 0].double() - (logits - top).exp_().sum(1, dtype=torch.float64).log()
 
 
-def _alone(decoder: Decoder, prompt: Sequence[int], continuation: Sequence[int]) -> torch.Tensor:
+def joint_logprobs(decoder: Decoder, prompt: Sequence[int], continuation: Sequence[int]) -> torch.Tensor:
     """Prompt and continuation in one forward of their own bucket."""
     if not continuation:
         return torch.empty(0, dtype=torch.float64)

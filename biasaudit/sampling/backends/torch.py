@@ -238,6 +238,7 @@ class TorchBackend:
             for text, each in zip(continuations, found, strict=True)
         ]
 
+
 def _too_long(prompt_id: str, text: str, tokens: int, context: int) -> str:
     head = text if len(text) <= 60 else text[:57] + "…"
     return (
