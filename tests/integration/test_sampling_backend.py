@@ -192,7 +192,7 @@ def test_out_of_memory_halves_the_tile_and_loses_nothing():
 def test_memory_that_runs_out_later_restarts_only_what_is_in_flight():
     class Later(Scarce):
         def __call__(self, shape, dtype, device):
-            if len(shape) != 6 or shape[1] < 3:
+            if len(shape) != 6 or shape[1] < 2:
                 return torch.zeros(tuple(shape), dtype=dtype, device=device)
             return super().__call__(shape, dtype, device)
 

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 
+from biasaudit.sampling.decoders.even import gelu_tanh
+
 Linear = Callable[[torch.Tensor], torch.Tensor]
 """(rows, in) → (rows, out)."""
 
@@ -30,7 +32,7 @@ def linear(weight: torch.Tensor, bias: torch.Tensor | None = None, *, rows: int,
     if packed is not None:
         return packed
     if gelu:
-        return lambda x: F.gelu(F.linear(x, weight, bias), approximate="tanh")
+        return lambda x: gelu_tanh(F.linear(x, weight, bias))
     return lambda x: F.linear(x, weight, bias)
 
 
