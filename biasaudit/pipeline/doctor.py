@@ -32,6 +32,8 @@ EXTRAS = {
     "search": ("pydivsufsort", "corpus find --nearest, copied spans"),
     "lora": ("peft", "LoRA fine-tuning"),
     "stats": ("statsmodels", "statistical oracles"),
+    "api": ("httpx2", "openai: arms"),
+    "vllm": ("vllm", "vllm: arms"),
 }
 
 

@@ -47,7 +47,12 @@ def open_elsewhere(arm: Arm, machine: Machine, *, seed: int, journal: Path | Non
 
         settings = read_settings(spec.target, spec.options)
         return backends.build("openai", settings=settings, arm=arm, seed=seed, journal=journal)
-    return backends.build("vllm", spec=spec, arm=arm, seed=seed, dtype=machine.dtype)
+    from biasaudit.lm.load import describe, reading_room
+
+    context, tokenizer = reading_room(spec.target)
+    folder = str(describe(spec.target).folder)
+    given = {"folder": folder, "tokenizer": tokenizer, "context": context, "dtype": machine.dtype}
+    return backends.build("vllm", spec=spec, arm=arm, seed=seed, **given)
 
 
 def sample_elsewhere(
