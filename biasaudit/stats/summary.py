@@ -75,6 +75,8 @@ def badges(
         "language_match": "language-mismatch" not in all_caveats if stated else None,
         "mixed_numerics": "mixed-numerics" in all_caveats,
     }
+    if job.stopping is not None:
+        badges["registered_looks"] = True
     if lead is not None:
         if lead.decoding_id and lead.fixed.note != "no-sampling-error":
             badges["coupled"] = lead.coupled
