@@ -19,8 +19,9 @@ from biasaudit.records import Arm, Completion, ContinuationLogProb, SampleReques
 from biasaudit.sampling.choose import BEST
 from biasaudit.sampling.decoders import select
 from biasaudit.sampling.decoders.base import Allocate, allocate_zeros
+from biasaudit.sampling.distributions import first_tokens
 from biasaudit.sampling.engine import VERSION, Engine, Finished
-from biasaudit.sampling.likelihoods import continuation_logprobs
+from biasaudit.sampling.likelihoods import continuation_logprobs, next_token_logprobs
 from biasaudit.sampling.noise import row_key
 from biasaudit.sampling.queue import Job
 
@@ -237,6 +238,22 @@ class TorchBackend:
             ContinuationLogProb(total=float(each.sum()), tokens=len(each), bytes=len(text.encode("utf-8")))
             for text, each in zip(continuations, found, strict=True)
         ]
+
+    def next_token_logprobs(self, prompt: str) -> torch.Tensor:
+        """fp64 (V,): log P of every token as the next one after `prompt`, temperature 1, nothing truncated.
+
+        Raises:
+            InputError: the prompt is longer than the model's context.
+        """
+        ids = self._encode(prompt)
+        if len(ids) > self._decoder.context:
+            raise InputError(_too_long("of a next token", prompt, len(ids), self._decoder.context))
+        return next_token_logprobs(self._decoder, ids)
+
+    def first_token_mass(self, prompt: str, words: Sequence[str]) -> float:
+        """Probability that the next token is the first of any of `words`, each first token counted once."""
+        firsts = first_tokens(self._tokenizer.encode, words)
+        return min(1.0, float(self.next_token_logprobs(prompt)[firsts].exp().sum()))
 
 
 def _too_long(prompt_id: str, text: str, tokens: int, context: int) -> str:
