@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biasaudit import __version__, identity
-from biasaudit.errors import UsageError
+from biasaudit.errors import StoreError, UsageError
 from biasaudit.pipeline.outcome import Outcome
 from biasaudit.pipeline.plan import Machine, RunPlan, make_plan
 from biasaudit.pipeline.progress import Console
@@ -187,15 +187,21 @@ def execute(
 def finished(plan: RunPlan, folder: RunFolder, battery_text: bytes, locale: str) -> bool:
     """Whether this very command was carried out to its end before, and everything that it needs is undamaged."""
     from biasaudit.pipeline import audit
-    from biasaudit.pipeline.complete import missing_units
+    from biasaudit.pipeline.complete import LIKELIHOODS, missing_units
 
     now, passing = {**identity_of(plan), **describe(plan)}, ("command", "machine")
     before = folder.manifest
     same = all(before.get(key) == value for key, value in identity.plain(now).items() if key not in passing)
     if not (same and folder.sealed and before.get("status") == "done" and before.get("report_language") == locale):
         return False
-    unchanged = folder.read_bytes("battery.yaml") == battery_text and bool(folder.read_bytes(audit.REPORT))
-    return unchanged and audit.complete(folder, plan, audit.read_analysis(folder)) and not missing_units(plan, folder)
+    try:
+        unchanged = folder.read_bytes("battery.yaml") == battery_text and bool(folder.read_bytes(audit.REPORT))
+        analysis = audit.read_analysis(folder)
+    except StoreError:
+        return False  # missing or damaged: the stages make it again
+    missing = missing_units(plan, folder)
+    folder.quarantine_damaged(LIKELIHOODS)
+    return unchanged and not missing and audit.complete(folder, plan, analysis)
 
 
 def warn_of_less(plan: RunPlan, folder: RunFolder, console: Console) -> None:
