@@ -1,7 +1,7 @@
 """Next-token distributions of several arms at the same prompts, compared without having two models in memory.
 
 The reference arm runs first and leaves its log-probabilities, fp32, in an unnamed temporary file: 4·V bytes a prompt on
-disk (0.2 MB for GPT-2), removed with the process. Every other arm then runs alone, prompt by prompt. In memory there
+disk (0.2 MB for GPT-2), removed with this object. Every other arm then runs alone, prompt by prompt. In memory there
 are one model and a few vectors of V numbers, however many the prompts; what is kept of a comparison is five numbers.
 
 Sources: Kullback & Leibler 1951; Lin 1991 (Jensen–Shannon). Sums run in fp64 over the whole vocabulary.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -49,6 +50,8 @@ class Reference:
         self.tokenizer_fingerprint = arm.tokenizer_fingerprint
         self._places: Mapping[str, int] = {text: n for n, text in enumerate(dict.fromkeys(prompts))}
         self._file = tempfile.TemporaryFile(prefix="biasaudit-")  # noqa: SIM115 - lives as long as this object
+        self.close = weakref.finalize(self, self._file.close)
+        """Gives the disk back; called by itself when nobody needs the reference any more."""
         self._width = 0
         for text in self._places:
             row = arm.next_token_logprobs(text).float().numpy()
@@ -60,10 +63,6 @@ class Reference:
         size = 4 * self._width
         self._file.seek(self._places[prompt] * size)
         return torch.from_numpy(np.frombuffer(self._file.read(size), dtype=np.float32).astype(np.float64))
-
-    def close(self) -> None:
-        """Give the disk back."""
-        self._file.close()
 
 
 class Compared:
