@@ -50,7 +50,7 @@ def child(url: str, folder: Path, count: int) -> None:
     settings = read_settings(f"tiny@{url}", {"concurrency": str(CONCURRENCY), "requests": str(count * 2)})
     arm = Arm(name="r", spec="openai:x", role="tuned", fingerprint="f", tokenizer_fingerprint="unknown")
     backend = OpenAIBackend(
-        replace(settings, backoff=0.01, timeout=2.0), arm=arm, seed=1, journal=folder / "journal.jsonl"
+        replace(settings, backoff=0.05, timeout=5.0), arm=arm, seed=1, journal=folder / "journal.jsonl"
     )
     stored = folder / "stored.jsonl"
     held = {tuple(json.loads(line)[:2]) for line in stored.read_text().splitlines()} if stored.exists() else set()
@@ -81,7 +81,7 @@ def measure(count: int, kills: int, share: float) -> dict[str, Any]:
 
     draw, killed = random.Random(7), 0
     start = time.monotonic()
-    with tempfile.TemporaryDirectory() as name, running(FaultyServer(model(), share=share, hang=2.5)) as server:
+    with tempfile.TemporaryDirectory() as name, running(FaultyServer(model(), share=share, hang=6.0)) as server:
         folder = Path(name)
         words = [sys.executable, __file__, "--child", server.url, str(folder), "--requests", str(count)]
         while True:
