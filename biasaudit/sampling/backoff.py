@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from biasaudit.sampling.decoders.base import context_length
 
 LARGEST = 1024
 """More rows than this gain nothing: the weights' traffic is spread thin long before."""
@@ -26,6 +29,21 @@ class Shape:
     context: int
 
 
+def shape_of(config: Any) -> Shape:
+    """The shape of a transformers model, from its configuration; what a family does not name has its usual value."""
+    heads = int(config.num_attention_heads)
+    width = int(config.hidden_size)
+    return Shape(
+        layers=int(config.num_hidden_layers),
+        key_heads=int(getattr(config, "num_key_value_heads", None) or heads),
+        head_width=int(getattr(config, "head_dim", None) or width // heads),
+        width=width,
+        inner=int(getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * width),
+        vocabulary=int(config.vocab_size),
+        context=context_length(config),
+    )
+
+
 def row_bytes(shape: Shape, bytes_per_value: int, tokens: int) -> int:
     """Memory of one row of `tokens` tokens: its cache, what a step computes, and the choice among the vocabulary.
 
@@ -35,6 +53,33 @@ def row_bytes(shape: Shape, bytes_per_value: int, tokens: int) -> int:
     cache = 2 * shape.layers * shape.key_heads * shape.head_width * min(tokens, shape.context) * bytes_per_value
     step = (6 * shape.width + 2 * shape.inner) * bytes_per_value
     return cache * 3 // 2 + step + 17 * shape.vocabulary
+
+
+PLANNED_TOKENS = 512
+"""Tokens of a row that the automatic tile plans for; longer ones may run out of memory, and the tile shrinks then."""
+
+
+UNKNOWN = 128
+"""Rows where the free memory, or a model's shape, is not known."""
+
+
+def automatic_tile(config: Any, *, free: int | None, bytes_per_value: int, usual: int | None) -> int:
+    """Rows when nobody asked for a number.
+
+    Args:
+        config: of a transformers model whose weights are loaded.
+        free: bytes that can still be allocated; None where the system does not say.
+        bytes_per_value: of the precision.
+        usual: what is fastest on this kind of device when memory is no question; None for as many as fit.
+    """
+    try:
+        shape = shape_of(config)
+    except AttributeError:
+        return usual or UNKNOWN
+    if free is None:
+        return usual or UNKNOWN
+    fits = tile_for(free, shape, bytes_per_value, PLANNED_TOKENS)
+    return fits if usual is None else min(usual, fits)
 
 
 def tile_for(free: int, shape: Shape, bytes_per_value: int, tokens: int) -> int:

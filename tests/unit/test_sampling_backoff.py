@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from transformers import GPT2Config, GPTJConfig, GPTNeoConfig, GPTNeoXConfig, LlamaConfig
 
-from biasaudit.sampling.backoff import LARGEST, Backoff, Shape, row_bytes, tile_for
+from biasaudit.sampling.backoff import LARGEST, Backoff, Shape, automatic_tile, row_bytes, shape_of, tile_for
 
 GPT2 = Shape(layers=12, key_heads=12, head_width=64, width=768, inner=3072, vocabulary=50257, context=1024)
 
@@ -28,6 +29,27 @@ def test_more_memory_never_gives_fewer_rows_and_a_larger_model_never_more() -> N
     assert tile_for(2**31, larger, 2, 104) < tile_for(2**31, GPT2, 2, 104)
     assert tile_for(2**31, GPT2, 4, 1024) < tile_for(2**31, GPT2, 2, 104)
     assert row_bytes(GPT2, 2, 5000) == row_bytes(GPT2, 2, 1024)
+
+
+def test_shapes_of_families_are_read_from_their_configurations() -> None:
+    gqa = LlamaConfig(
+        num_hidden_layers=16, num_attention_heads=32, num_key_value_heads=8, hidden_size=2048, intermediate_size=8192,
+        vocab_size=128256, max_position_embeddings=4096,
+    )  # fmt: skip
+    assert shape_of(GPT2Config()) == GPT2
+    assert shape_of(gqa) == Shape(
+        layers=16, key_heads=8, head_width=64, width=2048, inner=8192, vocabulary=128256, context=4096
+    )
+    for config in (GPTNeoXConfig(), GPTJConfig(), GPTNeoConfig()):
+        assert shape_of(config).key_heads * shape_of(config).head_width == config.hidden_size
+
+
+def test_the_automatic_tile_is_the_usual_one_where_it_fits_and_what_fits_elsewhere() -> None:
+    config = GPT2Config()
+    assert automatic_tile(config, free=2**36, bytes_per_value=2, usual=128) == 128
+    assert automatic_tile(config, free=2**30, bytes_per_value=4, usual=128) < 128
+    assert automatic_tile(config, free=2**36, bytes_per_value=2, usual=None) == LARGEST
+    assert automatic_tile(config, free=None, bytes_per_value=2, usual=None) == 128
 
 
 def test_a_limit_is_met_three_times_and_then_remembered() -> None:
