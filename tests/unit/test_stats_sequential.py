@@ -189,7 +189,7 @@ def test_the_confidence_sequence_covers_at_all_sizes_together() -> None:
     x = y.cumsum(1)
     smooth = (x + 0.5) / (n + 1)
     rho_squared = anytime_rho_squared(300, 0.05)
-    half = np.array([anytime_multiplier(k, 0.05, rho_squared) for k in n]) * np.sqrt(smooth * (1 - smooth) / n)
+    half = np.array([anytime_multiplier(float(k), 0.05, rho_squared) for k in n]) * np.sqrt(smooth * (1 - smooth) / n)
     missed = (np.abs(x / n - 0.35) > half)[:, 9:].any(1).mean()
     assert missed <= 0.05
 
