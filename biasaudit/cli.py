@@ -51,8 +51,9 @@ def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 
 ARMS = options(
     click.option("--arm", "arms", multiple=True, metavar="NAME=MODEL", help="An arm: hub name, model folder, nanoGPT "
-                 "ckpt.pt, embedded:NAME, replay:FILE (recorded completions), openai:MODEL@URL, or vllm:MODEL; see "
-                 "docs/arms.md. Repeat it. NAME base or placebo sets the role; others are tuned."),
+                 "ckpt.pt, embedded:NAME, replay:FILE (recorded completions), openai:MODEL@URL, or vllm:MODEL; "
+                 "@FILE.yaml names several; see docs/arms.md. Repeat it. NAME base or placebo sets the role; others are "
+                 "tuned."),
     click.option("--salt", "salts", multiple=True, metavar="NAME=WORD", help="Independent noise for an arm (A/A)."),
     click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …"),

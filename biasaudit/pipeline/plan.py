@@ -94,9 +94,10 @@ def resolve_arms(
 ) -> tuple[tuple[Arm, ...], dict[str, int]]:
     """Describe every arm without loading its weights; with none given, take the embedded ones and say so."""
     from biasaudit.lm.device import pick_device, pick_dtype
-    from biasaudit.pipeline.arms import describe_arm
+    from biasaudit.pipeline.arms import describe_arm, read_arm_files
 
     precision = pick_dtype(dtype, pick_device(device))
+    arms, salts = read_arm_files(arms, salts)
     specs = parse_pairs(arms, "--arm")
     salt_of = parse_pairs(salts, "--salt")
     if not specs:
