@@ -98,9 +98,8 @@ def _true_positions(mask: torch.Tensor) -> torch.Tensor:
     return mask.flatten().nonzero().squeeze(1)
 
 
-def ranked(logits: torch.Tensor, k: int, scratch: Scratch | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """As `best`, but in order of falling value, equal values by rising id."""
-    values, ids = best(logits, k, scratch)
+def ranked(values: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What `best` gives, in order of falling value, equal values by rising id."""
     values, order = torch.sort(values, dim=1, descending=True, stable=True)
     return values, ids.gather(1, order)
 
