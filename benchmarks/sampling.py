@@ -3,6 +3,7 @@
     python benchmarks/sampling.py --shape tiny                        a smoke test, seconds
     python benchmarks/sampling.py --shape embedded --threads 2        the shape of the shipped models
     python benchmarks/sampling.py --shape 124m --threads 2            GPT-2's own
+    python benchmarks/sampling.py --shape 124m --device cuda --tile 512 --completions 512    on a GPU, or 1.5b
 
 Weights are random: speed does not depend on them, except that a flat distribution lets the lumped rest of the
 vocabulary win more often, which is our slow case. Every round runs every engine once; the table gives medians, and
@@ -34,6 +35,7 @@ SHAPES = {
     "tiny": {"n_layer": 2, "n_embd": 64, "n_head": 2, "vocab_size": 512, "n_positions": 128},
     "embedded": {"n_layer": 4, "n_embd": 256, "n_head": 4, "vocab_size": 8192, "n_positions": 256},
     "124m": {"n_layer": 12, "n_embd": 768, "n_head": 12, "vocab_size": 50257, "n_positions": 1024},
+    "1.5b": {"n_layer": 48, "n_embd": 1600, "n_head": 25, "vocab_size": 50257, "n_positions": 1024},
 }
 RESULTS = Path(__file__).parent / "results"
 
@@ -57,11 +59,11 @@ class Numbers:
         return " ".join(map(str, ids))
 
 
-def model_of(shape: str, dtype: torch.dtype) -> Any:
+def model_of(shape: str, dtype: torch.dtype, device: str = "cpu") -> Any:
     """A random GPT-2 whose end-of-text token is never likely, so that every engine makes the same number of tokens."""
     torch.manual_seed(0)
     config = transformers.GPT2Config(**SHAPES[shape], bos_token_id=0, eos_token_id=0)
-    model = transformers.GPT2LMHeadModel(config).to(dtype).eval()
+    model = transformers.GPT2LMHeadModel(config).to(device, dtype).eval()
     model.generation_config.eos_token_id = None
     return model
 
@@ -96,7 +98,7 @@ def generate(model: Any, options: argparse.Namespace) -> Callable[[], int]:
     def run() -> int:
         made = 0
         for ids in prompts_of(options.shape, options.prompts)[: options.generate_prompts]:
-            batch = torch.tensor([ids] * options.completions)
+            batch = torch.tensor([ids] * options.completions, device=model.device)
             out = model.generate(batch, attention_mask=torch.ones_like(batch), **sampled)
             made += out.numel() - batch.numel()
         return made
@@ -110,7 +112,7 @@ def loop(model: Any, options: argparse.Namespace) -> Callable[[], int]:
 
     @torch.inference_mode()
     def run() -> int:
-        ids = torch.tensor([prompts_of(options.shape, 1)[0]])
+        ids = torch.tensor([prompts_of(options.shape, 1)[0]], device=model.device)
         for _ in range(options.loop_tokens):
             logits = model(ids, use_cache=False).logits[:, -1].float()
             if options.top_k:
@@ -137,6 +139,7 @@ def parse() -> argparse.Namespace:
     """Options of the command line."""
     parser = argparse.ArgumentParser(description="Sampling speed of our engine and its peers.")
     parser.add_argument("--shape", choices=SHAPES, default="tiny")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--tile", type=int, default=128)
     parser.add_argument("--prompts", type=int, default=18)
@@ -153,10 +156,12 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Measure, print the table, write the JSON."""
     options = parse()
+    if options.device != "cpu" and not torch.cuda.is_available():
+        raise SystemExit(f"--device {options.device}: this machine has no usable CUDA GPU")
     torch.set_num_threads(options.threads)
     makers = {"ours": ours, "generate": generate, "loop": loop}
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
-    models = {name: model_of(options.shape, dtype) for name, dtype in dtypes.items()}
+    models = {name: model_of(options.shape, dtype, options.device) for name, dtype in dtypes.items()}
     engines = {}
     for name in options.engines.split(","):
         maker, dtype = name.split("-")
@@ -173,11 +178,13 @@ def main() -> None:
         "options": vars(options),
         "tokens_per_second": speeds,
         "medians": medians,
+        "device": "cpu" if options.device == "cpu" else torch.cuda.get_device_name(options.device),
         "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
         "versions": {"torch": str(torch.__version__), "transformers": transformers.__version__},
         "date": now.isoformat(timespec="seconds"),
     }
-    path = RESULTS / f"sampling-{options.shape}-k{options.top_k}.json"
+    place = "" if options.device == "cpu" else f"-{options.device.partition(':')[0]}"
+    path = RESULTS / f"sampling-{options.shape}-k{options.top_k}{place}.json"
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(f"written: {path}")
 

@@ -16,11 +16,13 @@ import torch
 from biasaudit.errors import InputError, ModelError, UsageError
 from biasaudit.identity import content_hash
 from biasaudit.records import Arm, Completion, ContinuationLogProb, SampleRequest
+from biasaudit.sampling import kernels
 from biasaudit.sampling.choose import BEST
 from biasaudit.sampling.decoders import select
 from biasaudit.sampling.decoders.base import Allocate, allocate_zeros
 from biasaudit.sampling.distributions import first_tokens
 from biasaudit.sampling.engine import VERSION, Engine, Finished
+from biasaudit.sampling.graph import graphed
 from biasaudit.sampling.likelihoods import continuation_logprobs, next_token_logprobs
 from biasaudit.sampling.noise import row_key
 from biasaudit.sampling.queue import Job
@@ -98,7 +100,7 @@ class TorchBackend:
             torch.set_num_threads(threads)
         model.eval()
         self._tokenizer, self._arm, self._seed, self._best = tokenizer, arm, seed, best
-        self._decoder = select.choose(model, vocabulary=tokenizer.vocab_size, allocate=allocate)
+        self._decoder = graphed(select.choose(model, vocabulary=tokenizer.vocab_size, allocate=allocate))
         self._engine = Engine(self._decoder, tokenizer.decode, end=tokenizer.eot_id, tile=tile, best=best)
         self._prompts: OrderedDict[str, tuple[int, ...]] = OrderedDict()
         self._seen: dict[str, Mapping[str, Any]] = {}
@@ -133,10 +135,10 @@ class TorchBackend:
         cpu = device.type == "cpu"
         return {
             "engine": VERSION,
-            "path": self._decoder.path,
+            "path": self._decoder.path + kernels.mark(device),
             "dtype": str(self._decoder.dtype).removeprefix("torch."),
             "device": device.type,
-            "processor": torch.backends.cpu.get_cpu_capability() if cpu else torch.cuda.get_device_name(device),
+            "processor": " ".join(kernels.processor()) if cpu else torch.cuda.get_device_name(device),
             "tile": tile,
             "threads": torch.get_num_threads() if cpu else 0,
             "torch": str(torch.__version__),
