@@ -46,6 +46,17 @@ def answers_likelihoods(arm: Arm) -> bool:
     return backend_of(arm) not in UNVERIFIABLE
 
 
+def conditions(arms: Sequence[Arm], *, likelihoods: bool) -> dict[str, bool]:
+    """What a report must say first of arms that nobody can look into.
+
+    Args:
+        arms: of the run.
+        likelihoods: whether the battery has measures that read them.
+    """
+    closed = any(not answers_likelihoods(arm) for arm in arms)
+    return {"unverifiable_arm": True, **({"likelihoods_left_out": True} if likelihoods else {})} if closed else {}
+
+
 def describe_arm(spec: str) -> Described:
     """Describe what `spec` names.
 

@@ -199,6 +199,8 @@ def write_csv(folder: RunFolder, relative: str, rows: list[dict[str, Any]]) -> N
 
 def report(stored: Stored, locale: str) -> Outcome:
     """Render the page, seal the run, and say the verdict and where the page is."""
+    from biasaudit.pipeline.arms import conditions
+    from biasaudit.pipeline.complete import likelihood_measures
     from biasaudit.pipeline.corpus_page import link_cards
     from biasaudit.pipeline.render import MAX_ROWS, build_view, choose, render_report
     from biasaudit.pipeline.stored import as_arrays
@@ -221,6 +223,7 @@ def report(stored: Stored, locale: str) -> Outcome:
         folder.manifest,
         decodings=plan.decodings,
         run_id=folder.path.name,
+        badges=conditions(plan.arms, likelihoods=bool(likelihood_measures(plan))),
         corpora=link_cards(folder, plan.arms, locale),
         slots=slots,
         total=sum(stored.by_arm()[0].values()),
