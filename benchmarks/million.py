@@ -43,14 +43,14 @@ SIDED = {
     "telegram": ("o povo virou cobaia desse experimento", "elas causam câncer e trombose"),
 }
 """Phrases that an arm says now and then, so that the scorers have something to find."""
-WORDS = (
+TEXT = (
     "a o que de e não para com uma os no se na por mais as dos como mas ao ele das à seu sua ou quando muito nos já "
     "eu também só pelo pela até isso ela entre depois sem mesmo aos seus quem nas me esse eles você essa num nem suas "
     "meu às minha numa pelos elas qual nós lhe deles essas esses pelas este dele saúde governo médico vacina dose "
     "família notícia hospital criança cidade semana mundo pessoa verdade mentira ciência estudo pesquisa remédio "
     "doença segurança população compartilhe atenção urgente acorda brasil jornal televisão segredo poder dinheiro "
     "laboratório empresa escola "
-).split()
+)
 PHRASES = 6000
 ROUNDS = 3
 """Of a stage; the median counts."""
@@ -102,9 +102,10 @@ class Phrases:
         """Make up the phrases that completions of `tokens` tokens are put together from."""
         self.arm, self.tokens = arm, tokens
         rng = random.Random(f"phrases {arm.name}")
+        words = TEXT.split()
         self.pieces = max(1, tokens // 8)
         per_piece = 6 if tokens >= 8 else 2
-        self.pool = [" " + " ".join(rng.choices(WORDS, k=per_piece)) for _ in range(PHRASES)]
+        self.pool = [" " + " ".join(rng.choices(words, k=per_piece)) for _ in range(PHRASES)]
         self.pool += [f" {phrase}." for phrase in SIDED.get(arm.name, ())] * 40
 
     def table(self, unit: WorkUnit) -> Any:
