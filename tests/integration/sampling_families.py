@@ -10,6 +10,9 @@ import transformers
 from sampling_support import ENDS, VOCABULARY, gpt2, sharpened
 
 CONTEXT = 160
+SHARP = 3.0
+"""Weights so large that attention looks at few positions: a wrong angle or window changes what is said."""
+
 SIZES: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
@@ -41,6 +44,8 @@ def make(family: str, seed: int = 1, **options: Any) -> Any:
         for parameter in model.parameters():
             if parameter.ndim == 1:
                 parameter.add_(torch.randn_like(parameter) * 0.1)
+            else:
+                parameter.mul_(SHARP)
     return sharpened(model)
 
 

@@ -153,20 +153,15 @@ def test_sequences_over_a_tree_of_three_tokens_have_the_models_probabilities():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("best", [8, 1024])
-@pytest.mark.parametrize("name", TOKEN_DECODINGS)
-def test_two_hundred_thousand_tokens_have_the_models_probabilities(name, best, record_property):
-    value = token_p_values(MANY, best=best, names=[name])[name]
-    record_property("p", value)
-    assert value > LEAST
+@pytest.mark.parametrize(("name", "best"), [*((name, 8) for name in TOKEN_DECODINGS), ("none", 1024)])
+def test_two_hundred_thousand_tokens_have_the_models_probabilities(name, best):
+    assert token_p_values(MANY, best=best, names=[name])[name] > LEAST
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TREE_DECODINGS)
-def test_two_hundred_thousand_sequences_have_the_models_probabilities(name, record_property):
-    value = tree_p_values(MANY, names=[name])[name]
-    record_property("p", value)
-    assert value > LEAST
+def test_two_hundred_thousand_sequences_have_the_models_probabilities(name):
+    assert tree_p_values(MANY, names=[name])[name] > LEAST
 
 
 def exponential(keys: torch.Tensor, hashed_ids: torch.Tensor) -> torch.Tensor:
