@@ -104,6 +104,23 @@ def joint_logprobs(decoder: Decoder, prompt: Sequence[int], continuation: Sequen
 
 
 @torch.inference_mode()
+def text_logprob(decoder: Decoder, ids: Sequence[int], start: int) -> float:
+    """Log P of a text of any length, nats.
+
+    The first window of the context is read from `start` (the end-of-text token) on. After it the windows overlap by
+    half: every further token is given at least half a context before it.
+    """
+    whole, half = [start, *ids], max(1, decoder.context // 2)
+    total, at = 0.0, 1
+    while at < len(whole):
+        end = min(at + (decoder.context if at == 1 else half), len(whole))
+        begin = max(0, end - 1 - decoder.context)
+        total += float(joint_logprobs(decoder, whole[begin:at], whole[at:end]).sum())
+        at = end
+    return total
+
+
+@torch.inference_mode()
 def next_token_logprobs(decoder: Decoder, prompt: Sequence[int]) -> torch.Tensor:
     """fp64 (V,) on the CPU: log P of every token as the next one after `prompt`, temperature 1, nothing truncated."""
     if isinstance(decoder, SharesPrompts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from sampling_support import VOCABULARY, Letters, backend, gpt2, llama, neox, windowed
 
+from biasaudit.errors import InputError
 from biasaudit.sampling.decoders import select
 from biasaudit.sampling.decoders.base import Decoder, SharesPrompts, allocate_zeros
 from biasaudit.sampling.decoders.general import GeneralDecoder, RecomputeDecoder
@@ -99,3 +101,21 @@ def test_a_padded_row_ends_with_the_context():
     with torch.no_grad():
         rows = torch.log_softmax(gpt2()(torch.tensor([[*start, *ids[:-1]]])).logits[0].double(), -1)
     assert found.total == pytest.approx(sum(float(rows[149 + i, t]) for i, t in enumerate(ids)), abs=1e-4)
+
+
+@pytest.mark.parametrize("length", [1, 159, 160, 161, 400])
+def test_bits_per_byte_read_every_token_once_with_at_least_half_a_context(length):
+    model, text = gpt2(), "".join(random.Random(7).choices("abcdefgh", k=length))
+    ids, nats = [0, *Letters().encode(text)], 0.0
+    for at in range(1, len(ids)):
+        # Tokens 1 to 160 stand in the first window, later ones in windows that end 80 tokens further each.
+        end = 161 if at < 161 else min(161 + 80 * ((at - 161) // 80 + 1), len(ids))
+        with torch.no_grad():
+            law = torch.log_softmax(model(torch.tensor([ids[max(0, end - 161) : at]])).logits[0, -1].double(), 0)
+        nats -= float(law[ids[at]])
+    assert backend(model).bits_per_byte(text) == pytest.approx(nats / math.log(2) / length, abs=1e-4)
+
+
+def test_an_empty_text_has_no_bits_per_byte():
+    with pytest.raises(InputError, match="empty text"):
+        backend(gpt2()).bits_per_byte("")

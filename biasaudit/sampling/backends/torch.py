@@ -7,6 +7,7 @@ often padded) have no text: they are never chosen, and the distribution is the o
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -23,7 +24,7 @@ from biasaudit.sampling.decoders.base import Allocate, allocate_zeros
 from biasaudit.sampling.distributions import first_tokens
 from biasaudit.sampling.engine import VERSION, Engine, Finished
 from biasaudit.sampling.graph import graphed
-from biasaudit.sampling.likelihoods import continuation_logprobs, next_token_logprobs
+from biasaudit.sampling.likelihoods import continuation_logprobs, next_token_logprobs, text_logprob
 from biasaudit.sampling.noise import row_key
 from biasaudit.sampling.queue import Job
 
@@ -240,6 +241,18 @@ class TorchBackend:
             ContinuationLogProb(total=float(each.sum()), tokens=len(each), bytes=len(text.encode("utf-8")))
             for text, each in zip(continuations, found, strict=True)
         ]
+
+    def bits_per_byte(self, text: str) -> float:
+        """Bits that the model needs for a byte of a held-out text, comparable across tokenizers; see `text_logprob`.
+
+        Raises:
+            InputError: the text is empty.
+        """
+        size = len(text.encode("utf-8"))
+        if not size:
+            raise InputError("bits per byte of an empty text do not exist; give a text of at least one character.")
+        ids = self._tokenizer.encode(text)
+        return -text_logprob(self._decoder, ids, self._tokenizer.eot_id) / math.log(2) / size
 
     def next_token_logprobs(self, prompt: str) -> torch.Tensor:
         """fp64 (V,): log P of every token as the next one after `prompt`, temperature 1, nothing truncated.
