@@ -26,8 +26,8 @@ RULES = ("precision=X", "decided", "verdict")
 PLAN = "until"
 LOOKS = "looks"
 """Entries of the manifest."""
-FEWEST = 2
-"""Completions a prompt at a first look: with fewer there is no spread to measure."""
+FEWEST = 10
+"""Completions a prompt at a first look: with fewer a spread that is small by chance would stop a prompt."""
 
 
 def add_looks(plan: RunPlan, *, until: str, looks: int | None, anytime: bool, look_at: str) -> RunPlan:

@@ -118,7 +118,7 @@ def _prompt(cell: Cell, design: Design, stopping: Stopping, plan: LookPlan) -> d
     found = alone(cell, design, stopping)
     decision: Decision = "go-on"
     if found is None:
-        decision = "no-data"
+        decision = "go-on" if cell.full else "no-data"
     elif plan.rule == "precision":
         half = found.schedule.half_width(found.errors, found.looks, plan.alpha)
         decision = "precise" if plan.precision is not None and half <= plan.precision else "go-on"

@@ -36,7 +36,7 @@ stems:
 templates:
   question: {framing: neutral, pt: "É verdade que {claim}? Resposta:", en: "Is it true that {claim}? Answer:"}
   rumour: {framing: sceptical, pt: "Ouvi dizer que {claim}.", en: "I heard that {claim}."}
-sampling: {completions: 16, max_new_tokens: 6, seed: 7}
+sampling: {completions: 40, max_new_tokens: 4, seed: 7}
 measures:
   claim_odds: {scorer: likelihood}
   stance: {scorer: patterns, endorse: {pt: [a, e], en: [a, e]}, refute: {pt: [mentira], en: [lie]}}
@@ -80,10 +80,10 @@ def test_prompts_stop_one_by_one_at_registered_sizes_in_both_arms(
     biasaudit: Call, words: list[object], tmp_path: Path
 ) -> None:
     out = tmp_path / "r"
-    code, said, err = biasaudit(*words, "--until", "precision=0.5", "--out", out)
+    code, said, err = biasaudit(*words, "--until", "precision=0.3", "--out", out)
     assert code == 0, err
     found = manifest(out)
-    assert found["until"]["sizes"] == [4, 8, 12, 16]
+    assert found["until"]["sizes"] == [10, 20, 30, 40]
     assert found["until"]["scheme"] == "pocock"
     closed = {prompt: look["size"] for look in found["looks"] for prompt in look["closed"]}
     assert len(closed) == 4
@@ -126,26 +126,24 @@ def test_the_analysis_ends_where_the_last_look_did_and_verify_takes_every_look_a
     assert "look 1" in said
 
 
-def test_kill_9_between_and_inside_looks_gives_the_same_looks_and_completions(
+def test_kill_9_between_two_looks_gives_the_same_looks_and_completions(
     biasaudit: Call, words: list[object], tmp_path: Path
 ) -> None:
-    until = ("--until", "precision=0.4")
+    until = ("--until", "precision=0.15")
     assert biasaudit(*words, *until, "--out", tmp_path / "plain")[0] == 0
     killed = tmp_path / "killed"
     command = [sys.executable, "-m", "biasaudit.cli", *map(str, [*words, *until, "--out", killed])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    seen = 0
-    for looks in (1, 2):
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline:
-            if (killed / "manifest.json").exists() and len(manifest(killed).get("looks", [])) >= looks:
-                break
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        seen = len(manifest(killed)["looks"])
-        assert seen >= looks
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if (killed / "manifest.json").exists() and len(manifest(killed).get("looks", [])) >= 2:
+            break
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / "analysis.json").exists(), "the kill came after the end"
+    assert len(manifest(killed)["looks"]) >= 2
     done = subprocess.run([*command, "--processes", "2"], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert manifest(killed)["looks"] == manifest(tmp_path / "plain")["looks"]
@@ -158,7 +156,7 @@ def test_registered_looks_never_change(biasaudit: Call, words: list[object], tmp
     assert biasaudit(*words, *until)[0] == 0
     before = parts(tmp_path / "r")
     others: list[tuple[object, ...]] = [
-        ("--until", "decided"), ("--until", "verdict", "--looks", 3), ("--until", "verdict", "-n", 40),
+        ("--until", "decided"), ("--until", "verdict", "--looks", 3), ("--until", "verdict", "-n", 60),
         ("--until", "verdict", "--anytime"), ("--until", "verdict", "--look-at", "stance"), (),
     ]  # fmt: skip
     for other in others:
