@@ -52,8 +52,8 @@ def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 ARMS = options(
     click.option("--arm", "arms", multiple=True, metavar="NAME=MODEL", help="An arm: hub name, model folder, nanoGPT "
                  "ckpt.pt, embedded:NAME, replay:FILE (recorded completions), openai:MODEL@URL, or vllm:MODEL; "
-                 "@FILE.yaml names several; see docs/arms.md. Repeat it. NAME base or placebo sets the role; others are "
-                 "tuned."),
+                 "@FILE.yaml names several; see docs/arms.md. Repeat it. NAME base or placebo sets the role; others "
+                 "are tuned."),
     click.option("--salt", "salts", multiple=True, metavar="NAME=WORD", help="Independent noise for an arm (A/A)."),
     click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …"),
@@ -317,12 +317,13 @@ def list_things(reports: Path, as_json: bool) -> None:
 
 
 @cli.command()
+@click.option("--arm", "arms", multiple=True, metavar="NAME=MODEL", help="Also look at this arm, without loading it.")
 @JSON
-def doctor(as_json: bool) -> None:
+def doctor(arms: Sequence[str], as_json: bool) -> None:
     """Say what this machine can do: versions, precision, memory, disk, extras, offline tokenizers."""
     from biasaudit.pipeline import doctor as stage
 
-    _show(stage.examine(), as_json)
+    _show(stage.examine(arms), as_json)
 
 
 def _show(result: Any, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from biasaudit import identity
-from biasaudit.pipeline.arms import backend_of
+from biasaudit.pipeline.arms import answers_likelihoods, backend_of
 from biasaudit.pipeline.elsewhere import sample_elsewhere
 from biasaudit.pipeline.plan import Machine, RunPlan
 from biasaudit.pipeline.progress import Console, Task
@@ -58,7 +58,8 @@ def ask_arms(plan: RunPlan, folder: RunFolder, machine: Machine, console: Consol
         console.say(f"{wanted - todo:,} of {wanted:,} completions are stored already")
     folder.quarantine_damaged(LIKELIHOODS)
     done = folder.units_done(LIKELIHOODS)
-    owed = [m for arm in plan.arms for m in likelihood_measures(plan) if likelihood_unit(plan, arm, m) not in done]
+    asked = [arm for arm in plan.arms if answers_likelihoods(arm)]
+    owed = [m for arm in asked for m in likelihood_measures(plan) if likelihood_unit(plan, arm, m) not in done]
     reference = open_reference(plan, machine, console) if needs_reference(owed) else None
     for arm in plan.arms:
         mine = [u for u in units if (u.arm_fingerprint, u.salt) == (arm.fingerprint, arm.salt)]

@@ -90,6 +90,23 @@ def test_likelihoods_are_asked_of_weights_only(spec: str, can: bool) -> None:
     assert answers_likelihoods(arm) is can
 
 
+def test_the_doctor_looks_at_arms_without_asking_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from biasaudit.pipeline.doctor import examine
+
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"prompt": "a", "text": "b", "model": "m", "note": 1}\n')
+    monkeypatch.delenv("NO_KEY", raising=False)
+    served = "openai:m@http://127.0.0.1:1/v1"
+    found = examine([f"r={'replay:' + str(path)}", f"s={served}", f"t={served},key=NO_KEY", "b=embedded:base"])
+    assert found.exit_code == 2
+    told = {arm["name"]: arm["what"] or arm["fault"] for arm in found.data["arms"]}
+    assert "completions only: 1 rows (jsonl) of m; columns that are not read: note" in told["r"]
+    assert "m at http://127.0.0.1:1/v1 (completions), no key; not asked" in told["s"]
+    assert "NO_KEY holds no key" in told["t"]
+    assert "completions and likelihoods" in told["b"]
+    assert "arm r: replay" in found.text
+
+
 @pytest.mark.parametrize("page", ["arms.md", "arms.pt.md"])
 def test_the_manual_names_every_backend_option_column_and_ending(page: str) -> None:
     said = (DOCS / page).read_text(encoding="utf-8")
