@@ -92,14 +92,23 @@ def _chosen(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return picked - top[:, 0].double() - (logits - top).exp_().sum(1, dtype=torch.float64).log()
 
 
+def _row(decoder: Decoder, ids: Sequence[int]) -> torch.Tensor:
+    """int64 (T,): ids, padded to their bucket where padding means nothing.
+
+    A model that only the path without a cache runs may look at the length of its input, as longrope does.
+    """
+    length = bucket_length(len(ids), decoder.context) if isinstance(decoder, SharesPrompts) else len(ids)
+    row = torch.zeros(length, dtype=torch.int64)
+    row[: len(ids)] = torch.tensor(ids)
+    return row.to(decoder.device)
+
+
 def joint_logprobs(decoder: Decoder, prompt: Sequence[int], continuation: Sequence[int]) -> torch.Tensor:
     """Prompt and continuation in one forward of their own bucket."""
     if not continuation:
         return torch.empty(0, dtype=torch.float64)
     ids = [*prompt, *continuation]
-    row = torch.zeros(bucket_length(len(ids) - 1, decoder.context), dtype=torch.int64)
-    row[: len(ids) - 1] = torch.tensor(ids[:-1])
-    logits = decoder.all_logits(row.to(decoder.device))[len(prompt) - 1 : len(ids) - 1]
+    logits = decoder.all_logits(_row(decoder, ids[:-1]))[len(prompt) - 1 : len(ids) - 1]
     return _chosen(logits, torch.tensor(continuation, device=logits.device)).cpu()
 
 
@@ -126,7 +135,5 @@ def next_token_logprobs(decoder: Decoder, prompt: Sequence[int]) -> torch.Tensor
     if isinstance(decoder, SharesPrompts):
         logits = decoder.head(decoder.read(prompt).output[None])[0]
     else:
-        row = torch.zeros(bucket_length(len(prompt), decoder.context), dtype=torch.int64)
-        row[: len(prompt)] = torch.tensor(prompt)
-        logits = decoder.all_logits(row.to(decoder.device))[len(prompt) - 1]
+        logits = decoder.all_logits(_row(decoder, prompt))[len(prompt) - 1]
     return torch.log_softmax(logits.double(), 0).cpu()

@@ -6,7 +6,7 @@ import random
 
 import pytest
 import torch
-from sampling_families import CONTEXT, FAMILIES, FAST, GENERAL, make, neo
+from sampling_families import CONTEXT, FAMILIES, FAST, GENERAL, longrope, make, neo
 from sampling_support import VOCABULARY, Letters, backend, by_key, requests
 from torch.nn.utils import parametrize
 
@@ -141,6 +141,25 @@ def test_bf16_logprobs_stay_near_those_of_transformers_in_bf16():
             ours += (torch.tensor(completion.logprobs) - want[at]).abs().tolist()
             theirs += (half[at] - want[at]).abs().tolist()
         assert sum(ours) < 1.5 * sum(theirs) + 0.01 * len(ours), name
+
+
+def test_angles_that_change_with_the_length_of_the_text_change_where_transformers_changes_them():
+    model = longrope(40)
+    (text,) = prompts(20)
+    ours = backend(model, tile=2)
+    assert ours.numerics["path"] == "recompute"
+    start = Letters().encode(text)
+    found = {c.prompt_id: c for c in ours.complete(ask([text], GREEDY))}
+    tokens = list(found["p20"].token_ids)
+    assert len(tokens) == NEW
+    with torch.no_grad():
+        rows = [model(torch.tensor([[*start, *tokens[:n]]])).logits[0, -1] for n in range(NEW)]
+    assert tokens == [int(row.argmax()) for row in rows]
+    (value,) = ours.continuations("b" * 30, ["c" * 9])
+    ids = torch.tensor([Letters().encode("b" * 30 + "c" * 9)])
+    with torch.no_grad():
+        law = torch.log_softmax(model(ids[:, :-1]).logits[0].double(), -1)
+    assert value.total == pytest.approx(float(law[29:].gather(1, ids[0, 30:, None]).sum()), abs=1e-4)
 
 
 class Doubled(torch.nn.Module):
