@@ -12,7 +12,7 @@ import torch
 from biasaudit.sampling import kernels
 from biasaudit.sampling.decoders.base import Allocate
 
-BLOCK = 64
+BLOCK = 32
 """Positions in a block: smaller wastes less on short rows, larger has fewer partial sums."""
 
 
