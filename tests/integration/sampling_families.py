@@ -10,12 +10,12 @@ import transformers
 from sampling_support import ENDS, VOCABULARY, gpt2, sharpened
 
 CONTEXT = 160
-SHARP = 3.0
+SHARP = 2.0
 """Weights so large that attention looks at few positions: a wrong angle or window changes what is said."""
 
 SIZES: dict[str, Any] = {
     "vocab_size": VOCABULARY,
-    "hidden_size": 32,
+    "hidden_size": 64,
     "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "intermediate_size": 64,
@@ -60,7 +60,7 @@ def recurrent() -> Any:
 
 def longrope(original: int) -> Any:
     """Angles that change for the whole text once it is longer than `original`."""
-    parameters = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
+    parameters = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 8, "long_factor": [4.0] * 8}
     lengths = {"original_max_position_embeddings": original, "pad_token_id": 0}
     return make("Phi3", rope_parameters=parameters, **lengths, **GROUPED)
 
@@ -94,7 +94,7 @@ GENERAL: dict[str, tuple[str, Build]] = {
             "OPT",
             **{**SIZES, "num_attention_heads": 2},
             ffn_dim=64,
-            word_embed_proj_dim=32,
+            word_embed_proj_dim=64,
             pad_token_id=1,
         ),
     ),

@@ -45,7 +45,7 @@ def test_greedy_decoding_equals_generate_and_its_logprobs_a_plain_forward(family
     path, model = family
     texts = prompts(1, 15, 40, CONTEXT - NEW)
     ours = backend(model, tile=len(texts))
-    assert ours.numerics["path"] == path
+    assert ours.numerics["path"].split("+")[0] == path
     found = {c.prompt_id: c for c in ours.complete(ask(texts, GREEDY))}
     for text in texts:
         completion, start = found[f"p{len(text)}"], Letters().encode(text)
@@ -67,7 +67,7 @@ def test_greedy_decoding_equals_generate_and_its_logprobs_a_plain_forward(family
 def test_queue_order_and_company_change_no_bit(name, dtype):
     path, build = FAMILIES[name]
     ours = backend(build().to(dtype), tile=8)
-    assert ours.numerics["path"] == path
+    assert ours.numerics["path"].split("+")[0] == path
     wanted = requests(6, 2, Decoding(max_new_tokens=8))
     whole = by_key(list(ours.complete(wanted)))
     assert by_key(list(ours.complete(random.Random(3).sample(wanted, len(wanted))))) == whole
