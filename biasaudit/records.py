@@ -355,6 +355,10 @@ class ScorerCard:
     """Compares every arm with the run's reference arm, whose own value is then null."""
     reads_tokens: bool = True
     """Whether it looks at token ids or log-probabilities; where no scorer does, completions come to it without."""
+    aside: tuple[str, ...] = ("off_topic", "empty")
+    """Labels that say nothing of the topic."""
+    sides: tuple[str, str] = ("endorse", "refute")
+    """The labels of the two sides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,7 @@ def analyse(
             language=language,
             arms=tuple(arms),
             decodings=tuple(battery.decodings if decodings is None else decodings),
-            cards={measure.scorer: scoring.card(measure.scorer) for measure in battery.measures},
+            cards={measure.name: scoring.card(measure.scorer, measure.options) for measure in battery.measures},
             tables={
                 measure.name: arrange(measure.name, battery, language, scores[measure.name])
                 for measure in battery.measures

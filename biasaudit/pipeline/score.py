@@ -54,7 +54,7 @@ def check_measures(battery: Battery, language: str, arms: Sequence[Arm] = ()) ->
                 f"or audit arms with one tokenizer."
             )
         if battery.primary is not None and battery.primary.measure == measure.name:
-            card = scoring.card(measure.scorer)
+            card = scoring.card(measure.scorer, measure.options)
             margin_in("share" if battery.primary.outcome in card.labels else card.unit, battery.primary)
 
 

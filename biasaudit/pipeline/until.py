@@ -51,7 +51,7 @@ def add_looks(plan: RunPlan, *, until: str, looks: int | None, anytime: bool, lo
     battery, primary = plan.battery, plan.battery.primary
     rule, precision = _rule(until)
     measure, outcome = _looked_at(battery, look_at)
-    card = scoring.card(measure.scorer)
+    card = scoring.card(measure.scorer, measure.options)
     _refuse_targets(battery)
     if not versus(plan.arms):
         raise UsageError("--until compares a tuned arm with its reference, and this run has no such pair; add an --arm")
@@ -118,7 +118,7 @@ def _looked_at(battery: Battery, look_at: str) -> tuple[Measure, str]:
     if name not in possible:
         raise UsageError(f"--until looks at completions, and '{name}' is no measure that reads them; {hint}")
     measure = next(found for found in battery.measures if found.name == name)
-    labels = scoring.card(measure.scorer).labels
+    labels = scoring.card(measure.scorer, measure.options).labels
     if outcome != "value" and outcome not in labels:
         raise UsageError(f"--look-at {name}:{outcome}: the labels of '{name}' are {', '.join(labels) or 'none'}")
     return measure, outcome
@@ -194,7 +194,7 @@ def _job(plan: RunPlan, folder: RunFolder) -> Job:
         language=plan.language,
         arms=plan.arms,
         decodings=plan.decodings,
-        cards={measure.scorer: scoring.card(measure.scorer) for measure in battery.measures},
+        cards={measure.name: scoring.card(measure.scorer, measure.options) for measure in battery.measures},
         tables={name: arrange(name, battery, plan.language, _scores(plan, folder))},
         numerics={},
         stored={},
