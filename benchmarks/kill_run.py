@@ -20,6 +20,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,8 @@ def start(given: list[str], die_at: int = 0) -> int:
         code = 0
     except SystemExit as stop:
         code = int(stop.code or 0)
+    except BaseException:  # noqa: BLE001  (said here, for nothing of this child reaches its parent but a number)
+        traceback.print_exc()
     finally:
         os._exit(code)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,8 +57,8 @@ def conditions(arms: Sequence[Arm], *, likelihoods: bool) -> dict[str, bool]:
     return {"unverifiable_arm": True, **({"likelihoods_left_out": True} if likelihoods else {})} if closed else {}
 
 
-def describe_arm(spec: str) -> Described:
-    """Describe what `spec` names.
+def describe_arm(spec: str, accepted: Collection[str] = ()) -> Described:
+    """Describe what `spec` names; see `lm.load.describe` for `accepted`.
 
     Raises:
         InputError: there is no such model, file or option.
@@ -72,7 +72,7 @@ def describe_arm(spec: str) -> Described:
         return _served(found)
     from biasaudit.lm.load import describe
 
-    info = describe(found.target)
+    info = describe(found.target, accepted=accepted)
     weights = found.backend == "torch"
     return Described(
         backend=found.backend,

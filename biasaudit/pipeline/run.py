@@ -68,6 +68,7 @@ def run_command(
         decoding=decoding,
         machine=machine,
         console=console,
+        accepted=lambda name: described_before(reports / name, out),
     )
     plan = with_looks(plan, until=until, looks=looks, anytime=anytime, look_at=look_at)
     folder = find_folder(plan, reports, out, fresh=fresh)
@@ -86,6 +87,17 @@ def with_looks(plan: RunPlan, *, until: str | None, looks: int | None, anytime: 
     if given:
         raise UsageError(f"{given[0]} goes with --until, which says when sampling stops: {', '.join(RULES)}")
     return plan
+
+
+def described_before(parent: Path, out: Path | None) -> set[str]:
+    """Fingerprints of the models of the run that may go on: planning need not build these models again."""
+    from biasaudit.store.names import runs
+    from biasaudit.store.run import RunFolder
+
+    found = runs(parent)[:1]
+    if out is not None:
+        found = [RunFolder.open(out)] if (out / "manifest.json").exists() else []
+    return {arm["fingerprint"] for run in found for arm in run.manifest.get("arms", [])}
 
 
 def find_folder(plan: RunPlan, reports: Path, out: Path | None, *, fresh: bool) -> RunFolder:
