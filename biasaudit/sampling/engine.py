@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -25,6 +25,8 @@ from biasaudit.sampling.queue import Job, Prompts, Window
 
 VERSION = "4"
 """Raised with every change that may change a bit of a completion."""
+
+_MARGIN = 16
 
 WINDOW = 4
 """Jobs read ahead, in tiles: enough to batch the prefill of the next prompts, little enough to stay lazy."""
@@ -213,7 +215,7 @@ class _Tile:
         row.tokens.append(token)
         row.logprobs.append(logprob)
         stops = row.job.request.decoding.stop
-        if stops:
+        if stops and self._may_end(row.tokens, stops):
             text = self._decode(row.tokens)
             cuts = [at for at in (text.find(stop) for stop in stops) if at >= 0]
             if cuts:
@@ -221,6 +223,18 @@ class _Tile:
         if len(row.tokens) == row.job.room:
             return self._finish(place, row, self._decode(row.tokens), "length")
         return None
+
+    def _may_end(self, tokens: list[int], stops: Sequence[str]) -> bool:
+        """Whether a stop string is in the text's end, where one that the last token completes must be.
+
+        A token is a byte of text at least, so a stop string spans no more tokens than it has bytes; the margin is for
+        a character cut at the window's start and for tokens without text.
+        """
+        window = max(len(stop.encode()) for stop in stops) + _MARGIN
+        if len(tokens) <= window:
+            return True
+        text = self._decode(tokens[-window:])
+        return any(stop in text for stop in stops)
 
     def _finish(self, place: int, row: _Row, text: str, reason: FinishReason) -> None:
         self._done.append(Finished(row.job, text, row.tokens, row.logprobs, reason, self._size))
