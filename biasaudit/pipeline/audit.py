@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from biasaudit.pipeline.outcome import Outcome
 from biasaudit.pipeline.plan import RunPlan
 from biasaudit.pipeline.progress import Console
 from biasaudit.pipeline.stored import Stored
-from biasaudit.records import Arm, Decoding, Score
+from biasaudit.records import Arm, Decoding, Measure, Score
 
 if TYPE_CHECKING:
     from biasaudit.results import Analysis
@@ -65,19 +65,28 @@ def score(stored: Stored, console: Console) -> None:
     console.say(f"scored: {', '.join(f'{name} {count:,}' for name, count in said.items())}")
 
 
-def scored_pieces(stored: Stored, console: Console) -> dict[str, ParquetPieces]:
-    """Measure -> the scores of every wanted completion, in key order; a few thousand are objects at a time."""
+def scored_pieces(
+    stored: Stored, console: Console, measures: Sequence[Measure] | None = None
+) -> dict[str, ParquetPieces]:
+    """Measure -> the scores of every wanted completion, in key order; a few thousand are objects at a time.
+
+    Args:
+        stored: the run.
+        console: where progress is shown.
+        measures: some of those that read completions; all of them when None.
+    """
     from biasaudit import scoring
     from biasaudit.pipeline.score import completion_scorer, measures_reading
     from biasaudit.store.contents import ParquetPieces
+    from biasaudit.store.labels import read_labels
     from biasaudit.store.tables import SCORES, completions_from_table, scores_table
 
     plan = stored.plan
-    measures = measures_reading(plan.battery, "completions")
+    measures = measures_reading(plan.battery, "completions") if measures is None else measures
     pieces = {measure.name: ParquetPieces(SCORES) for measure in measures}
     if not measures:
         return pieces
-    scorer = completion_scorer(plan.battery, plan.language, measures)
+    scorer = completion_scorer(plan.battery, plan.language, measures, read_labels(stored.folder))
     tokens = any(scoring.card(measure.scorer).reads_tokens for measure in measures)
     total = sum(stored.by_arm()[0].values())
     with console.task("score", total, "completions") as task:

@@ -2,7 +2,8 @@
 
 Names are listed from the folder without importing anything. Each scorer module has `CARD`, a `ScorerCard`, and
 `build(options, measure, language)`, which returns a `CompletionScorer` or a `LikelihoodScorer` as the card's `reads`
-says; a scorer whose labels depend on its options also has `card(options)`. Names that start with an underscore are helpers, not scorers.
+says; a scorer whose labels depend on its options also has `card(options)`. Names that start with an underscore are
+helpers, not scorers.
 """
 
 from __future__ import annotations

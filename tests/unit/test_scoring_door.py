@@ -37,6 +37,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "js": {},
     "tv": {},
     "entropy": {},
+    "human": {},
 }
 """One working set of options for every scorer; a new scorer adds its own."""
 TEXTS = (
@@ -124,7 +125,8 @@ def test_every_scorer_keeps_the_contract(name: str) -> None:
         assert score.topic
         assert score.value is None or math.isfinite(score.value)
         assert score.value is None or ((low is None or score.value >= low) and (high is None or score.value <= high))
-        assert (score.label is None) if not card.labels else (score.label in card.labels)
+        none = not card.labels or (score.value is None and score.label is None)
+        assert (score.label is None) if none else (score.label in card.labels)
     with pytest.raises(InputError, match="has no option 'mispelt'"):
         scoring.build(name, {**OPTIONS[name], "mispelt": 1}, "m", "pt")
 
