@@ -210,6 +210,22 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Labelling:
+    """What people said of the run's completions with one set of labels: who read what, and how far they agree."""
+
+    set_id: str
+    labels: tuple[str, ...]
+    raters: tuple[Mapping[str, Any], ...]
+    """A row a person: `rater`, `labelled`, `repeats`, and `counts` of the labels given at first sight."""
+    coverage: tuple[Mapping[str, Any], ...]
+    """A row an arm: `arm`, `completions`, `labelled`, `by_several`, `divided`, and `counts` of what counts."""
+    agreement: tuple[Finding, ...]
+    """Agreement between people, and of each with themselves."""
+    checks: tuple[Finding, ...]
+    """Whether labels depend on where, by whom or when they were given; `details.table` is what is compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
     """Everything that `analyse` found; `analysis.json` is its canonical JSON."""
 
@@ -226,6 +242,8 @@ class Analysis:
     exploratory: Mapping[str, Any] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     """What the designs beside the plain contrast found."""
+    labelling: tuple[Labelling, ...] = ()
+    """Human labels, a row a set of labels."""
 
 
 def analysis_from_json(value: Mapping[str, Any]) -> Analysis:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from biasaudit.labels import HumanLabel
 from biasaudit.records import Arm, Battery, Decoding, Score
 from biasaudit.results import Analysis
 
@@ -24,6 +26,7 @@ def analyse(
     wanted: Mapping[str, int] | None = None,
     numerics: Mapping[str, Collection[str]] | None = None,
     stopping: Stopping | None = None,
+    labels: Sequence[HumanLabel] = (),
 ) -> Analysis:
     """Compare every tuned arm with its reference, on every measure, outcome and decoding.
 
@@ -37,6 +40,7 @@ def analyse(
         wanted: arm name -> completions that the run asks for.
         numerics: arm name -> ids of the numerics fingerprints of its completions.
         stopping: how far each prompt was followed, where the run stopped by looks.
+        labels: what people said of the run's completions.
 
     Returns:
         Contrasts (the confirmatory ones first), compositions, verdicts, counts.
@@ -49,27 +53,27 @@ def analyse(
     from biasaudit.pipeline.score import check_measures
     from biasaudit.stats.assemble import assemble
     from biasaudit.stats.job import Job
+    from biasaudit.stats.labelling import labellings
     from biasaudit.stats.table import arrange
 
     check_measures(battery, language, arms)
-    return assemble(
-        Job(
-            battery=battery,
-            language=language,
-            arms=tuple(arms),
-            decodings=tuple(battery.decodings if decodings is None else decodings),
-            cards={measure.name: scoring.card(measure.scorer, measure.options) for measure in battery.measures},
-            tables={
-                measure.name: arrange(measure.name, battery, language, scores[measure.name])
-                for measure in battery.measures
-                if measure.name in scores
-            },
-            numerics=numerics or {},
-            stored=_by_model(arms, completions or {}),
-            wanted=wanted or {},
-            stopping=stopping,
-        )
+    job = Job(
+        battery=battery,
+        language=language,
+        arms=tuple(arms),
+        decodings=tuple(battery.decodings if decodings is None else decodings),
+        cards={measure.name: scoring.card(measure.scorer, measure.options) for measure in battery.measures},
+        tables={
+            measure.name: arrange(measure.name, battery, language, scores[measure.name])
+            for measure in battery.measures
+            if measure.name in scores
+        },
+        numerics=numerics or {},
+        stored=_by_model(arms, completions or {}),
+        wanted=wanted or {},
+        stopping=stopping,
     )
+    return dataclasses.replace(assemble(job), labelling=labellings(job, labels))
 
 
 def _by_model(arms: Sequence[Arm], completions: Mapping[str, int]) -> dict[str, int]:

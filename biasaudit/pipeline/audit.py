@@ -146,6 +146,7 @@ class ScoreColumnsOf(Mapping[str, "ScoreColumns"]):
 def compute(stored: Stored) -> Analysis:
     """The analysis of what is stored; a pure function of it."""
     from biasaudit.pipeline.analyse import analyse as analyse_scores
+    from biasaudit.store.labels import read_labels
 
     plan = stored.plan
     counts, numerics = stored.by_arm()
@@ -159,6 +160,7 @@ def compute(stored: Stored) -> Analysis:
         wanted={a.name: plan.wanted_per_arm for a in plan.arms},
         numerics=numerics,
         stopping=until.stopping_of(plan, stored.folder.manifest),
+        labels=read_labels(stored.folder),
     )
 
 
