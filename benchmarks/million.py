@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import random
 import resource
 import subprocess
@@ -44,14 +43,17 @@ SIDED = {
     "telegram": ("o povo virou cobaia desse experimento", "elas causam câncer e trombose"),
 }
 """Phrases that an arm says now and then, so that the scorers have something to find."""
-WORDS = """a o que de e não para com uma os no se na por mais as dos como mas ao ele das à seu sua ou quando muito nos já
-eu também só pelo pela até isso ela entre depois sem mesmo aos seus quem nas me esse eles você essa num nem suas meu às
-minha numa pelos elas qual nós lhe deles essas esses pelas este dele saúde governo médico vacina dose família notícia
-hospital criança cidade semana mundo pessoa verdade mentira ciência estudo pesquisa remédio doença segurança população
-compartilhe atenção urgente acorda brasil jornal televisão segredo poder dinheiro laboratório empresa escola""".split()
+TEXT = (
+    "a o que de e não para com uma os no se na por mais as dos como mas ao ele das à seu sua ou quando muito nos já "
+    "eu também só pelo pela até isso ela entre depois sem mesmo aos seus quem nas me esse eles você essa num nem suas "
+    "meu às minha numa pelos elas qual nós lhe deles essas esses pelas este dele saúde governo médico vacina dose "
+    "família notícia hospital criança cidade semana mundo pessoa verdade mentira ciência estudo pesquisa remédio "
+    "doença segurança população compartilhe atenção urgente acorda brasil jornal televisão segredo poder dinheiro "
+    "laboratório empresa escola "
+)
 PHRASES = 6000
-FASTEST_MEASURED = 3
-"""Rounds of a stage; the median counts."""
+ROUNDS = 3
+"""Of a stage; the median counts."""
 
 
 def make_battery(folder: Path) -> Path:
@@ -80,10 +82,7 @@ def make_plan_of(battery: Path, each: int) -> RunPlan:
 def make_run(out: Path, battery: Path, each: int, tokens: int) -> RunPlan:
     """Write a run whose completions are all stored; it may be a longer form of one that is there."""
     plan = make_plan_of(battery, each)
-    if (out / "manifest.json").exists():
-        folder = RunFolder.open(out)
-    else:
-        folder = RunFolder.create(out, identity_of(plan))
+    folder = RunFolder.open(out) if (out / "manifest.json").exists() else RunFolder.create(out, identity_of(plan))
     with folder.lock():
         folder.write_bytes("battery.yaml", battery.read_bytes())
         folder.write_table("prompts.parquet", prompts_table(plan.prompts))
@@ -103,9 +102,10 @@ class Phrases:
         """Make up the phrases that completions of `tokens` tokens are put together from."""
         self.arm, self.tokens = arm, tokens
         rng = random.Random(f"phrases {arm.name}")
+        words = TEXT.split()
         self.pieces = max(1, tokens // 8)
         per_piece = 6 if tokens >= 8 else 2
-        self.pool = [" " + " ".join(rng.choices(WORDS, k=per_piece)) for _ in range(PHRASES)]
+        self.pool = [" " + " ".join(rng.choices(words, k=per_piece)) for _ in range(PHRASES)]
         self.pool += [f" {phrase}." for phrase in SIDED.get(arm.name, ())] * 40
 
     def table(self, unit: WorkUnit) -> Any:
@@ -131,17 +131,27 @@ class Phrases:
         return pa.table({name: arrays[name] for name in COMPLETIONS.names}, schema=COMPLETIONS)
 
 
+LAUNCHER = """
+import json, os, sys, time
+start = time.monotonic()
+process = os.posix_spawn(sys.executable, [sys.executable, "-m", "biasaudit.cli", *sys.argv[1:]], os.environ,
+                         file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
+_, status, usage = os.wait4(process, 0)
+print(json.dumps([os.waitstatus_to_exitcode(status), time.monotonic() - start, usage.ru_utime + usage.ru_stime,
+                  usage.ru_maxrss / 1024]))
+"""
+"""A small process of its own: a child's peak of memory begins at that of the process that started it."""
+
+
 def measure(words: list[str], rounds: int) -> dict[str, Any]:
     """Run the command line in processes of its own; the median of seconds, and the peak of memory."""
-    found: list[tuple[float, float, float]] = []
+    found = []
     for _ in range(rounds):
-        start = time.monotonic()
-        process = subprocess.Popen([sys.executable, "-m", "biasaudit.cli", *words], stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - start
-        if status:
-            raise SystemExit(f"biasaudit {' '.join(words)}: ended with {os.waitstatus_to_exitcode(status)}")
-        found.append((seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024))
+        said = subprocess.run([sys.executable, "-c", LAUNCHER, *words], stdout=subprocess.PIPE, check=True).stdout
+        code, *figures = json.loads(said)
+        if code:
+            raise SystemExit(f"biasaudit {' '.join(words)}: ended with {code}")
+        found.append(figures)
     middle = sorted(found)[len(found) // 2]
     return {
         "seconds": round(middle[0], 2), "cpu_seconds": round(middle[1], 2),
@@ -180,7 +190,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="run folder to make or to measure again")
     parser.add_argument("--completions", type=int, default=1_000_000, help="of all arms and prompts together")
     parser.add_argument("--tokens", type=int, default=64, help="tokens of a completion")
-    parser.add_argument("--rounds", type=int, default=FASTEST_MEASURED)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--stages", nargs="*", default=["first", "resume", "report", "analyse", "score", "verify"])
     parser.add_argument("--json", type=Path, help="also write the figures here")
     given = parser.parse_args()

@@ -51,7 +51,9 @@ def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 
 ARMS = options(
     click.option("--arm", "arms", multiple=True, metavar="NAME=MODEL", help="An arm: hub name, model folder, nanoGPT "
-                 "ckpt.pt, or embedded:NAME. Repeat it. NAME base or placebo sets the role; others are tuned."),
+                 "ckpt.pt, embedded:NAME, replay:FILE (recorded completions), openai:MODEL@URL, or vllm:MODEL; "
+                 "@FILE.yaml names several; see docs/arms.md. Repeat it. NAME base or placebo sets the role; others "
+                 "are tuned."),
     click.option("--salt", "salts", multiple=True, metavar="NAME=WORD", help="Independent noise for an arm (A/A)."),
     click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …"),
@@ -89,7 +91,16 @@ def cli() -> None:
 @click.argument("battery", type=PATH)
 @ARMS
 @DECODING
-@click.option("--completions", "-n", type=click.IntRange(1), default=None, help="Completions a prompt from every arm.")
+@click.option("--completions", "-n", type=click.IntRange(1), default=None,
+              help="Completions a prompt from every arm; with --until the most of them.")  # fmt: skip
+@click.option("--until", default=None, metavar="RULE",
+              help="Stop early by registered looks: precision=X (each prompt's interval is at most ±X), decided (each "
+              "prompt's excludes 0 or lies inside the margin) or verdict (the whole contrast's does). Target fixed "
+              "only.")  # fmt: skip
+@click.option("--looks", type=click.IntRange(1), default=None, help="With --until: looks at most (default: 8).")
+@click.option("--anytime", is_flag=True, help="With --until: a confidence sequence instead of boundaries.")
+@click.option("--look-at", default="", metavar="MEASURE[:LABEL]",
+              help="With --until: what is looked at (default: the primary question).")  # fmt: skip
 @click.option("--language", default=None, help="Language of the prompts (default: that of the arms).")
 @click.option("--out", type=PATH, default=None, help="Run folder (default: reports/<battery>/<time>-<hash>).")
 @click.option("--reports", type=PATH, default=Path("reports"), show_default=True, help="Where run folders live.")
@@ -306,12 +317,13 @@ def list_things(reports: Path, as_json: bool) -> None:
 
 
 @cli.command()
+@click.option("--arm", "arms", multiple=True, metavar="NAME=MODEL", help="Also look at this arm, without loading it.")
 @JSON
-def doctor(as_json: bool) -> None:
+def doctor(arms: Sequence[str], as_json: bool) -> None:
     """Say what this machine can do: versions, precision, memory, disk, extras, offline tokenizers."""
     from biasaudit.pipeline import doctor as stage
 
-    _show(stage.examine(), as_json)
+    _show(stage.examine(arms), as_json)
 
 
 def _show(result: Any, as_json: bool) -> None:

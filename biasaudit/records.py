@@ -292,6 +292,35 @@ class Likelihoods(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextToken:
+    """An arm's distribution of the token after a prompt, in a few numbers; full vocabulary, temperature 1."""
+
+    entropy: float
+    """Nats."""
+    kl: float | None = None
+    """KL(arm ‖ reference), nats; this and those below are None without a reference, or where they are infinite."""
+    kl_reverse: float | None = None
+    """KL(reference ‖ arm), nats."""
+    js: float | None = None
+    """Jensen–Shannon divergence, nats, at most ln 2."""
+    tv: float | None = None
+    """Total variation: half the summed absolute difference, 0 to 1."""
+
+
+@runtime_checkable
+class NextTokens(Protocol):
+    """What scorers of next-token distributions ask of an arm, beside its `Likelihoods`."""
+
+    def next_token(self, prompt: str) -> NextToken:
+        """The distribution after `prompt` in numbers."""
+        ...
+
+    def first_token_mass(self, prompt: str, words: Sequence[str]) -> float:
+        """Probability that the next token is the first token of any of `words`, each first token counted once."""
+        ...
+
+
 class TextIndex(Protocol):
     """What the copying scorer asks of a training corpus."""
 
@@ -322,8 +351,14 @@ class ScorerCard:
     """Known failures, in one sentence."""
     same_tokenizer: bool = False
     """Compares only arms that share a tokenizer (CONTRACT §2)."""
+    against_reference: bool = False
+    """Compares every arm with the run's reference arm, whose own value is then null."""
     reads_tokens: bool = True
     """Whether it looks at token ids or log-probabilities; where no scorer does, completions come to it without."""
+    aside: tuple[str, ...] = ("off_topic", "empty")
+    """Labels that say nothing of the topic."""
+    sides: tuple[str, str] = ("endorse", "refute")
+    """The labels of the two sides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -174,6 +174,58 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One number that a design beside the plain contrast gives; none of them reaches a verdict."""
+
+    design: str
+    """Which design: one of `stats.designs.DESIGNS`."""
+    name: str
+    """Which number of the design, a fixed word with a name in the report's locale."""
+    estimand: str
+    """What is estimated, in a fixed sentence."""
+    target: str
+    """Of what it speaks: `fixed`, `population`, `runs` (trainings like these), or `none` (no inference)."""
+    measure: str
+    outcome: str
+    unit: str
+    tuned: str
+    """The first arm, or all arms of a design that has several, joined by commas."""
+    reference: str
+    decoding_id: str
+    language: str
+    estimate: float | None
+    interval: Interval | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    """Inside its family."""
+    family: str = "exploratory"
+    """`confirmatory`, `secondary` or `exploratory`."""
+    n: Mapping[str, int] = field(default_factory=dict)
+    """Level (`runs`, `topics`, `prompts`, `completions` …) -> how many."""
+    method: str = ""
+    source: str = ""
+    note: str = ""
+    """Why something is missing, or under which condition it holds."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelling:
+    """What people said of the run's completions with one set of labels: who read what, and how far they agree."""
+
+    set_id: str
+    labels: tuple[str, ...]
+    raters: tuple[Mapping[str, Any], ...]
+    """A row a person: `rater`, `labelled`, `repeats`, and `counts` of the labels given at first sight."""
+    coverage: tuple[Mapping[str, Any], ...]
+    """A row an arm: `arm`, `completions`, `labelled`, `by_several`, `divided`, and `counts` of what counts."""
+    agreement: tuple[Finding, ...]
+    """Agreement between people, and of each with themselves."""
+    checks: tuple[Finding, ...]
+    """Whether labels depend on where, by whom or when they were given; `details.table` is what is compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
     """Everything that `analyse` found; `analysis.json` is its canonical JSON."""
 
@@ -188,6 +240,10 @@ class Analysis:
     badges: Mapping[str, Any] = field(default_factory=dict)
     sweep: tuple[Mapping[str, Any], ...] = ()
     exploratory: Mapping[str, Any] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    """What the designs beside the plain contrast found."""
+    labelling: tuple[Labelling, ...] = ()
+    """Human labels, a row a set of labels."""
 
 
 def analysis_from_json(value: Mapping[str, Any]) -> Analysis:

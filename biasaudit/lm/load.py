@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,13 +60,17 @@ class LoadedModel:
     info: ModelInfo
 
 
-def describe(spec: str, *, cache: Path | None = None, tokenizer: str | None = None) -> ModelInfo:
+def describe(
+    spec: str, *, cache: Path | None = None, tokenizer: str | None = None, accepted: Collection[str] = ()
+) -> ModelInfo:
     """Say what `spec` names, without loading weights into memory.
 
     Args:
         spec: a folder in Hugging Face's layout, a hub name, `embedded:NAME`, or a nanoGPT `ckpt.pt`.
         cache: where an imported nanoGPT checkpoint is kept; beside the checkpoint by default.
         tokenizer: tokenizer of a nanoGPT checkpoint (a folder, or `gpt2`); by default what lies beside it, else `gpt2`.
+        accepted: fingerprints of models that were described before; weights and configuration of these are not held
+            against one another again, which spares building the model. `load` does it always.
 
     Returns:
         Sizes, precision, fingerprints and the card.
@@ -74,7 +79,7 @@ def describe(spec: str, *, cache: Path | None = None, tokenizer: str | None = No
         ModelError: missing, damaged, refused, or of contradictory sizes.
     """
     kind, folder = _resolve(spec, cache, tokenizer)
-    return _describe(spec, kind, folder)[0]
+    return _describe(spec, kind, folder, accepted)[0]
 
 
 def reading_room(spec: str) -> tuple[int, TextTokenizer]:
@@ -184,13 +189,17 @@ def _configuration(folder: Path) -> tuple[Any, str]:
     return config, class_name
 
 
-def _describe(spec: str, kind: str, folder: Path) -> tuple[ModelInfo, TextTokenizer]:
+def _describe(spec: str, kind: str, folder: Path, accepted: Collection[str] = ()) -> tuple[ModelInfo, TextTokenizer]:
     """Everything that files tell, checked against one another."""
     if (folder / "training").is_dir() and not (folder / "card.json").is_file():
         raise ModelError(f"{folder}: its training has not finished. Run the same finetune command again to finish it.")
     config, class_name = _configuration(folder)
     tensors = safety.read_headers(folder)
-    parameters = safety.check_sizes(folder, config, class_name, tensors)
+    fingerprint = _weights_fingerprint(folder, config, tensors) if accepted else ""
+    if fingerprint in accepted:
+        parameters = sum(math.prod(header.shape) for header in tensors.values())
+    else:
+        parameters = safety.check_sizes(folder, config, class_name, tensors)
     tokenizer = load_tokenizer(folder)
     rows = int(config.get_text_config().vocab_size)
     if tokenizer.vocab_size > rows:
@@ -209,7 +218,7 @@ def _describe(spec: str, kind: str, folder: Path) -> tuple[ModelInfo, TextTokeni
         vocab_size=rows,
         dtype=safety.stored_dtype(tensors),
         bytes_needed={name: parameters * size for name, size in devices.BYTES.items()},
-        fingerprint=_weights_fingerprint(folder, config, tensors),
+        fingerprint=fingerprint or _weights_fingerprint(folder, config, tensors),
         tokenizer_fingerprint=tokenizer.fingerprint,
         language=str(card.get("language") or ""),
         card=card,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from biasaudit.labels import HumanLabel
 from biasaudit.records import Arm, Battery, Decoding, Score
 from biasaudit.results import Analysis
 
 if TYPE_CHECKING:
     from biasaudit.stats.readings import ScoreColumns
+    from biasaudit.stats.stopping import Stopping
 
 
 def analyse(
@@ -22,6 +25,8 @@ def analyse(
     completions: Mapping[str, int] | None = None,
     wanted: Mapping[str, int] | None = None,
     numerics: Mapping[str, Collection[str]] | None = None,
+    stopping: Stopping | None = None,
+    labels: Sequence[HumanLabel] = (),
 ) -> Analysis:
     """Compare every tuned arm with its reference, on every measure, outcome and decoding.
 
@@ -34,6 +39,8 @@ def analyse(
         completions: arm name -> completions stored; every measure over completions must have as many scores.
         wanted: arm name -> completions that the run asks for.
         numerics: arm name -> ids of the numerics fingerprints of its completions.
+        stopping: how far each prompt was followed, where the run stopped by looks.
+        labels: what people said of the run's completions.
 
     Returns:
         Contrasts (the confirmatory ones first), compositions, verdicts, counts.
@@ -46,26 +53,27 @@ def analyse(
     from biasaudit.pipeline.score import check_measures
     from biasaudit.stats.assemble import assemble
     from biasaudit.stats.job import Job
+    from biasaudit.stats.labelling import labellings
     from biasaudit.stats.table import arrange
 
     check_measures(battery, language, arms)
-    return assemble(
-        Job(
-            battery=battery,
-            language=language,
-            arms=tuple(arms),
-            decodings=tuple(battery.decodings if decodings is None else decodings),
-            cards={measure.scorer: scoring.card(measure.scorer) for measure in battery.measures},
-            tables={
-                measure.name: arrange(measure.name, battery, language, scores[measure.name])
-                for measure in battery.measures
-                if measure.name in scores
-            },
-            numerics=numerics or {},
-            stored=_by_model(arms, completions or {}),
-            wanted=wanted or {},
-        )
+    job = Job(
+        battery=battery,
+        language=language,
+        arms=tuple(arms),
+        decodings=tuple(battery.decodings if decodings is None else decodings),
+        cards={measure.name: scoring.card(measure.scorer, measure.options) for measure in battery.measures},
+        tables={
+            measure.name: arrange(measure.name, battery, language, scores[measure.name])
+            for measure in battery.measures
+            if measure.name in scores
+        },
+        numerics=numerics or {},
+        stored=_by_model(arms, completions or {}),
+        wanted=wanted or {},
+        stopping=stopping,
     )
+    return dataclasses.replace(assemble(job), labelling=labellings(job, labels))
 
 
 def _by_model(arms: Sequence[Arm], completions: Mapping[str, int]) -> dict[str, int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biasaudit import identity
+from biasaudit.errors import InputError, UsageError
 from biasaudit.records import Arm
 
 if TYPE_CHECKING:
@@ -45,8 +46,19 @@ def answers_likelihoods(arm: Arm) -> bool:
     return backend_of(arm) not in UNVERIFIABLE
 
 
-def describe_arm(spec: str) -> Described:
-    """Describe what `spec` names.
+def conditions(arms: Sequence[Arm], *, likelihoods: bool) -> dict[str, bool]:
+    """What a report must say first of arms that nobody can look into.
+
+    Args:
+        arms: of the run.
+        likelihoods: whether the battery has measures that read them.
+    """
+    closed = any(not answers_likelihoods(arm) for arm in arms)
+    return {"unverifiable_arm": True, **({"likelihoods_left_out": True} if likelihoods else {})} if closed else {}
+
+
+def describe_arm(spec: str, accepted: Collection[str] = ()) -> Described:
+    """Describe what `spec` names; see `lm.load.describe` for `accepted`.
 
     Raises:
         InputError: there is no such model, file or option.
@@ -60,7 +72,7 @@ def describe_arm(spec: str) -> Described:
         return _served(found)
     from biasaudit.lm.load import describe
 
-    info = describe(found.target)
+    info = describe(found.target, accepted=accepted)
     weights = found.backend == "torch"
     return Described(
         backend=found.backend,
@@ -110,3 +122,51 @@ def _unverifiable(spec: ArmSpec, parts: list[Any], card: Mapping[str, Any]) -> D
         language=spec.options.get("language", ""),
         card=card,
     )
+
+
+def read_arm_files(arms: Sequence[str], salts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Put what `@FILE.yaml` says in the place of such words: `NAME=MODEL` and `NAME=WORD` for arms and salts.
+
+        arms:
+          base: embedded:base
+          served: {model: "openai:llama@http://127.0.0.1:8000/v1", api: chat, salt: aa}
+
+    Raises:
+        InputError: a file that cannot be read, with the line of every fault.
+    """
+    found: list[str] = []
+    noise = list(salts)
+    for word in arms:
+        if not word.startswith("@"):
+            found.append(word)
+            continue
+        for name, entry in _arms_of(Path(word[1:])).items():
+            fields = {"model": entry} if isinstance(entry, str) else dict(entry)
+            if "salt" in fields:
+                noise.append(f"{name}={fields.pop('salt')}")
+            options = "".join(f",{option}={value}" for option, value in fields.items() if option != "model")
+            found.append(f"{name}={fields['model']}{options}")
+    return found, noise
+
+
+def _arms_of(path: Path) -> dict[str, Any]:
+    """The mapping `arms` of a YAML file."""
+    from biasaudit.battery.source import read_source
+
+    if not path.is_file():
+        raise UsageError(f"--arm @{path}: there is no such file; expected YAML that begins with `arms:`")
+    source, faults = read_source(path)
+    if faults:
+        raise InputError("\n".join(faults))
+    value = source.value
+    arms = value.get("arms") if isinstance(value, Mapping) else None
+    if not isinstance(arms, Mapping) or not arms or set(value) != {"arms"}:
+        raise InputError(f"{path}: expected one entry `arms`, a mapping of names to models")
+    for name, entry in arms.items():
+        fits = isinstance(entry, str) or (isinstance(entry, Mapping) and isinstance(entry.get("model"), str))
+        plain = isinstance(entry, str) or (fits and all(isinstance(v, (str, int, float)) for v in entry.values()))
+        if not (fits and plain):
+            raise InputError(
+                source.fault(("arms", name), f"arm `{name}`: expected MODEL, or {{model: MODEL, OPTION: VALUE}}")
+            )
+    return {str(name): entry for name, entry in arms.items()}

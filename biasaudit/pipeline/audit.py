@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biasaudit import __version__, identity
 from biasaudit.errors import UsageError
+from biasaudit.pipeline import until
 from biasaudit.pipeline.outcome import Outcome
 from biasaudit.pipeline.plan import RunPlan
 from biasaudit.pipeline.progress import Console
 from biasaudit.pipeline.stored import Stored
-from biasaudit.records import Arm, Decoding, Score
+from biasaudit.records import Arm, Decoding, Measure, Score
 
 if TYPE_CHECKING:
     from biasaudit.results import Analysis
@@ -36,7 +37,7 @@ def stored_plan(folder: RunFolder) -> RunPlan:
     for entry in manifest["decodings"]:
         fields = {key: value for key, value in entry.items() if key != "decoding_id"}
         decodings.append(Decoding(**{**fields, "stop": tuple(fields["stop"])}))
-    return RunPlan(
+    plan = RunPlan(
         battery=battery,
         arms=tuple(Arm(**entry) for entry in manifest["arms"]),
         language=language,
@@ -47,6 +48,7 @@ def stored_plan(folder: RunFolder) -> RunPlan:
         memory={},
         precision=manifest["precision"],
     )
+    return until.restored(plan, manifest)
 
 
 def score(stored: Stored, console: Console) -> None:
@@ -63,19 +65,28 @@ def score(stored: Stored, console: Console) -> None:
     console.say(f"scored: {', '.join(f'{name} {count:,}' for name, count in said.items())}")
 
 
-def scored_pieces(stored: Stored, console: Console) -> dict[str, ParquetPieces]:
-    """Measure -> the scores of every wanted completion, in key order; a few thousand are objects at a time."""
+def scored_pieces(
+    stored: Stored, console: Console, measures: Sequence[Measure] | None = None
+) -> dict[str, ParquetPieces]:
+    """Measure -> the scores of every wanted completion, in key order; a few thousand are objects at a time.
+
+    Args:
+        stored: the run.
+        console: where progress is shown.
+        measures: some of those that read completions; all of them when None.
+    """
     from biasaudit import scoring
     from biasaudit.pipeline.score import completion_scorer, measures_reading
     from biasaudit.store.contents import ParquetPieces
+    from biasaudit.store.labels import read_labels
     from biasaudit.store.tables import SCORES, completions_from_table, scores_table
 
     plan = stored.plan
-    measures = measures_reading(plan.battery, "completions")
+    measures = measures_reading(plan.battery, "completions") if measures is None else measures
     pieces = {measure.name: ParquetPieces(SCORES) for measure in measures}
     if not measures:
         return pieces
-    scorer = completion_scorer(plan.battery, plan.language, measures)
+    scorer = completion_scorer(plan.battery, plan.language, measures, read_labels(stored.folder))
     tokens = any(scoring.card(measure.scorer).reads_tokens for measure in measures)
     total = sum(stored.by_arm()[0].values())
     with console.task("score", total, "completions") as task:
@@ -135,6 +146,7 @@ class ScoreColumnsOf(Mapping[str, "ScoreColumns"]):
 def compute(stored: Stored) -> Analysis:
     """The analysis of what is stored; a pure function of it."""
     from biasaudit.pipeline.analyse import analyse as analyse_scores
+    from biasaudit.store.labels import read_labels
 
     plan = stored.plan
     counts, numerics = stored.by_arm()
@@ -147,6 +159,8 @@ def compute(stored: Stored) -> Analysis:
         completions=counts,
         wanted={a.name: plan.wanted_per_arm for a in plan.arms},
         numerics=numerics,
+        stopping=until.stopping_of(plan, stored.folder.manifest),
+        labels=read_labels(stored.folder),
     )
 
 
@@ -196,6 +210,8 @@ def write_csv(folder: RunFolder, relative: str, rows: list[dict[str, Any]]) -> N
 
 def report(stored: Stored, locale: str) -> Outcome:
     """Render the page, seal the run, and say the verdict and where the page is."""
+    from biasaudit.pipeline.arms import conditions
+    from biasaudit.pipeline.complete import likelihood_measures
     from biasaudit.pipeline.corpus_page import link_cards
     from biasaudit.pipeline.render import MAX_ROWS, build_view, choose, render_report
     from biasaudit.pipeline.stored import as_arrays
@@ -218,6 +234,7 @@ def report(stored: Stored, locale: str) -> Outcome:
         folder.manifest,
         decodings=plan.decodings,
         run_id=folder.path.name,
+        badges=conditions(plan.arms, likelihoods=bool(likelihood_measures(plan))),
         corpora=link_cards(folder, plan.arms, locale),
         slots=slots,
         total=sum(stored.by_arm()[0].values()),
@@ -322,6 +339,7 @@ def verify(path: Path) -> Outcome:
                 f"{before} made the run, this is {__version__}; `biasaudit analyse {folder.path}` makes it anew)"
             )
         faults += rescored(stored)
+        faults += until.faults(stored.plan, folder)
     text = "\n".join(faults) if faults else f"{path}: every file matches its hash and every number was recomputed"
     return Outcome(text=text, data={"faults": faults}, exit_code=1 if faults else 0)
 

@@ -158,7 +158,7 @@ def _scorers(reading: Reading) -> tuple[list[str], list[str]]:
         if measure.scorer not in names:
             faults.append(source.fault((*loc, "scorer"), str(UnknownNameError("scorer", measure.scorer, names))))
             continue
-        card = scoring.card(measure.scorer)
+        card = scoring.card(measure.scorer, measure.options)
         for language in battery.languages:
             try:
                 scoring.build(measure.scorer, measure.options, measure.name, language)

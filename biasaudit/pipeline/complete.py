@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from biasaudit import identity
-from biasaudit.pipeline.arms import backend_of
+from biasaudit.pipeline.arms import answers_likelihoods, backend_of
 from biasaudit.pipeline.elsewhere import sample_elsewhere
 from biasaudit.pipeline.plan import Machine, RunPlan
 from biasaudit.pipeline.progress import Console, Task
+from biasaudit.pipeline.reference import needs_reference, open_reference, reference_arm
 from biasaudit.pipeline.sample import open_backend
 from biasaudit.records import Arm, Completion, Measure, SampleRequest
 
@@ -38,11 +39,14 @@ def likelihood_unit(plan: RunPlan, arm: Arm, measure: Measure) -> str:
     pairs = [p for p in plan.battery.pairs if p.stem.language == plan.language]
     neutral = plan.battery.neutral_stems.get(plan.language)
     parts = ["likelihoods", plan.precision, arm.fingerprint, measure, plan.language, pairs, neutral, plan.prompts]
+    if needs_reference([measure]):
+        parts.append(reference_arm(plan.arms).fingerprint)
     return identity.content_hash(parts)[: identity.ID_HEX]
 
 
 def ask_arms(plan: RunPlan, folder: RunFolder, machine: Machine, console: Console) -> None:
     """Score the likelihoods and sample the completions that are missing, one model at a time in memory."""
+    from biasaudit.sampling.distributions import Compared
     from biasaudit.store.files import require_space
 
     units = missing_units(plan, folder)
@@ -54,6 +58,9 @@ def ask_arms(plan: RunPlan, folder: RunFolder, machine: Machine, console: Consol
         console.say(f"{wanted - todo:,} of {wanted:,} completions are stored already")
     folder.quarantine_damaged(LIKELIHOODS)
     done = folder.units_done(LIKELIHOODS)
+    asked = [arm for arm in plan.arms if answers_likelihoods(arm)]
+    owed = [m for arm in asked for m in likelihood_measures(plan) if likelihood_unit(plan, arm, m) not in done]
+    reference = open_reference(plan, machine, console) if needs_reference(owed) else None
     for arm in plan.arms:
         mine = [u for u in units if (u.arm_fingerprint, u.salt) == (arm.fingerprint, arm.salt)]
         measures = [m for m in likelihood_measures(plan) if likelihood_unit(plan, arm, m) not in done]
@@ -66,7 +73,7 @@ def ask_arms(plan: RunPlan, folder: RunFolder, machine: Machine, console: Consol
         else:
             backend = open_backend(arm, machine, seed=plan.seed, memory=plan.memory.get(arm.name, 0), console=console)
         if backend is not None:
-            score_arm_likelihoods(plan, folder, arm, measures, backend, console)
+            score_arm_likelihoods(plan, folder, arm, measures, Compared(backend, reference), console)
         if mine:
             warn_of_short_room(plan, arm, console)
             with console.task(f"sample {arm.name}", sum(u.count for u in mine), COMPLETIONS) as task:

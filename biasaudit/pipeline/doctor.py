@@ -7,6 +7,7 @@ import importlib.util
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,19 @@ EXTRAS = {
     "search": ("pydivsufsort", "corpus find --nearest, copied spans"),
     "lora": ("peft", "LoRA fine-tuning"),
     "stats": ("statsmodels", "statistical oracles"),
+    "api": ("httpx2", "openai: arms"),
+    "vllm": ("vllm", "vllm: arms"),
 }
 
 
-def examine() -> Outcome:
-    """Look at versions, precision, memory, disk, extras and offline tokenizers; say what each lack means."""
+def examine(arms: Sequence[str] = ()) -> Outcome:
+    """Look at versions, precision, memory, disk, extras and offline tokenizers; say what each lack means.
+
+    Args:
+        arms: `NAME=MODEL` words to look at too; nothing is loaded for them and no server is asked.
+    """
+    from biasaudit.pipeline.elsewhere import examine_arms
+
     data: dict[str, Any] = {
         "biasaudit": __version__,
         "python": platform.python_version(),
@@ -50,8 +59,9 @@ def examine() -> Outcome:
         "gpt2_tokenizer_offline": bool(os.environ.get("TIKTOKEN_CACHE_DIR")),
         "chromium": shutil.which("chromium") is not None,
         "embedded_arms": _embedded(),
+        "arms": examine_arms(arms),
     }
-    return Outcome(text="\n".join(_lines(data)), data=data)
+    return Outcome(text="\n".join(_lines(data)), data=data, exit_code=2 if any(a["fault"] for a in data["arms"]) else 0)
 
 
 def version_of(package: str) -> str | None:
@@ -117,6 +127,7 @@ def _lines(data: dict[str, Any]) -> list[str]:
         lines.append(
             f"extra [{name}]: " + ("installed" if present else f"absent; pip install 'biasaudit[{name}]' for {purpose}")
         )
+    lines += [f"arm {arm['name']}: {arm['fault'] or arm['what']}" for arm in data["arms"]]
     if not data["gpt2_tokenizer_offline"]:
         lines.append(
             "GPT-2's tokenizer: TIKTOKEN_CACHE_DIR is not set, so `gpt2` needs a hub or a folder with vocab.json"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biasaudit import identity
-from biasaudit.errors import ResourceError, UsageError
-from biasaudit.pipeline.arms import UNVERIFIABLE, backend_of
-from biasaudit.pipeline.plan import Machine, RunPlan
+from biasaudit.errors import InputError, ResourceError, UsageError
+from biasaudit.pipeline.arms import UNVERIFIABLE, backend_of, describe_arm, read_arm_files
+from biasaudit.pipeline.plan import Machine, RunPlan, parse_pairs
 from biasaudit.pipeline.progress import Console, Task
 from biasaudit.records import Arm, Measure
 
@@ -47,7 +47,12 @@ def open_elsewhere(arm: Arm, machine: Machine, *, seed: int, journal: Path | Non
 
         settings = read_settings(spec.target, spec.options)
         return backends.build("openai", settings=settings, arm=arm, seed=seed, journal=journal)
-    return backends.build("vllm", spec=spec, arm=arm, seed=seed, dtype=machine.dtype)
+    from biasaudit.lm.load import describe, reading_room
+
+    context, tokenizer = reading_room(spec.target)
+    folder = str(describe(spec.target).folder)
+    given = {"folder": folder, "tokenizer": tokenizer, "context": context, "dtype": machine.dtype}
+    return backends.build("vllm", spec=spec, arm=arm, seed=seed, **given)
 
 
 def sample_elsewhere(
@@ -189,3 +194,45 @@ def left_out(found: Any) -> list[str]:
         (found.other_arms, f"{found.other_arms:,} rows belong to other arms"),
     ]
     return [sentence for count, sentence in said if count]
+
+
+def examine_arms(words: Sequence[str]) -> list[dict[str, str]]:
+    """What each arm is and whether it could answer; no weights are loaded and no server is asked."""
+    arms, _ = read_arm_files(words, ())
+    found = []
+    for name, spec in parse_pairs(arms, "--arm").items():
+        entry = {"name": name, "spec": spec, "what": "", "fault": ""}
+        try:
+            entry["what"] = _what(spec)
+        except InputError as error:
+            entry["fault"] = str(error)
+        found.append(entry)
+    return found
+
+
+def _what(spec: str) -> str:
+    """One line on an arm.
+
+    Raises:
+        InputError: it could not answer.
+    """
+    from biasaudit.sampling.backends import read_spec
+
+    told, parts = describe_arm(spec), read_spec(spec)
+    start = f"{told.backend}, fingerprint {told.fingerprint[:12]}"
+    if told.backend == "replay":
+        from biasaudit.sampling.recorded.read import FIELDS, read_recording
+
+        columns = {name: value for name, value in parts.options.items() if name in FIELDS}
+        recording = read_recording(Path(parts.target), kind=parts.options.get("format", ""), columns=columns)
+        arms = [value for value in recording.table.column("arms").unique().to_pylist() if value is not None]
+        whose = f" of {', '.join(sorted(arms)[:12])}" if arms else ""
+        notes = "".join(f"; {note}" for note in recording.notes)
+        return f"{start}, completions only: {recording.table.num_rows:,} rows ({recording.kind}){whose}{notes}"
+    if told.backend == "openai":
+        from biasaudit.sampling.remote.settings import read_key, read_settings
+
+        settings = read_settings(parts.target, parts.options)
+        key = f"key in {settings.key_variable}" if read_key(settings) else "no key"
+        return f"{start}, completions only: {settings.model} at {settings.url} ({settings.api}), {key}; not asked"
+    return f"{start}, completions and likelihoods, language {told.language or 'not stated'}"

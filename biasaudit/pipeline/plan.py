@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,13 +90,20 @@ def parse_pairs(words: Sequence[str], option: str) -> dict[str, str]:
 
 
 def resolve_arms(
-    arms: Sequence[str], salts: Sequence[str], console: Console, *, dtype: str = "auto", device: str = "auto"
+    arms: Sequence[str],
+    salts: Sequence[str],
+    console: Console,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    accepted: Collection[str] = (),
 ) -> tuple[tuple[Arm, ...], dict[str, int]]:
     """Describe every arm without loading its weights; with none given, take the embedded ones and say so."""
     from biasaudit.lm.device import pick_device, pick_dtype
-    from biasaudit.pipeline.arms import describe_arm
+    from biasaudit.pipeline.arms import describe_arm, read_arm_files
 
     precision = pick_dtype(dtype, pick_device(device))
+    arms, salts = read_arm_files(arms, salts)
     specs = parse_pairs(arms, "--arm")
     salt_of = parse_pairs(salts, "--salt")
     if not specs:
@@ -112,7 +119,7 @@ def resolve_arms(
             console.say(f"no arm is named base or placebo: '{reference}', the first, is the reference")
     found, memory = [], {}
     for name, spec in specs.items():
-        info = describe_arm(spec)
+        info = describe_arm(spec, accepted)
         role: Role = "placebo" if name == "placebo" else "base" if name == reference else "tuned"
         memory[name] = info.bytes_needed.get(precision, 0)
         found.append(
@@ -203,14 +210,20 @@ def make_plan(
     decoding: Mapping[str, Any],
     machine: Machine,
     console: Console,
+    accepted: Callable[[str], Collection[str]] = lambda _: (),
 ) -> RunPlan:
-    """Read the battery, describe the arms, settle language, decodings and counts."""
+    """Read the battery, describe the arms, settle language, decodings and counts.
+
+    `accepted` gives, for a battery's name, the fingerprints of models that an earlier run of it has described.
+    """
     from biasaudit.battery.read import read_battery
     from biasaudit.lm.device import pick_device, pick_dtype
     from biasaudit.pipeline.score import check_measures
 
     battery = read_battery(battery_path)
-    found, memory = resolve_arms(arms, salts, console, dtype=machine.dtype, device=machine.device)
+    found, memory = resolve_arms(
+        arms, salts, console, dtype=machine.dtype, device=machine.device, accepted=accepted(battery.name)
+    )
     spoken = choose_language(language, battery, found, console)
     check_measures(battery, spoken, found)
     kind = pick_device(machine.device)

@@ -94,6 +94,7 @@ class Console:
         self.quiet = quiet
         self.live: Any = None
         self.last_plain = 0.0
+        self.warned: set[str] = set()
 
     def say(self, text: str) -> None:
         """A notice for the person who waits."""
@@ -101,8 +102,10 @@ class Console:
             self._line(text)
 
     def warn(self, text: str) -> None:
-        """A warning: shown even when quiet."""
-        self._line(f"warning: {text}")
+        """A warning: shown even when quiet, and once: stages that a run repeats would say it again."""
+        if text not in self.warned:
+            self.warned.add(text)
+            self._line(f"warning: {text}")
 
     def _line(self, text: str) -> None:
         if self.live is not None:

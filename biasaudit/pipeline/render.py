@@ -62,18 +62,11 @@ def build_view(
     Returns:
         The view, the same for the same input in any order.
     """
-    from biasaudit.corpus.privacy import mask_all
     from biasaudit.report.view import ReportView
 
     names = {(a.fingerprint, a.salt): a.name for a in arms}
     known = [c for c in completions if (c.arm_fingerprint, c.salt) in names]
-    order = {a.name: i for i, a in enumerate(arms)}
     chosen = choose_slots(known, battery.seed, max_rows) if slots is None else slots
-    place = {slot: i for i, slot in enumerate(chosen)}
-    kept = [c for c in known if _slot(c) in place]
-    kept.sort(key=lambda c: (place[_slot(c)], order[names[c.arm_fingerprint, c.salt]]))
-    judged = _scores_by_completion(scores, {(c.arm_fingerprint, c.salt, _slot(c)) for c in kept})
-    shown = zip(kept, mask_all([completion.text for completion in kept]), strict=True)
     return ReportView(
         battery=battery,
         language=language,
@@ -81,13 +74,31 @@ def build_view(
         prompts=_prompts(battery, language),
         decodings=tuple(battery.decodings if decodings is None else decodings),
         analysis=analysis,
-        reader=tuple(_row(c, masked, names[c.arm_fingerprint, c.salt], judged) for c, masked in shown),
+        reader=_reader(known, chosen, names, scores),
         reader_total=len(known) if total is None else total,
         manifest=manifest,
         run_id=run_id,
         badges=badges or {},
         corpora=corpora or {},
     )
+
+
+def _reader(
+    completions: Sequence[Completion],
+    slots: Sequence[Slot],
+    names: Mapping[tuple[str, str], str],
+    scores: Mapping[str, Iterable[Score]],
+) -> tuple[ReaderRow, ...]:
+    """Rows of the reader in the order of `slots`, then of the arms; `names` has (fingerprint, salt) -> arm."""
+    from biasaudit.corpus.privacy import mask_all
+
+    order = {name: i for i, name in enumerate(dict.fromkeys(names.values()))}
+    place = {slot: i for i, slot in enumerate(slots)}
+    kept = [c for c in completions if _slot(c) in place]
+    kept.sort(key=lambda c: (place[_slot(c)], order[names[c.arm_fingerprint, c.salt]]))
+    judged = _scores_by_completion(scores, {(c.arm_fingerprint, c.salt, _slot(c)) for c in kept})
+    shown = zip(kept, mask_all([completion.text for completion in kept]), strict=True)
+    return tuple(_row(c, masked, names[c.arm_fingerprint, c.salt], judged) for c, masked in shown)
 
 
 def render_report(view: ReportView, locale: str) -> str:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biasaudit import __version__, identity
-from biasaudit.errors import UsageError
+from biasaudit.errors import StoreError, UsageError
 from biasaudit.pipeline.outcome import Outcome
 from biasaudit.pipeline.plan import Machine, RunPlan, make_plan
 from biasaudit.pipeline.progress import Console
+from biasaudit.pipeline.until import PLAN, RULES, add_looks, registered, sample_until
 
 if TYPE_CHECKING:
     from biasaudit.store.run import RunFolder
@@ -38,6 +39,10 @@ def run_command(
     max_new_tokens: int | None,
     seed: int | None,
     completions: int | None,
+    until: str | None,
+    looks: int | None,
+    anytime: bool,
+    look_at: str,
     language: str | None,
     out: Path | None,
     reports: Path,
@@ -63,9 +68,36 @@ def run_command(
         decoding=decoding,
         machine=machine,
         console=console,
+        accepted=lambda name: described_before(reports / name, out),
     )
+    plan = with_looks(plan, until=until, looks=looks, anytime=anytime, look_at=look_at)
     folder = find_folder(plan, reports, out, fresh=fresh)
     return execute(plan, folder, battery.read_bytes(), machine, console, report_language)
+
+
+def with_looks(plan: RunPlan, *, until: str | None, looks: int | None, anytime: bool, look_at: str) -> RunPlan:
+    """The plan with the looks that the command asks for.
+
+    Raises:
+        UsageError: options of looks without --until, or looks that cannot be.
+    """
+    if until is not None:
+        return add_looks(plan, until=until, looks=looks, anytime=anytime, look_at=look_at)
+    given = [name for name, value in (("--looks", looks), ("--anytime", anytime), ("--look-at", look_at)) if value]
+    if given:
+        raise UsageError(f"{given[0]} goes with --until, which says when sampling stops: {', '.join(RULES)}")
+    return plan
+
+
+def described_before(parent: Path, out: Path | None) -> set[str]:
+    """Fingerprints of the models of the run that may go on: planning need not build these models again."""
+    from biasaudit.store.names import runs
+    from biasaudit.store.run import RunFolder
+
+    found = runs(parent)[:1]
+    if out is not None:
+        found = [RunFolder.open(out)] if (out / "manifest.json").exists() else []
+    return {arm["fingerprint"] for run in found for arm in run.manifest.get("arms", [])}
 
 
 def find_folder(plan: RunPlan, reports: Path, out: Path | None, *, fresh: bool) -> RunFolder:
@@ -82,7 +114,8 @@ def find_folder(plan: RunPlan, reports: Path, out: Path | None, *, fresh: bool) 
             found = RunFolder.open(out)
             if not fits(found.manifest, plan):
                 raise UsageError(
-                    f"{out} holds a run of another battery, language, seed or other arms; give --out another folder"
+                    f"{out} holds a run of another battery, language, seed other arms, or other looks (which never "
+                    "change); give --out another folder"
                 )
             if fresh:
                 raise UsageError(f"--fresh with --out {out}: that run exists; delete it or give another folder")
@@ -117,6 +150,7 @@ def identity_of(plan: RunPlan) -> dict[str, Any]:
         "language": plan.language,
         "seed": plan.seed,
         "arms": identity.plain(plan.arms),
+        **({} if plan.looks is None else {PLAN: registered(plan)}),
     }
 
 
@@ -128,6 +162,7 @@ def fits(manifest: Mapping[str, Any], plan: RunPlan) -> bool:
         manifest.get("battery", {}).get("name") == plan.battery.name
         and manifest.get("language") == plan.language
         and manifest.get("seed") == plan.seed
+        and manifest.get(PLAN) == registered(plan)
     )
     return same and bool(held) and held <= asked
 
@@ -141,17 +176,44 @@ def execute(
     from biasaudit.pipeline.stored import Stored
     from biasaudit.store.tables import prompts_table
 
+    locale = locale or plan.language
     with folder.lock():
         console.say(announce(plan, folder))
         warn_of_less(plan, folder, console)
+        if finished(plan, folder, battery_text, locale):
+            console.say("everything that this command asks for is stored and reported already")
+            return audit.outcome(folder, plan, audit.read_analysis(folder), locale)
         folder.write_bytes("battery.yaml", battery_text)
         folder.write_table("prompts.parquet", prompts_table(plan.prompts))
         folder.update_manifest({**identity_of(plan), **describe(plan), "status": "running"})
-        ask_arms(plan, folder, machine, console)
+        if plan.looks is None:
+            ask_arms(plan, folder, machine, console)
+        else:
+            plan = sample_until(plan, folder, machine, console)
         stored = Stored(folder, plan)
         audit.score(stored, console)
         audit.analyse(stored, console)
-        return audit.report(stored, locale or plan.language)
+        return audit.report(stored, locale)
+
+
+def finished(plan: RunPlan, folder: RunFolder, battery_text: bytes, locale: str) -> bool:
+    """Whether this very command was carried out to its end before, and everything that it needs is undamaged."""
+    from biasaudit.pipeline import audit
+    from biasaudit.pipeline.complete import LIKELIHOODS, missing_units
+
+    now, passing = {**identity_of(plan), **describe(plan)}, ("command", "machine")
+    before = folder.manifest
+    same = all(before.get(key) == value for key, value in identity.plain(now).items() if key not in passing)
+    if not (same and folder.sealed and before.get("status") == "done" and before.get("report_language") == locale):
+        return False
+    try:
+        unchanged = folder.read_bytes("battery.yaml") == battery_text and bool(folder.read_bytes(audit.REPORT))
+        analysis = audit.read_analysis(folder)
+    except StoreError:
+        return False  # missing or damaged: the stages make it again
+    missing = missing_units(plan, folder)
+    folder.quarantine_damaged(LIKELIHOODS)
+    return unchanged and not missing and audit.complete(folder, plan, analysis)
 
 
 def warn_of_less(plan: RunPlan, folder: RunFolder, console: Console) -> None:
@@ -171,7 +233,8 @@ def announce(plan: RunPlan, folder: RunFolder) -> str:
     """One line before any work: what, how many, where."""
     total = len(plan.arms) * plan.wanted_per_arm
     large = " (large: think of --completions)" if total > LARGE_RUN else ""
-    counts = f"{len(plan.prompts)} prompts × {plan.completions} completions"
+    most = "" if plan.looks is None else "at most "
+    counts = f"{len(plan.prompts)} prompts × {most}{plan.completions} completions"
     if len(plan.decodings) > 1:
         counts += f" × {len(plan.decodings)} decodings"
     names = ", ".join(a.name for a in plan.arms)

@@ -54,9 +54,19 @@ def open_backend(arm: Arm, machine: Machine, *, seed: int, memory: int = 0, cons
         raise ResourceError(
             f"arm {arm.name} ({arm.spec}): not enough memory for {memory_size(memory)} of weights"
         ) from error
-    return TorchBackend(
-        loaded.model, loaded.tokenizer, arm=arm, seed=seed, threads=machine.threads, tile=machine.tile or TILE
-    )
+    tile = machine.tile or _automatic_tile(loaded.model)
+    return TorchBackend(loaded.model, loaded.tokenizer, arm=arm, seed=seed, threads=machine.threads, tile=tile)
+
+
+def _automatic_tile(model: Any) -> int:
+    """Rows that fit into the memory left; on a CPU at most `TILE`, where more are not faster."""
+    from biasaudit.lm.device import free_bytes
+    from biasaudit.sampling.backoff import automatic_tile
+
+    weight = model.get_input_embeddings().weight
+    usual = TILE if weight.device.type == "cpu" else None
+    size = weight.element_size()
+    return automatic_tile(model.config, free=free_bytes(weight.device), bytes_per_value=size, usual=usual)
 
 
 def transcript(turns: Sequence[str], language: str) -> str:

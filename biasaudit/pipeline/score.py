@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, cast
 
 from biasaudit.errors import InputError
+from biasaudit.labels import HumanLabel, ReadsLabels
 from biasaudit.records import (
     Arm,
     Battery,
@@ -54,7 +55,7 @@ def check_measures(battery: Battery, language: str, arms: Sequence[Arm] = ()) ->
                 f"or audit arms with one tokenizer."
             )
         if battery.primary is not None and battery.primary.measure == measure.name:
-            card = scoring.card(measure.scorer)
+            card = scoring.card(measure.scorer, measure.options)
             margin_in("share" if battery.primary.outcome in card.labels else card.unit, battery.primary)
 
 
@@ -82,9 +83,18 @@ def score_completions(
 
 
 def completion_scorer(
-    battery: Battery, language: str, measures: Sequence[Measure] | None = None
+    battery: Battery,
+    language: str,
+    measures: Sequence[Measure] | None = None,
+    labels: Sequence[HumanLabel] = (),
 ) -> Callable[[Iterable[Completion]], dict[str, list[Score]]]:
     """What scores completions batch after batch; see `score_completions`.
+
+    Args:
+        battery: whose prompts the completions answer.
+        language: of those prompts.
+        measures: some of the battery's; all that read completions when None.
+        labels: what people said of the run's completions, for scorers that read it.
 
     Raises:
         InputError: an option cannot be used.
@@ -96,6 +106,7 @@ def completion_scorer(
         (found.name, cast(CompletionScorer, scoring.build(found.scorer, found.options, found.name, language)))
         for found in wanted
     ]
+    scorers = [(name, scorer.given(labels) if isinstance(scorer, ReadsLabels) else scorer) for name, scorer in scorers]
     prompt_of = _prompts(battery, language)
 
     def score(completions: Iterable[Completion]) -> dict[str, list[Score]]:

@@ -139,7 +139,7 @@ def score_columns(table: Any) -> ScoreColumns:
     codes, words = {}, {}
     for name in WORDS:
         column = table.column(name)
-        chunk = column.chunk(0) if column.num_chunks else column.type.wrap_array([])
+        chunk = column.combine_chunks()  # of no chunk, as of a measure that no arm answers, an empty one
         codes[name] = chunk.indices.fill_null(NO_LABEL).to_numpy(zero_copy_only=False)
         words[name] = chunk.dictionary.to_pylist()
     return ScoreColumns(

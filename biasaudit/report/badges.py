@@ -12,6 +12,8 @@ from biasaudit.report.words import Words
 
 _QUIET = frozenset({"locked", "scorer_corrected", "n_fixed_in_advance", "language_match", "placebo"})
 """Yes/no conditions where "no" is a reason to be careful."""
+_WARNS = frozenset({"mixed_numerics", "unverifiable_arm", "likelihoods_left_out"})
+"""Conditions that are a reason to be careful where they hold, and are not spoken of elsewhere."""
 
 
 def badge_list(view: ReportView, words: Words, numbers: Numbers) -> list[tuple[str, str]]:
@@ -49,5 +51,5 @@ def _badge(name: str, found: Mapping[str, Any], words: Words, numbers: Numbers) 
             return ("good" if name in _QUIET else "plain", words(f"badge.{name}_yes"))
         return ("warn" if name in _QUIET else "plain", words(f"badge.{name}_no"))
     if isinstance(value, bool) and words.has(f"badge.{name}"):
-        return ("warn" if name == "mixed_numerics" else "plain", words(f"badge.{name}")) if value else None
+        return ("warn" if name in _WARNS else "plain", words(f"badge.{name}")) if value else None
     return ("plain", plain(f"{name.replace('_', ' ')}: {value}"))

@@ -88,6 +88,8 @@ def statistics(words: Words, numbers: Numbers, scale: Scale, found: TargetEstima
     ]
     if found.p is not None:
         parts.append(numbers.p_phrase(found.p))
+    if interval is not None and interval.for_looks:
+        parts.append(words("verdict.stats_looks"))
     if found.p_adjusted is not None and found.family_size > 1:
         parts.append(words("verdict.stats_holm", p=numbers.p(found.p_adjusted), k=found.family_size))
     return "; ".join(parts)
@@ -129,12 +131,13 @@ def _main(
         return words("verdict.small", d=signed, stats=stats, margin=margin, **holes)
     if verdict.kind == "equivalent" and contrast.equivalence is not None:
         tost = contrast.equivalence
+        looks = f"; {words('verdict.stats_looks')}" if tost.interval.for_looks else ""
         return words(
             "verdict.equivalent",
             margin=margin,
             low90=scale.bare(tost.interval.low),
             high90=scale.bare(tost.interval.high),
-            p=tost_phrase(words, numbers, contrast, tost.p),
+            p=tost_phrase(words, numbers, contrast, tost.p) + looks,
             **holes,
         )
     key = "inconclusive_short" if _points_somewhere(estimate(contrast, verdict.target)) else "inconclusive"

@@ -16,6 +16,7 @@ import torch
 from biasaudit.errors import BiasAuditError
 from biasaudit.records import Decoding
 from biasaudit.sampling import noise, truncate
+from biasaudit.sampling.survey import RUN, Survey, Surveyor
 
 BEST = 1024
 """How many tokens carry noise of their own when nothing is truncated (CONTRACT §1)."""
@@ -51,8 +52,7 @@ class Chooser:
         self._top_p = torch.ones(column, dtype=torch.float64, device=device)
         self._min_p = torch.zeros(column, dtype=torch.float64, device=device)
         self._seen: torch.Tensor | None = None
-        self._weights = torch.empty((rows, vocabulary), device=device)
-        self._scratch = truncate.Scratch(rows, vocabulary, self._device)
+        self._survey = Surveyor(rows, vocabulary, self._device)
 
     def admit(self, row: int, decoding: Decoding, prompt: list[int]) -> None:
         """Give `row` to a completion of `prompt` under `decoding`."""
@@ -102,30 +102,31 @@ class Chooser:
         Raises:
             BiasAuditError: a logit of an active row is not a number.
         """
-        raw_top, raw_total = self._soften(raw)
-        self._check(raw_total)
-        logits, top, total = raw, raw_top, raw_total
-        if any(self._adjusted):
-            logits = self._adjust(raw)
-            top, total = self._soften(logits)
+        kinds = sorted(set(self._kinds) - {_IDLE}) or [_GREEDY]
+        adjusted = any(self._adjusted)
+        logits = self._adjust(raw) if adjusted else raw
         tokens = torch.zeros_like(self._kind)
-        for kind in sorted(set(self._kinds) - {_IDLE}):
+        seen = self._survey(raw, 0) if adjusted else None
+        for kind in kinds:
+            found = self._survey(logits, self._count(kind), rest=kind == _FREE)
+            if seen is None:
+                seen = found
+            self._check(seen.total)
             if kind == _GREEDY:
-                chosen = _first_largest(logits, top)
+                chosen = _first_largest(logits, found.top)
             elif kind == _FREE:
-                chosen = self._race_of_all(logits, top, keys)
+                chosen = self._race_of_all(found, keys)
             else:
-                chosen = self._race_of_few(logits, top, total, keys, kind)
+                chosen = self._race_of_few(found, keys, kind)
             tokens = torch.where(self._kind == kind, chosen, tokens)
         if self._seen is not None:
             self._seen.scatter_(1, tokens, True)
-        return tokens.squeeze(1), (raw.gather(1, tokens) - raw_top - raw_total.log()).squeeze(1)
+        assert seen is not None
+        return tokens.squeeze(1), (raw.gather(1, tokens) - seen.top - seen.total.log()).squeeze(1)
 
-    def _soften(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Each row's largest logit (B, 1), and the sum (B, 1) of its weights exp(logit − largest), left in memory."""
-        top = logits.amax(1, keepdim=True)
-        torch.sub(logits, top, out=self._weights).exp_()
-        return top, self._weights.sum(1, keepdim=True)
+    def _count(self, kind: int) -> int:
+        """How many of the best a kind of decoding looks at."""
+        return {_GREEDY: 0, _FREE: self._best}.get(kind, kind)
 
     def _check(self, total: torch.Tensor) -> None:
         """Refuse logits that are not numbers: a sample of them would look like text."""
@@ -143,55 +144,56 @@ class Chooser:
             raw = torch.where(self._seen, penalised, raw)
         return raw / self._temperature
 
-    def _race_of_all(self, logits: torch.Tensor, top: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+    def _race_of_all(self, found: Survey, keys: torch.Tensor) -> torch.Tensor:
         """(B, 1): the winner among the K best and the lumped rest."""
-        values, ids = truncate.best(logits, self._best, self._scratch)
-        race = (values - top).double() + noise.gumbel(keys[:, None], self._table[ids])
+        race = (found.values - found.top).double() + noise.gumbel(keys[:, None], self._table[found.ids])
         score, place = race.max(1, keepdim=True)
-        chosen = ids.gather(1, place)
+        chosen = found.ids.gather(1, place)
         if self._best == self._vocabulary:
             return chosen
-        rest = self._weights.scatter_(1, ids, 0.0)
-        rival = rest.sum(1, keepdim=True).double().log()
+        rival = found.rest.sum(1, keepdim=True).log()
         rival += noise.gumbel(keys[:, None], self._table[self._vocabulary])
         lost = ((rival > score) & (self._kind == _FREE)).squeeze(1).nonzero().squeeze(1)
         if lost.numel():
-            chosen[lost] = self._draw_inside(rest[lost], keys[lost])
+            chosen[lost] = self._draw_inside(found, lost, keys[lost])
         return chosen
 
-    def _draw_inside(self, weights: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-        """(n, 1): ids drawn in proportion to `weights` (n, V) by inverse CDF in order of ids."""
-        cumulative = weights.double().cumsum(1)
-        total = cumulative[:, -1:].contiguous()
-        at = noise.uniform(keys[:, None], self._table[self._vocabulary + 1]) * total
-        drawn = torch.searchsorted(cumulative, at, right=True)
-        return torch.minimum(drawn, torch.searchsorted(cumulative, total))
+    def _draw_inside(self, found: Survey, rows: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        """(n, 1): ids drawn in proportion to the weights of the rest, by inverse CDF in order of ids.
 
-    def _race_of_few(
-        self, logits: torch.Tensor, top: torch.Tensor, total: torch.Tensor, keys: torch.Tensor, kind: int
-    ) -> torch.Tensor:
+        First the run of ids, then the id inside it: both in order of ids, so it is one inverse CDF.
+        """
+        runs = found.rest[rows]
+        until = runs.cumsum(1)
+        at = noise.uniform(keys[:, None], self._table[self._vocabulary + 1]) * until[:, -1:]
+        run = _first_above(until, at)
+        mass = runs.gather(1, run)
+        share = (at - (until.gather(1, run) - mass)) / mass
+        until = found.weights(rows, run).cumsum(1)
+        return run * RUN + _first_above(until, share * until[:, -1:])
+
+    def _race_of_few(self, found: Survey, keys: torch.Tensor, kind: int) -> torch.Tensor:
         """(B, 1): the winner among what truncation leaves of the `kind` best."""
-        everything = torch.arange(logits.shape[0], device=self._device)
-        chosen, full = self._race_of_ranked(logits, top, total, keys, everything, kind, self._scratch)
+        everything = torch.arange(len(keys), device=self._device)
+        ranked = truncate.ranked(found.values, found.ids)
+        chosen, full = self._race_of_ranked(*ranked, found.top, found.total, keys, everything)
         if kind < self._vocabulary:
             wide = (full & (self._kind == kind) & (self._top_k == 0)).squeeze(1).nonzero().squeeze(1)
             if wide.numel():
-                again = (logits[wide], top[wide], total[wide], keys[wide], wide, self._vocabulary)
-                chosen[wide] = self._race_of_ranked(*again)[0]
+                ranked = truncate.ranked(*truncate.best(found.logits[wide], self._vocabulary))
+                chosen[wide] = self._race_of_ranked(*ranked, found.top[wide], found.total[wide], keys[wide], wide)[0]
         return chosen
 
     def _race_of_ranked(
         self,
-        logits: torch.Tensor,
+        values: torch.Tensor,
+        ids: torch.Tensor,
         top: torch.Tensor,
         total: torch.Tensor,
         keys: torch.Tensor,
         rows: torch.Tensor,
-        count: int,
-        scratch: truncate.Scratch | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Winners (n, 1) among the `count` best, and whether all of these survived truncation, bool (n, 1)."""
-        values, ids = truncate.ranked(logits, count, scratch)
+        """Winners (n, 1) among ranked candidates, and whether all of these survived truncation, bool (n, 1)."""
         stays = truncate.keep(
             values,
             top=top,
@@ -203,6 +205,12 @@ class Chooser:
         race = (values - top).double() + noise.gumbel(keys[:, None], self._table[ids])
         place = race.masked_fill(~stays, -torch.inf).argmax(1, keepdim=True)
         return ids.gather(1, place), stays[:, -1:]
+
+
+def _first_above(cumulative: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    """(n, 1): the first cell of each rising row (n, m) above `at` (n, 1), and none after the last that has mass."""
+    place = torch.searchsorted(cumulative, at, right=True)
+    return torch.minimum(place, torch.searchsorted(cumulative, cumulative[:, -1:].contiguous()))
 
 
 def _first_largest(logits: torch.Tensor, top: torch.Tensor) -> torch.Tensor:

@@ -2,13 +2,15 @@
 
 The tile never changes its shape, so a row's arithmetic never depends on who its neighbours are: a completion is the
 same, bit for bit, in any queue (CONTRACT §1). Prompts run once; their completions copy the cache. When memory runs out,
-the tile is halved, the completions in flight start again, and what was finished stays.
+the completions in flight start again, in a tile of half the rows if it was no accident (`backoff`); what was finished
+stays.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,12 +18,15 @@ import torch
 from biasaudit.errors import ResourceError
 from biasaudit.records import FinishReason
 from biasaudit.sampling import noise
+from biasaudit.sampling.backoff import Backoff
 from biasaudit.sampling.choose import Chooser
 from biasaudit.sampling.decoders.base import Decoder
 from biasaudit.sampling.queue import Job, Prompts, Window
 
-VERSION = "2"
+VERSION = "4"
 """Raised with every change that may change a bit of a completion."""
+
+_MARGIN = 16
 
 WINDOW = 4
 """Jobs read ahead, in tiles: enough to batch the prefill of the next prompts, little enough to stay lazy."""
@@ -63,8 +68,13 @@ class Engine:
             best: tokens with noise of their own when nothing is truncated.
         """
         self._decoder, self._decode, self._end, self._best = decoder, decode, end, best
-        self.tile = tile
+        self._backoff = Backoff(tile)
         self._running = False
+
+    @property
+    def tile(self) -> int:
+        """Rows of the next tile: fewer once memory ran out."""
+        return self._backoff.tile
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Finished]:
         """Yield every job's completion, in the order of finishing.
@@ -98,21 +108,26 @@ class Engine:
             except (MemoryError, RuntimeError) as error:
                 if not _out_of_memory(error):
                     raise
-                self._shrink(error)
+                if not self._backoff.failed():
+                    raise ResourceError(
+                        "There is not enough memory to run even one completion at a time. Close other programs, use "
+                        "a smaller model, or half precision (--dtype bfloat16)."
+                    ) from error
                 yield from tile.drain() if tile else ()
                 window.give_back(tile.in_flight() if tile else ())
                 tile = None
+            else:
+                self._backoff.finished(tile.finished)
+                yield from tile.drain()
                 continue
-            yield from tile.drain()
+            self._release()
 
-    def _shrink(self, error: BaseException) -> None:
-        """Halve the tile, or give up at one row."""
-        if self.tile == 1:
-            raise ResourceError(
-                "There is not enough memory to run even one completion at a time. Close other programs, use a smaller "
-                "model, or half precision (--dtype bfloat16)."
-            ) from error
-        self.tile //= 2
+    def _release(self) -> None:
+        """Let go of the failed tile's memory before the next one asks for its own."""
+        with contextlib.suppress(MemoryError, RuntimeError), torch.inference_mode():
+            self._decoder.open(1, self._decoder.length_class(1))
+        if self._decoder.device.type == "cuda":
+            torch.cuda.empty_cache()
 
 
 class _Tile:
@@ -139,6 +154,11 @@ class _Tile:
             self._length = None
             self._decoder.open(self._size, length)
             self._length = length
+
+    @property
+    def finished(self) -> int:
+        """Completions that wait to be drained."""
+        return len(self._done)
 
     def in_flight(self) -> list[Job]:
         """Jobs that are not finished."""
@@ -195,7 +215,7 @@ class _Tile:
         row.tokens.append(token)
         row.logprobs.append(logprob)
         stops = row.job.request.decoding.stop
-        if stops:
+        if stops and self._may_end(row.tokens, stops):
             text = self._decode(row.tokens)
             cuts = [at for at in (text.find(stop) for stop in stops) if at >= 0]
             if cuts:
@@ -203,6 +223,18 @@ class _Tile:
         if len(row.tokens) == row.job.room:
             return self._finish(place, row, self._decode(row.tokens), "length")
         return None
+
+    def _may_end(self, tokens: list[int], stops: Sequence[str]) -> bool:
+        """Whether a stop string is in the text's end, where one that the last token completes must be.
+
+        A token is a byte of text at least, so a stop string spans no more tokens than it has bytes; the margin is for
+        a character cut at the window's start and for tokens without text.
+        """
+        window = max(len(stop.encode()) for stop in stops) + _MARGIN
+        if len(tokens) <= window:
+            return True
+        text = self._decode(tokens[-window:])
+        return any(stop in text for stop in stops)
 
     def _finish(self, place: int, row: _Row, text: str, reason: FinishReason) -> None:
         self._done.append(Finished(row.job, text, row.tokens, row.logprobs, reason, self._size))

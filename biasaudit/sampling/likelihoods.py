@@ -17,19 +17,19 @@ import torch
 
 from biasaudit.sampling.decoders.base import Decoder, PromptState, SharesPrompts, bucket_length
 
-LIKELIHOOD_TOKENS = 128
+LIKELIHOOD_TOKENS = 64
 """Tokens of one batch of continuations: enough rows for the processor's matrix units, few enough to waste little."""
 
-SHORTEST = 8
-"""Fewest tokens that a row of a batch holds."""
+GRAIN = 4
+"""Rows are padded to a multiple of this many tokens."""
 
 
 def row_length(tokens: int) -> int:
-    """Padded length of a continuation of which `tokens` enter the model: the next power of two, at least SHORTEST.
+    """Padded length of a continuation of which `tokens` enter the model: the next multiple of GRAIN.
 
     Near the context's end it is what the prompt leaves, for there are no positions beyond.
     """
-    return max(SHORTEST, 1 << (tokens - 1).bit_length())
+    return -(-tokens // GRAIN) * GRAIN
 
 
 def rows_of(length: int) -> int:
@@ -52,7 +52,7 @@ def continuation_logprobs(
         fp64 (n,) nats on the CPU for each continuation of n tokens, in the order given.
     """
     if not isinstance(decoder, SharesPrompts):
-        return [_alone(decoder, prompt, continuation) for continuation in continuations]
+        return [joint_logprobs(decoder, prompt, continuation) for continuation in continuations]
     state = decoder.read(prompt)
     first = torch.log_softmax(decoder.head(state.output[None])[0].double(), 0).cpu()
     found = [torch.empty(len(c), dtype=torch.float64) for c in continuations]
@@ -92,15 +92,41 @@ def _chosen(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return picked - top[:, 0].double() - (logits - top).exp_().sum(1, dtype=torch.float64).log()
 
 
-def _alone(decoder: Decoder, prompt: Sequence[int], continuation: Sequence[int]) -> torch.Tensor:
+def _row(decoder: Decoder, ids: Sequence[int]) -> torch.Tensor:
+    """int64 (T,): ids, padded to their bucket where padding means nothing.
+
+    A model that only the path without a cache runs may look at the length of its input, as longrope does.
+    """
+    length = bucket_length(len(ids), decoder.context) if isinstance(decoder, SharesPrompts) else len(ids)
+    row = torch.zeros(length, dtype=torch.int64)
+    row[: len(ids)] = torch.tensor(ids)
+    return row.to(decoder.device)
+
+
+def joint_logprobs(decoder: Decoder, prompt: Sequence[int], continuation: Sequence[int]) -> torch.Tensor:
     """Prompt and continuation in one forward of their own bucket."""
     if not continuation:
         return torch.empty(0, dtype=torch.float64)
     ids = [*prompt, *continuation]
-    row = torch.zeros(bucket_length(len(ids) - 1, decoder.context), dtype=torch.int64)
-    row[: len(ids) - 1] = torch.tensor(ids[:-1])
-    logits = decoder.all_logits(row.to(decoder.device))[len(prompt) - 1 : len(ids) - 1]
+    logits = decoder.all_logits(_row(decoder, ids[:-1]))[len(prompt) - 1 : len(ids) - 1]
     return _chosen(logits, torch.tensor(continuation, device=logits.device)).cpu()
+
+
+@torch.inference_mode()
+def text_logprob(decoder: Decoder, ids: Sequence[int], start: int) -> float:
+    """Log P of a text of any length, nats.
+
+    The first window of the context is read from `start` (the end-of-text token) on. After it the windows overlap by
+    half: every further token is given at least half a context before it.
+    """
+    whole, half = [start, *ids], max(1, decoder.context // 2)
+    total, at = 0.0, 1
+    while at < len(whole):
+        end = min(at + (decoder.context if at == 1 else half), len(whole))
+        begin = max(0, end - 1 - decoder.context)
+        total += float(joint_logprobs(decoder, whole[begin:at], whole[at:end]).sum())
+        at = end
+    return total
 
 
 @torch.inference_mode()
@@ -109,7 +135,5 @@ def next_token_logprobs(decoder: Decoder, prompt: Sequence[int]) -> torch.Tensor
     if isinstance(decoder, SharesPrompts):
         logits = decoder.head(decoder.read(prompt).output[None])[0]
     else:
-        row = torch.zeros(bucket_length(len(prompt), decoder.context), dtype=torch.int64)
-        row[: len(prompt)] = torch.tensor(prompt)
-        logits = decoder.all_logits(row.to(decoder.device))[len(prompt) - 1]
+        logits = decoder.all_logits(_row(decoder, prompt))[len(prompt) - 1]
     return torch.log_softmax(logits.double(), 0).cpu()

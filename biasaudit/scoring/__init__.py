@@ -2,7 +2,8 @@
 
 Names are listed from the folder without importing anything. Each scorer module has `CARD`, a `ScorerCard`, and
 `build(options, measure, language)`, which returns a `CompletionScorer` or a `LikelihoodScorer` as the card's `reads`
-says. Names that start with an underscore are helpers, not scorers.
+says; a scorer whose labels depend on its options also has `card(options)`. Names that start with an underscore are
+helpers, not scorers.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ def names() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
 
 
-def card(name: str) -> ScorerCard:
-    """What the scorer `name` claims about itself.
+def card(name: str, options: Mapping[str, Any] | None = None) -> ScorerCard:
+    """What the scorer `name` claims about itself; with a measure's `options`, about what it is under these.
 
     Raises:
         UnknownNameError: no scorer has this name.
+        InputError: an option cannot be used.
     """
-    found: ScorerCard = _module(name).CARD
+    module = _module(name)
+    made = getattr(module, "card", None)
+    found: ScorerCard = module.CARD if made is None or options is None else made(options)
     return found
 
 

@@ -14,10 +14,10 @@ from biasaudit.stats import groups
 from biasaudit.stats.arms import Versus, arm_caveats, coupled, descriptive_pairs, margin_in, versus
 from biasaudit.stats.cells import Cell, Design, all_binary
 from biasaudit.stats.contrast import About, contrast
-from biasaudit.stats.job import Job, Role, decoding_name
+from biasaudit.stats.job import HUMAN, Job, Role, decoding_name
 from biasaudit.stats.stopping import Stopping, adjusted
 from biasaudit.stats.summary import badges, counts, sign_flips, sweep_rows
-from biasaudit.stats.table import ASIDE, Sides, Table, cells_of, compose, share_pairs, sided_share
+from biasaudit.stats.table import Sides, Table, cells_of, compose, share_pairs, sided_share
 from biasaudit.stats.verdict import ALPHA, adjust_family, verdict_of
 
 SHIFT = 0.05
@@ -51,7 +51,12 @@ def assemble(job: Job) -> Analysis:
         exploratory={
             "sign_flip": sign_flips(job, contrasts),
             "endorsing_among_sided": [
-                {"measure": c.measure, "arm": c.arm, "decoding_id": c.decoding_id, "share": sided_share(c)}
+                {
+                    "measure": c.measure,
+                    "arm": c.arm,
+                    "decoding_id": c.decoding_id,
+                    "share": sided_share(c, job.cards[c.measure].sides),
+                }
                 for c in compositions
             ],
         },
@@ -192,7 +197,7 @@ def _rng(job: Job, *parts: object) -> np.random.Generator:
 def _compositions(job: Job) -> list[Composition]:
     """Shares of labels of every arm under every decoding, for scorers that label."""
     found = [
-        compose(job.tables[measure.name], arm, decoding_name(decoding), labels)
+        compose(job.tables[measure.name], arm, decoding_name(decoding), labels, job.card(measure).aside)
         for measure in job.measures
         if (labels := job.card(measure).labels)
         for decoding in job.decodings_of(measure)
@@ -211,18 +216,18 @@ def _verdicts(job: Job, contrasts: Sequence[Contrast], caveats: Mapping[str, Seq
         if row.role != "primary":
             continue
         words = list(caveats.get(row.tuned, ()))
-        if job.cards[row.scorer].labels:
+        if job.cards[row.measure].labels and row.scorer != HUMAN:
             words.append("uncorrected-scorer")
-        if _composition_shifts(row, contrasts):
+        if _composition_shifts(row, contrasts, job.cards[row.measure].aside):
             words.append("composition-shift")
         found.append(verdict_of(row, position, primary.target, words))
     return found
 
 
-def _composition_shifts(row: Contrast, contrasts: Sequence[Contrast]) -> bool:
+def _composition_shifts(row: Contrast, contrasts: Sequence[Contrast], aside: Sequence[str]) -> bool:
     """Whether the off-topic share of the same arms and measure moved too, by a margin and a test."""
     return any(
-        other.outcome in ASIDE
+        other.outcome in aside
         and other.outcome != row.outcome
         and (other.measure, other.tuned, other.reference, other.decoding_id)
         == (row.measure, row.tuned, row.reference, row.decoding_id)

@@ -11,6 +11,8 @@ from biasaudit.stats.stopping import Stopping
 from biasaudit.stats.table import Table
 
 Role = Literal["primary", "secondary", "descriptive"]
+HUMAN = "human"
+"""The scorer whose labels are people's own: there is nothing to correct in them."""
 PLAIN_LABELS = ("neutral",)
 """Labels whose shares are shown in the composition and tested nowhere."""
 
@@ -29,7 +31,7 @@ class Job:
     arms: tuple[Arm, ...]
     decodings: tuple[Decoding, ...]
     cards: Mapping[str, ScorerCard]
-    """Scorer name -> its card."""
+    """Measure name -> the card of its scorer under its options."""
     tables: Mapping[str, Table]
     """Measure name -> its scores; measures without a table are not analysed."""
     numerics: Mapping[str, Collection[str]]
@@ -48,7 +50,7 @@ class Job:
 
     def card(self, measure: Measure) -> ScorerCard:
         """The card of a measure's scorer."""
-        return self.cards[measure.scorer]
+        return self.cards[measure.name]
 
     def decodings_of(self, measure: Measure) -> tuple[Decoding | None, ...]:
         """The decodings of a measure; likelihoods have the one that is None."""

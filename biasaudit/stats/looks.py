@@ -102,10 +102,11 @@ def _contrast(
     measure = next(measure for measure in job.measures if measure.name == plan.measure)
     sides, design = sides_of(job, measure, pair.tuned, pair.reference, job.decodings[0], plan.outcome)
     whole = overall(sides.cells, design, stopping)
-    alpha = plan.alpha / pairs
+    alpha = plan.alpha / pairs if plan.rule == "verdict" else plan.alpha
     return {
         "tuned": pair.tuned.name,
         "reference": pair.reference.name,
+        "level": alpha,
         **_numbers(whole, plan.alpha),
         "decision": _settles(whole, plan, alpha) if plan.rule == "verdict" else "go-on",
         "prompts": [_prompt(cell, design, stopping, plan) for cell in sides.cells if cell.prompt_id not in closed],
@@ -117,7 +118,7 @@ def _prompt(cell: Cell, design: Design, stopping: Stopping, plan: LookPlan) -> d
     found = alone(cell, design, stopping)
     decision: Decision = "go-on"
     if found is None:
-        decision = "no-data"
+        decision = "go-on" if cell.full else "no-data"
     elif plan.rule == "precision":
         half = found.schedule.half_width(found.errors, found.looks, plan.alpha)
         decision = "precise" if plan.precision is not None and half <= plan.precision else "go-on"

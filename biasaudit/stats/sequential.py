@@ -34,6 +34,7 @@ MAX_LOOKS = 8
 """Looks that boundaries are offered for; a confidence sequence allows any number."""
 NODES = 128
 """Gauss–Legendre nodes of one look's integral; 256 change no boundary by 1e-9."""
+UNIT, WEIGHTS = np.polynomial.legendre.leggauss(NODES)
 NEVER = 37.0
 """A bound whose tail is the smallest number that a double holds."""
 DRIFTS = tuple(np.arange(0.5, 8.25, 0.25).tolist())
@@ -103,7 +104,6 @@ class _Walk:
         self.at = 0.0
         self.places: Floats = np.zeros(1)
         self.masses: Floats = np.ones(1)
-        self.unit, self.weights = np.polynomial.legendre.leggauss(NODES)
 
     def outside(self, fraction: float, bound: float) -> float:
         """Probability of going on until now and of |z| ≥ `bound` at `fraction`."""
@@ -135,10 +135,10 @@ class _Walk:
     def advance(self, fraction: float, bound: float) -> None:
         """Go on from inside the bound at `fraction`."""
         spread, edge = math.sqrt(fraction - self.at), bound * math.sqrt(fraction)
-        places = self.unit * edge
+        places = UNIT * edge
         centre = self.places + self.drift * (fraction - self.at)
         density = np.exp(-0.5 * ((places[None, :] - centre[:, None]) / spread) ** 2) / (spread * math.sqrt(2 * math.pi))
-        self.masses = (self.masses @ density) * self.weights * edge
+        self.masses = (self.masses @ density) * WEIGHTS * edge
         self.places, self.at = places, fraction
 
 

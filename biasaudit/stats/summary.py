@@ -12,7 +12,7 @@ from biasaudit import identity
 from biasaudit.errors import StoreError
 from biasaudit.results import Contrast
 from biasaudit.stats.arms import Versus, coupled, runs_of, versus
-from biasaudit.stats.job import Job, decoding_name
+from biasaudit.stats.job import HUMAN, Job, decoding_name
 from biasaudit.stats.permutation import sign_flip
 from biasaudit.stats.table import Sides, cells_of, count_scores, share_pairs
 
@@ -75,13 +75,15 @@ def badges(
         "language_match": "language-mismatch" not in all_caveats if stated else None,
         "mixed_numerics": "mixed-numerics" in all_caveats,
     }
+    if job.stopping is not None:
+        badges["registered_looks"] = True
     if lead is not None:
         if lead.decoding_id and lead.fixed.note != "no-sampling-error":
             badges["coupled"] = lead.coupled
             badges["rho"] = lead.rho
         else:
             badges["no_sampling"] = True
-        if job.cards[lead.scorer].labels:
+        if job.cards[lead.measure].labels and lead.scorer != HUMAN:
             badges["scorer_corrected"] = False
     return badges
 

@@ -16,9 +16,6 @@ from biasaudit.stats.readings import paired as shared
 
 Place = tuple[str, str]
 """(prompt id, topic): stems serve every topic."""
-STANCES = ("endorse", "refute")
-ASIDE = ("off_topic", "empty")
-"""Labels that say nothing of the topic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +110,7 @@ def share_pairs(table: Table, tuned: Arm, reference: Arm, decoding: str) -> bool
     )
 
 
-def compose(table: Table, arm: Arm, decoding: str, labels: Sequence[str]) -> Composition | None:
+def compose(table: Table, arm: Arm, decoding: str, labels: Sequence[str], aside: Sequence[str]) -> Composition | None:
     """Shares of labels, unweighted over topics and prompts; None when nothing is labelled."""
     counts: Counter[str] = Counter()
     by_topic: dict[str, list[list[float]]] = {}
@@ -128,7 +125,7 @@ def compose(table: Table, arm: Arm, decoding: str, labels: Sequence[str]) -> Com
         return None
     means = np.mean([np.mean(rows, axis=0) for rows in by_topic.values()], axis=0)
     shares = {label: float(share) for label, share in zip(labels, means, strict=True)}
-    topical = [label for label in labels if label not in ASIDE]
+    topical = [label for label in labels if label not in aside]
     whole = sum(shares[label] for label in topical)
     return Composition(
         measure=table.measure,
@@ -140,10 +137,10 @@ def compose(table: Table, arm: Arm, decoding: str, labels: Sequence[str]) -> Com
     )
 
 
-def sided_share(composition: Composition) -> float | None:
+def sided_share(composition: Composition, sides: tuple[str, str]) -> float | None:
     """Share of endorsing among the completions that take a side: F/(T+F) for labels true, false and neither."""
-    taken = sum(composition.shares.get(label, 0.0) for label in STANCES)
-    return composition.shares.get(STANCES[0], 0.0) / taken if taken > 0 else None
+    taken = sum(composition.shares.get(label, 0.0) for label in sides)
+    return composition.shares.get(sides[0], 0.0) / taken if taken > 0 else None
 
 
 def count_scores(table: Table, arm: Arm, decodings: Collection[str]) -> dict[str, int]:

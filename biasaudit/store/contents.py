@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -17,6 +18,8 @@ from biasaudit.errors import StoreError
 from biasaudit.store import files
 
 MANIFEST = "manifest.json"
+HASH = "manifest_sha256"
+HASH_LINE = b' "manifest_sha256": "%s"\n}\n'
 QUARANTINE = ".damaged"
 """Folder of damaged parts that were set aside; hidden, so that nothing counts them."""
 PART = re.compile(r"part-([A-Za-z0-9_]+)-([0-9a-f]{16})\.parquet")
@@ -104,10 +107,21 @@ def parquet_table(data: bytes, path: Path, columns: Sequence[str] | None = None)
 
 
 def manifest_bytes(value: Mapping[str, Any]) -> bytes:
-    """Readable JSON of a manifest, with the hash of everything else in it as `manifest_sha256`."""
-    body = {key: entry for key, entry in identity.plain(value).items() if key != "manifest_sha256"}
-    body["manifest_sha256"] = identity.content_hash(body)
-    return (json.dumps(body, sort_keys=True, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode()
+    """Readable JSON of a manifest: a line a file, and at the end the hash of all bytes before it."""
+    body = {key: entry for key, entry in value.items() if key not in ("files", HASH)}
+    lines = [f" {json.dumps(key)}: {_indented(body[key])},\n" for key in sorted(body)]
+    files_lines = (
+        f"  {json.dumps(name)}: {json.dumps(entry, sort_keys=True)}" for name, entry in sorted(value["files"].items())
+    )
+    lines.append(' "files": {\n' + ",\n".join(files_lines) + "\n },\n")
+    text = ("{\n" + "".join(lines)).encode()
+    return text + HASH_LINE % hashlib.sha256(text).hexdigest().encode()
+
+
+def _indented(value: Any) -> str:
+    """A value as JSON that stands one blank in."""
+    text = json.dumps(identity.plain(value), sort_keys=True, ensure_ascii=False, indent=1, allow_nan=False)
+    return text.replace("\n", "\n ")
 
 
 def read_manifest(folder: Path, *, disk: files.Disk = files.DISK) -> dict[str, Any]:
@@ -120,14 +134,15 @@ def read_manifest(folder: Path, *, disk: files.Disk = files.DISK) -> dict[str, A
     if not path.exists():
         raise StoreError(f"{folder} is not a run: it holds no {MANIFEST}.")
     raw = files.read_bytes(path, disk=disk)
+    text = raw[: -len(HASH_LINE % (b"0" * 64))]
+    intact = raw == text + HASH_LINE % hashlib.sha256(text).hexdigest().encode()
     try:
-        value = json.loads(raw)
-        intact = isinstance(value, dict) and raw == manifest_bytes(value)
+        value = json.loads(raw) if intact else None
     except (ValueError, RecursionError):
-        intact = False
-    if not intact:
+        value = None
+    if not isinstance(value, dict):
         raise StoreError(f"{path} is damaged or was edited by hand. Restore it from a copy, or start over.")
-    return dict(value)
+    return value
 
 
 def describe(path: Path) -> dict[str, Any]:

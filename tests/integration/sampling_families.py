@@ -10,9 +10,12 @@ import transformers
 from sampling_support import ENDS, VOCABULARY, gpt2, sharpened
 
 CONTEXT = 160
+SHARP = 2.0
+"""Weights so large that attention looks at few positions: a wrong angle or window changes what is said."""
+
 SIZES: dict[str, Any] = {
     "vocab_size": VOCABULARY,
-    "hidden_size": 32,
+    "hidden_size": 64,
     "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "intermediate_size": 64,
@@ -30,7 +33,6 @@ OLD_SIZES: dict[str, Any] = {
 }
 YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 40}
 LLAMA3 = {**YARN, "rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0}
-LONG = {**YARN, "rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
 
 
 def make(family: str, seed: int = 1, **options: Any) -> Any:
@@ -41,6 +43,8 @@ def make(family: str, seed: int = 1, **options: Any) -> Any:
         for parameter in model.parameters():
             if parameter.ndim == 1:
                 parameter.add_(torch.randn_like(parameter) * 0.1)
+            else:
+                parameter.mul_(SHARP)
     return sharpened(model)
 
 
@@ -52,6 +56,13 @@ def neo(**options: Any) -> Any:
 
 def recurrent() -> Any:
     return make("Mamba", vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, **ENDS)
+
+
+def longrope(original: int) -> Any:
+    """Angles that change for the whole text once it is longer than `original`."""
+    parameters = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 8, "long_factor": [4.0] * 8}
+    lengths = {"original_max_position_embeddings": original, "pad_token_id": 0}
+    return make("Phi3", rope_parameters=parameters, **lengths, **GROUPED)
 
 
 Build = Callable[[], Any]
@@ -83,7 +94,7 @@ GENERAL: dict[str, tuple[str, Build]] = {
             "OPT",
             **{**SIZES, "num_attention_heads": 2},
             ffn_dim=64,
-            word_embed_proj_dim=32,
+            word_embed_proj_dim=64,
             pad_token_id=1,
         ),
     ),
@@ -97,7 +108,6 @@ LAST_RESORT: dict[str, tuple[str, Build]] = {
         lambda: make("Gemma2", head_dim=8, sliding_window=8, pad_token_id=0, **GROUPED),
     ),
     "mamba": ("recompute", recurrent),
-    "longrope": ("recompute", lambda: make("Phi3", rope_parameters=LONG, pad_token_id=0, **GROUPED)),
     "mixtral": ("recompute", lambda: make("Mixtral", num_local_experts=4, **GROUPED)),
 }
 FAMILIES = {**FAST, **GENERAL, **LAST_RESORT}

@@ -15,6 +15,7 @@ from biasaudit.errors import InputError, ModelError, ResourceError, UnknownNameE
 from biasaudit.records import Arm, Decoding, SampleRequest
 from biasaudit.sampling import backends
 from biasaudit.sampling.backends.torch import TorchBackend
+from biasaudit.sampling.backoff import Backoff
 
 FAMILIES = {
     "gpt2": gpt2,
@@ -183,7 +184,7 @@ def test_out_of_memory_halves_the_tile_and_loses_nothing():
     ours = backend(gpt2(), tile=16, allocate=scarce)
     wanted = requests(5, 6)
     found = list(ours.complete(wanted))
-    assert scarce.refused == 2
+    assert scarce.refused == 2 * Backoff.PATIENCE
     assert ours.numerics["tile"] == 4
     assert {c.numerics for c in found} == {ours.numerics_id} == set(ours.numerics_seen)
     assert by_key(found) == by_key(list(backend(gpt2(), tile=4).complete(wanted)))
@@ -192,7 +193,7 @@ def test_out_of_memory_halves_the_tile_and_loses_nothing():
 def test_memory_that_runs_out_later_restarts_only_what_is_in_flight():
     class Later(Scarce):
         def __call__(self, shape, dtype, device):
-            if len(shape) != 6 or shape[1] < 3:
+            if len(shape) != 6 or shape[1] < 2:
                 return torch.zeros(tuple(shape), dtype=dtype, device=device)
             return super().__call__(shape, dtype, device)
 

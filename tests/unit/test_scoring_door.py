@@ -21,6 +21,7 @@ from biasaudit.records import (
     ContinuationLogProb,
     ContinuationPair,
     Measure,
+    NextToken,
     Primary,
     Prompt,
     Score,
@@ -32,6 +33,11 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "degeneration": {},
     "likelihood": {},
     "nexttoken": {"words": [" sim", " verdade"]},
+    "kl": {"direction": "reverse"},
+    "js": {},
+    "tv": {},
+    "entropy": {},
+    "human": {},
 }
 """One working set of options for every scorer; a new scorer adds its own."""
 TEXTS = (
@@ -63,6 +69,12 @@ class CountingLikelihoods:
             ContinuationLogProb(total=-rate * len(c) * (2 if "não" in c else 1), tokens=1, bytes=len(c.encode()))
             for c in continuations
         ]
+
+    def next_token(self, prompt: str) -> NextToken:
+        return NextToken(entropy=len(prompt) / 10, kl=1.5, kl_reverse=1.25, js=0.5, tv=0.75)
+
+    def first_token_mass(self, prompt: str, words: Sequence[str]) -> float:
+        return 0.125 * len(words)
 
 
 def battery(*measures: Measure, primary: Primary | None = None) -> Battery:
@@ -113,7 +125,8 @@ def test_every_scorer_keeps_the_contract(name: str) -> None:
         assert score.topic
         assert score.value is None or math.isfinite(score.value)
         assert score.value is None or ((low is None or score.value >= low) and (high is None or score.value <= high))
-        assert (score.label is None) if not card.labels else (score.label in card.labels)
+        none = not card.labels or (score.value is None and score.label is None)
+        assert (score.label is None) if none else (score.label in card.labels)
     with pytest.raises(InputError, match="has no option 'mispelt'"):
         scoring.build(name, {**OPTIONS[name], "mispelt": 1}, "m", "pt")
 

@@ -51,6 +51,8 @@ def _effect(view: ReportView, contrast: Contrast, words: Words, numbers: Numbers
     lines = []
     if found.interval:
         lines.append(words("headline.ci", range=scale.range(found.interval)))
+        if found.interval.for_looks:
+            lines.append(f"({words('headline.for_looks')})")
     else:
         lines.append(words.fixed("note", found.note) or words("verdict.stats_no_interval"))
     lines.append(words("headline.for_target", target=words(f"target.{target}")))

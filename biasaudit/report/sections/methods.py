@@ -40,6 +40,14 @@ Higgins, J. P. T.; Thompson, S. G. (2002). Quantifying Heterogeneity in a Meta-A
 Higgins, J. P. T.; Thompson, S. G.; Spiegelhalter, D. J. (2009). A Re-Evaluation of Random-Effects Meta-Analysis.
 Journal of the Royal Statistical Society A 172(1), 137–159.
 
+Lan, K. K. G.; DeMets, D. L. (1983). Discrete Sequential Boundaries for Clinical Trials. Biometrika 70(3), 659–663.
+
+Jennison, C.; Turnbull, B. W. (1989). Interim Analyses: The Repeated Confidence Interval Approach. Journal of the Royal
+Statistical Society B 51(3), 305–361.
+
+Waudby-Smith, I.; Arbour, D.; Sinha, R.; Kennedy, E. H.; Ramdas, A. (2024). Time-Uniform Central Limit Theory and
+Asymptotic Confidence Sequences. Annals of Statistics 52(6), 2613–2640.
+
 Benz, N. L. C. et al. (2025). Evaluation of Large Language Models via Coupled Token Generation.
 arXiv:2502.01754.
 

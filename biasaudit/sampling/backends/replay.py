@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ class ReplayBackend:
         Raises:
             UsageError: the file holds several arms and none of this name, or an index below 0.
         """
-        self._arm, self._seed, self._recording = arm, seed, recording
+        self._arm, self._seed = arm, seed
         mine = _rows_of(recording, choose, arm.name)
         self._total, self._others = recording.table.num_rows, recording.table.num_rows - mine.num_rows
         texts = pc.is_valid(mine.column("completion"))
@@ -93,11 +93,12 @@ class ReplayBackend:
             for a, b in zip(starts, stops, strict=True)
         }
         self._settings = tuple(settings)
+        self._recording = replace(recording, table=None)  # the rows live on in the order of their prompts
         self._plain: str | None = None
 
     @property
     def recording(self) -> Recording:
-        """The file."""
+        """The file, without its rows."""
         return self._recording
 
     @property

@@ -7,6 +7,7 @@ often padded) have no text: they are never chosen, and the distribution is the o
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -16,11 +17,14 @@ import torch
 from biasaudit.errors import InputError, ModelError, UsageError
 from biasaudit.identity import content_hash
 from biasaudit.records import Arm, Completion, ContinuationLogProb, SampleRequest
+from biasaudit.sampling import kernels
 from biasaudit.sampling.choose import BEST
 from biasaudit.sampling.decoders import select
 from biasaudit.sampling.decoders.base import Allocate, allocate_zeros
+from biasaudit.sampling.distributions import first_tokens
 from biasaudit.sampling.engine import VERSION, Engine, Finished
-from biasaudit.sampling.likelihoods import continuation_logprobs
+from biasaudit.sampling.graph import graphed
+from biasaudit.sampling.likelihoods import continuation_logprobs, next_token_logprobs, text_logprob
 from biasaudit.sampling.noise import row_key
 from biasaudit.sampling.queue import Job
 
@@ -97,7 +101,7 @@ class TorchBackend:
             torch.set_num_threads(threads)
         model.eval()
         self._tokenizer, self._arm, self._seed, self._best = tokenizer, arm, seed, best
-        self._decoder = select.choose(model, vocabulary=tokenizer.vocab_size, allocate=allocate)
+        self._decoder = graphed(select.choose(model, vocabulary=tokenizer.vocab_size, allocate=allocate))
         self._engine = Engine(self._decoder, tokenizer.decode, end=tokenizer.eot_id, tile=tile, best=best)
         self._prompts: OrderedDict[str, tuple[int, ...]] = OrderedDict()
         self._seen: dict[str, Mapping[str, Any]] = {}
@@ -132,10 +136,10 @@ class TorchBackend:
         cpu = device.type == "cpu"
         return {
             "engine": VERSION,
-            "path": self._decoder.path,
+            "path": self._decoder.path + kernels.mark(device),
             "dtype": str(self._decoder.dtype).removeprefix("torch."),
             "device": device.type,
-            "processor": torch.backends.cpu.get_cpu_capability() if cpu else torch.cuda.get_device_name(device),
+            "processor": " ".join(kernels.processor()) if cpu else torch.cuda.get_device_name(device),
             "tile": tile,
             "threads": torch.get_num_threads() if cpu else 0,
             "torch": str(torch.__version__),
@@ -237,6 +241,35 @@ class TorchBackend:
             ContinuationLogProb(total=float(each.sum()), tokens=len(each), bytes=len(text.encode("utf-8")))
             for text, each in zip(continuations, found, strict=True)
         ]
+
+    def bits_per_byte(self, text: str) -> float:
+        """Bits that the model needs for a byte of a held-out text, comparable across tokenizers; see `text_logprob`.
+
+        Raises:
+            InputError: the text is empty.
+        """
+        size = len(text.encode("utf-8"))
+        if not size:
+            raise InputError("bits per byte of an empty text do not exist; give a text of at least one character.")
+        ids = self._tokenizer.encode(text)
+        return -text_logprob(self._decoder, ids, self._tokenizer.eot_id) / math.log(2) / size
+
+    def next_token_logprobs(self, prompt: str) -> torch.Tensor:
+        """fp64 (V,): log P of every token as the next one after `prompt`, temperature 1, nothing truncated.
+
+        Raises:
+            InputError: the prompt is longer than the model's context.
+        """
+        ids = self._encode(prompt)
+        if len(ids) > self._decoder.context:
+            raise InputError(_too_long("of a next token", prompt, len(ids), self._decoder.context))
+        return next_token_logprobs(self._decoder, ids)
+
+    def first_token_mass(self, prompt: str, words: Sequence[str]) -> float:
+        """Probability that the next token is the first of any of `words`, each first token counted once."""
+        firsts = first_tokens(self._tokenizer.encode, words)
+        return min(1.0, float(self.next_token_logprobs(prompt)[firsts].exp().sum()))
+
 
 def _too_long(prompt_id: str, text: str, tokens: int, context: int) -> str:
     head = text if len(text) <= 60 else text[:57] + "…"

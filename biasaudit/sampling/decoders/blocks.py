@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import torch
 
+from biasaudit.sampling import kernels
 from biasaudit.sampling.decoders.base import Allocate
 
-BLOCK = 64
+BLOCK = 32
 """Positions in a block: smaller wastes less on short rows, larger has fewer partial sums."""
 
 
@@ -38,6 +39,7 @@ class BlockCache:
         self._cells = torch.arange(heads, device=device) * BLOCK
         self._flat = self._rows
         self._positions, self._blocks = self._rows, 0
+        self._kernel = kernels.attention(device, dtype, width)
         self._biases: dict[int | None, torch.Tensor] = {}
 
     def _zeros(self, blocks: int) -> torch.Tensor:
@@ -106,6 +108,11 @@ class BlockCache:
         _, rows, heads, width = self._shape
         blocks = self._blocks
         keys, values = self._keys[layer], self._values[layer]
+        if self._kernel is not None:
+            mixed: torch.Tensor = self._kernel.attend(
+                keys, values, self._positions, query, key, value, scale, window or 0
+            )
+            return mixed
         keys.view(-1, width).index_copy_(0, self._flat, key.reshape(-1, width))
         values.view(-1, width).index_copy_(0, self._flat, value.reshape(-1, width))
         asked = query.mul(scale).reshape(1, rows, heads, -1, width)

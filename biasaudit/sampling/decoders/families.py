@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from biasaudit.sampling.decoders.base import context_length
+from biasaudit.sampling.decoders.even import even
 from biasaudit.sampling.decoders.transformer import Layer, Make, Map, Rotary, Stack
 
 _ROPE = {"default", "linear", "llama3", "yarn", "dynamic"}
@@ -55,15 +55,14 @@ def _children(module: torch.nn.Module) -> set[str]:
     return {name for name, _ in module.named_children()}
 
 
-def _activation(module: Any) -> Map:
-    """The activation, in one fused operation where transformers' own takes many."""
-    if type(module).__name__ == "NewGELUActivation":
-        return lambda x: F.gelu(x, approximate="tanh")
-    return module  # type: ignore[no-any-return]
-
-
-def _feed(up: Map, activation: Map, down: Map) -> Map:
-    return lambda x: down(activation(up(x)))
+def _feed(make: Make, up: torch.nn.Linear, activation: Any, down: torch.nn.Linear) -> Map:
+    """The feed-forward part; transformers' own form of the tanh GELU takes many operations, so it is replaced."""
+    outer = make(down)
+    if type(activation).__name__ == "NewGELUActivation":
+        activated = make(up, gelu=True)
+        return lambda x: outer(activated(x))
+    inner, act = make(up), even(activation)
+    return lambda x: outer(act(inner(x)))
 
 
 def _heads(query: Map, key: Map, value: Map, width: int) -> Callable[[torch.Tensor], Any]:
@@ -90,7 +89,7 @@ def _neo(model: Any) -> Stack | None:
                 project=_heads(make(inner.q_proj), make(inner.k_proj), make(inner.v_proj), width),
                 merge=make(inner.out_proj),
                 between=block.ln_2,
-                feed=_feed(make(block.mlp.c_fc), _activation(block.mlp.act), make(block.mlp.c_proj)),
+                feed=_feed(make, block.mlp.c_fc, block.mlp.act, block.mlp.c_proj),
                 window=config.window_size if kind == "local" else None,
             )
 
@@ -126,7 +125,7 @@ def _gptj(model: Any) -> Stack | None:
                 project=_heads(make(inner.q_proj), make(inner.k_proj), make(inner.v_proj), width),
                 merge=make(inner.out_proj),
                 between=None,
-                feed=_feed(make(block.mlp.fc_in), _activation(block.mlp.act), make(block.mlp.fc_out)),
+                feed=_feed(make, block.mlp.fc_in, block.mlp.act, block.mlp.fc_out),
             )
 
     return Stack(
@@ -156,13 +155,12 @@ def _neox(model: Any) -> Stack | None:
 
     def layers(make: Make) -> Iterator[Layer]:
         for block in core.layers:
-            mlp = block.mlp
             yield Layer(
                 before=block.input_layernorm,
                 project=split(make(block.attention.query_key_value)),
                 merge=make(block.attention.dense),
                 between=block.post_attention_layernorm,
-                feed=_feed(make(mlp.dense_h_to_4h), _activation(mlp.act), make(mlp.dense_4h_to_h)),
+                feed=_feed(make, block.mlp.dense_h_to_4h, block.mlp.act, block.mlp.dense_4h_to_h),
             )
 
     return Stack(
@@ -235,7 +233,7 @@ def _grouped(attention: Any, make: Make, width: int) -> Callable[[torch.Tensor],
 def _gated(mlp: Any, make: Make) -> Map:
     """The feed-forward part of a Llama-like layer (SwiGLU)."""
     gate, up, down = make(mlp.gate_proj), make(mlp.up_proj), make(mlp.down_proj)
-    activation = _activation(mlp.act_fn)
+    activation = even(mlp.act_fn)
     return lambda x: down(activation(gate(x)) * up(x))
 
 

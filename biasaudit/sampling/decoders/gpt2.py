@@ -20,6 +20,7 @@ from biasaudit.sampling.decoders.base import (
     padded,
 )
 from biasaudit.sampling.decoders.blocks import BlockCache
+from biasaudit.sampling.decoders.even import even, gelu_tanh
 from biasaudit.sampling.decoders.linear import Head, Linear, linear
 from biasaudit.sampling.decoders.past import after, joined, sees
 
@@ -101,7 +102,8 @@ class Gpt2Decoder:
             return linear(conv.weight.t(), conv.bias, rows=rows, gelu=gelu)
 
         fc = made(block.mlp.c_fc, gelu=self._tanh)
-        inner = fc if self._tanh else lambda x: block.mlp.act(fc(x))
+        act = even(block.mlp.act)
+        inner = fc if self._tanh else lambda x: act(fc(x))
         return _Layer(made(block.attn.c_attn), made(block.attn.c_proj), inner, made(block.mlp.c_proj))
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> list[PromptState]:
@@ -187,7 +189,7 @@ class Gpt2Decoder:
         """The rest of a block after attention: projection, feed-forward, both residuals."""
         x = x + _conv(mixed, block.attn.c_proj)
         inner = _conv(_norm(x, block.ln_2), block.mlp.c_fc)
-        inner = F.gelu(inner, approximate="tanh") if self._tanh else block.mlp.act(inner)
+        inner = gelu_tanh(inner) if self._tanh else even(block.mlp.act)(inner)
         return x + _conv(inner, block.mlp.c_proj)
 
 

@@ -13,6 +13,9 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 
+from biasaudit.sampling import kernels
+from biasaudit.sampling.decoders.even import gelu_tanh
+
 Linear = Callable[[torch.Tensor], torch.Tensor]
 """(rows, in) → (rows, out)."""
 
@@ -30,7 +33,7 @@ def linear(weight: torch.Tensor, bias: torch.Tensor | None = None, *, rows: int,
     if packed is not None:
         return packed
     if gelu:
-        return lambda x: F.gelu(F.linear(x, weight, bias), approximate="tanh")
+        return lambda x: gelu_tanh(F.linear(x, weight, bias))
     return lambda x: F.linear(x, weight, bias)
 
 
@@ -75,11 +78,15 @@ class Head:
         """
         self.weight = weight.detach().float()
         self.bias = None if bias is None else bias.detach().float()
+        self._kernel = kernels.head(weight.device, weight)
+        self._packed = None if self._kernel is None else self._kernel.pack(weight.detach().contiguous())
         self._halves = weight.dtype == torch.bfloat16 and weight.device.type == "cpu" and packs()
 
     def __call__(self, states: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
         """fp32 logits (B, V) of (B, C) states of the model's dtype, into `out`."""
-        if self._halves:
+        if self._kernel is not None:
+            self._kernel.head(states.contiguous(), self._packed, out)
+        elif self._halves:
             with _products_in_bf16():
                 torch.mm(states.float(), self.weight.t(), out=out)
         else:

@@ -10,6 +10,7 @@ import torch
 
 from biasaudit.sampling.decoders import families, gpt2
 from biasaudit.sampling.decoders.base import Allocate, Decoder, allocate_zeros, context_length
+from biasaudit.sampling.decoders.blocks import BLOCK
 from biasaudit.sampling.decoders.general import GeneralDecoder, RecomputeDecoder
 from biasaudit.sampling.decoders.transformer import TransformerDecoder
 
@@ -18,7 +19,7 @@ _LOG = logging.getLogger(__name__)
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _HALF_TOLERANCE = 0.1
 
-_PROOF = 40
+_PROOF = BLOCK + 8
 """Tokens of the text that a decoder must get right: more than a block of the cache."""
 
 _STEPS = 3

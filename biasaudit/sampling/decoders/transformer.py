@@ -9,19 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 
 from biasaudit.sampling.decoders.base import Allocate, PromptState, bucket_length, padded
 from biasaudit.sampling.decoders.blocks import BlockCache
-from biasaudit.sampling.decoders.linear import linear
+from biasaudit.sampling.decoders.even import gelu_tanh
+from biasaudit.sampling.decoders.linear import Head, linear
 from biasaudit.sampling.decoders.past import after, joined, sees
 
 Map = Callable[[torch.Tensor], torch.Tensor]
-Make = Callable[[torch.nn.Linear], Map]
-"""What a linear layer of the model becomes: itself in prefill, one for a fixed number of rows in a step."""
+
+
+class Make(Protocol):
+    """What a linear layer of the model becomes: itself in prefill, one for a fixed number of rows in a step."""
+
+    def __call__(self, layer: torch.nn.Linear, /, *, gelu: bool = False) -> Map:
+        """The layer, followed by GELU in its tanh form when `gelu`."""
+        ...
+
 
 _ANGLES = 512
 """Positions whose angles are computed together. Fixed: a cosine's last bit may depend on the length of its tensor."""
@@ -119,9 +127,8 @@ class TransformerDecoder:
         self.path, self.context, self.vocabulary = stack.path, stack.context, vocabulary
         self.device, self.dtype = weight.device, weight.dtype
         self._stack, self._allocate = stack, allocate
-        self._head = weight[:vocabulary].float()
-        self._head_bias = None if stack.head.bias is None else stack.head.bias[:vocabulary].float()
-        self._layers = stack.layers(lambda layer: layer)
+        self._head = Head(weight[:vocabulary], None if stack.head.bias is None else stack.head.bias[:vocabulary])
+        self._layers = stack.layers(_as_it_is)
         self._turns = _Turns(stack.rotary, stack.context, self.device) if stack.rotary else None
         self._rows = 0
 
@@ -140,10 +147,14 @@ class TransformerDecoder:
             device=self.device,
             allocate=self._allocate,
         )
-        self._output = self._allocate((tile, self._head.shape[1]), self.dtype, self.device)
+        self._output = self._allocate((tile, self._head.weight.shape[1]), self.dtype, self.device)
         self._logits = self._allocate((tile, self.vocabulary), torch.float32, self.device)
         if tile != self._rows:
-            self._step_layers = self._stack.layers(lambda layer: linear(layer.weight, layer.bias, rows=tile))
+
+            def made(layer: torch.nn.Linear, *, gelu: bool = False) -> Map:
+                return linear(layer.weight, layer.bias, rows=tile, gelu=gelu)
+
+            self._step_layers = self._stack.layers(made)
             self._rows = tile
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> list[PromptState]:
@@ -167,8 +178,7 @@ class TransformerDecoder:
 
     def logits(self) -> torch.Tensor:
         """fp32 (B, V)."""
-        torch.mm(self._output.float(), self._head.t(), out=self._logits)
-        return self._logits if self._head_bias is None else self._logits.add_(self._head_bias)
+        return self._head(self._output, self._logits)
 
     def step(self, tokens: torch.Tensor, positions: torch.Tensor, longest: int) -> None:
         """Feed one token a row."""
@@ -197,7 +207,7 @@ class TransformerDecoder:
 
     def head(self, outputs: torch.Tensor) -> torch.Tensor:
         """fp32 (N, V) of hidden states (N, C)."""
-        return F.linear(outputs.float(), self._head, self._head_bias)
+        return F.linear(outputs.float(), self._head.weight, self._head.bias)
 
     def _forward(
         self, ids: torch.Tensor, past: PromptState | None = None
@@ -256,6 +266,10 @@ class TransformerDecoder:
             if self._stack.parallel:
                 x = x + mixed
         return self._stack.norm(x)
+
+
+def _as_it_is(layer: torch.nn.Linear, *, gelu: bool = False) -> Map:
+    return (lambda x: gelu_tanh(layer(x))) if gelu else layer
 
 
 def _mask(positions: torch.Tensor, window: int | None, past: PromptState | None) -> torch.Tensor | None:

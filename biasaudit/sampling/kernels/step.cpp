@@ -1,0 +1,360 @@
+// The parts of a decode step where torch's own operators pass over memory too often. Each function has a twin in torch
+// that the loader compares it with; rows are computed each by itself, so no row depends on its neighbours.
+
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/native/CPUBlas.h>
+#include <ATen/ops/empty.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <tuple>
+#include <vector>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
+namespace {
+
+using at::BFloat16;
+using at::Tensor;
+
+// Sixteen floats, wherever the compiler keeps them.
+typedef float Lanes __attribute__((vector_size(64)));
+typedef int32_t Ints __attribute__((vector_size(64)));
+
+inline Lanes load(const float* from) {
+  Lanes value;
+  std::memcpy(&value, from, sizeof(value));
+  return value;
+}
+inline Lanes load(const BFloat16* from) {
+#ifdef __AVX512F__
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  return reinterpret_cast<Lanes>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+#else
+  Lanes value;
+  for (int i = 0; i < 16; ++i) value[i] = static_cast<float>(from[i]);
+  return value;
+#endif
+}
+inline float sum_of(Lanes x) {
+#ifdef __AVX512F__
+  return _mm512_reduce_add_ps(reinterpret_cast<__m512>(x));
+#else
+  float sum = 0.0f;
+  for (int i = 0; i < 16; ++i) sum += x[i];
+  return sum;
+#endif
+}
+
+// exp(x) for x <= 0, to about one unit in the last place; 0 below -87. The polynomial is that of Cephes' expf.
+inline Lanes exp_of_negative(Lanes x) {
+  const Lanes floor = x < -87.0f ? Lanes{} - 87.0f : x;
+  const Lanes n = (floor * 1.44269504f + 12582912.0f) - 12582912.0f;
+  const Lanes r = (floor - n * 0.693359375f) + n * 2.12194440e-4f;
+  Lanes p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  const Ints power = (__builtin_convertvector(n, Ints) + 127) << 23;
+  return x < -87.0f ? Lanes{} : p * reinterpret_cast<Lanes>(power);
+}
+
+// A row's keys or values of one head: cells in blocks, `stride` elements from block to block.
+template <typename T>
+struct Cells {
+  T* start;
+  int64_t block, stride, width;
+  T* at(int64_t cell) const { return start + (cell / block) * stride + (cell % block) * width; }
+
+  // Calls visit(cell, its memory) for the cells [first, last], in order.
+  template <typename Visit>
+  void each(int64_t first, int64_t last, const Visit& visit) const {
+    for (int64_t cell = first; cell <= last;) {
+      const int64_t until = std::min(last + 1, (cell / block + 1) * block);
+      for (const T* memory = at(cell); cell < until; ++cell, memory += width) visit(cell, memory);
+    }
+  }
+};
+
+// One query head of one row over the cells [first, last], for heads that are N times 16 wide.
+template <typename T, int N>
+void attend_head(const T* query, const Cells<T>& keys, const Cells<T>& values, T* out, int64_t first, int64_t last,
+                 float scale, float* scores) {
+  Lanes asked[N], sum[N] = {};
+  for (int n = 0; n < N; ++n) asked[n] = load(query + 16 * n) * scale;
+  float top = -std::numeric_limits<float>::infinity();
+  keys.each(first, last, [&](int64_t cell, const T* key) {
+    Lanes products = asked[0] * load(key);
+    for (int n = 1; n < N; ++n) products += asked[n] * load(key + 16 * n);
+    scores[cell] = sum_of(products);
+    top = std::max(top, scores[cell]);
+  });
+  for (int64_t cell = last + 1; cell <= last + 16; ++cell) scores[cell] = -std::numeric_limits<float>::infinity();
+  Lanes masses = {};
+  for (int64_t cell = first; cell <= last; cell += 16) {
+    const Lanes shares = exp_of_negative(load(scores + cell) - top);
+    std::memcpy(scores + cell, &shares, sizeof(shares));
+    masses += shares;
+  }
+  const float mass = sum_of(masses);
+  values.each(first, last, [&](int64_t cell, const T* value) {
+    const float share = scores[cell];
+    for (int n = 0; n < N; ++n) sum[n] += share * load(value + 16 * n);
+  });
+  for (int d = 0; d < 16 * N; ++d) out[d] = static_cast<T>(sum[d / 16][d % 16] / mass);
+}
+
+template <typename T>
+auto head_of(int64_t width) {
+  switch (width) {
+    case 16: return attend_head<T, 1>;
+    case 32: return attend_head<T, 2>;
+    case 64: return attend_head<T, 4>;
+    case 80: return attend_head<T, 5>;
+    case 96: return attend_head<T, 6>;
+    case 128: return attend_head<T, 8>;
+    case 256: return attend_head<T, 16>;
+    default: TORCH_CHECK(false, "no attention kernel for heads of width ", width);
+  }
+}
+
+template <typename T>
+void attend_rows(Tensor& keys, Tensor& values, const Tensor& positions, const Tensor& query, const Tensor& key,
+                 const Tensor& value, double scale, int64_t window, Tensor& out) {
+  const int64_t rows = keys.size(1), heads = keys.size(2), block = keys.size(3), width = keys.size(4);
+  const int64_t stride = rows * heads * block * width, shared = query.size(1) / heads;
+  const int64_t most = keys.size(0) * block;
+  const int64_t* at_position = positions.const_data_ptr<int64_t>();
+  const auto run = head_of<T>(width);
+  at::parallel_for(0, rows * heads, 8, [&](int64_t begin, int64_t end) {
+    std::vector<float> scores(most + 16);
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const int64_t row = unit / heads, head = unit % heads, last = at_position[row];
+      const Cells<T> k{keys.mutable_data_ptr<T>() + unit * block * width, block, stride, width};
+      const Cells<T> v{values.mutable_data_ptr<T>() + unit * block * width, block, stride, width};
+      const T* new_key = key.const_data_ptr<T>() + row * key.stride(0) + head * key.stride(1);
+      std::memcpy(k.at(last), new_key, width * sizeof(T));
+      const T* new_value = value.const_data_ptr<T>() + row * value.stride(0) + head * value.stride(1);
+      std::memcpy(v.at(last), new_value, width * sizeof(T));
+      const int64_t first = window > 0 ? std::max<int64_t>(0, last - window + 1) : 0;
+      for (int64_t g = 0; g < shared; ++g) {
+        const T* q = query.const_data_ptr<T>() + row * query.stride(0) + (head * shared + g) * query.stride(1);
+        T* to = out.mutable_data_ptr<T>() + (unit * shared + g) * width;
+        run(q, k, v, to, first, last, static_cast<float>(scale), scores.data());
+      }
+    }
+  });
+}
+
+// Stores this step's key and value (B, H, D) in one layer's cache (blocks, B, H, cells, D) at int64 `positions`, and
+// attends with (B, H * G, D) queries to all cells up to them, or to the last `window` where it is positive.
+Tensor attend(Tensor keys, Tensor values, const Tensor& positions, const Tensor& query, const Tensor& key,
+              const Tensor& value, double scale, int64_t window) {
+  TORCH_CHECK(keys.is_contiguous() && values.is_contiguous() && positions.is_contiguous(), "cache: not contiguous");
+  TORCH_CHECK(query.stride(2) == 1 && key.stride(2) == 1 && value.stride(2) == 1, "heads: not contiguous");
+  Tensor out = at::empty({query.size(0), query.size(1) * query.size(2)}, query.options());
+  if (keys.scalar_type() == at::kBFloat16) {
+    attend_rows<BFloat16>(keys, values, positions, query, key, value, scale, window, out);
+  } else {
+    attend_rows<float>(keys, values, positions, query, key, value, scale, window, out);
+  }
+  return out;
+}
+
+constexpr int64_t RUN = 64;
+
+struct Workspace {
+  explicit Workspace(int64_t cells) : maxima(cells), found(cells), sorted(cells), places(cells) {}
+  std::vector<float> maxima, found, sorted;
+  std::vector<int32_t> places, late;  // late: cells that equal the k-th value, and come after the k-th of the best
+};
+
+// A value that at least k cells reach, close below the k-th largest: the k-th largest maximum of disjoint groups, found
+// to the width of a histogram's bin.
+float lower_bound(const float* x, int64_t vocabulary, int64_t k, Workspace& work) {
+  const int64_t size = std::clamp<int64_t>(vocabulary / (4 * k), 1, 64), groups = vocabulary / size;
+  float* maxima = work.maxima.data();
+  std::memcpy(maxima, x, groups * sizeof(float));
+  for (int64_t run = 1; run < size; ++run) {
+#pragma omp simd
+    for (int64_t j = 0; j < groups; ++j) {
+      const float value = x[run * groups + j];
+      maxima[j] = value > maxima[j] ? value : maxima[j];
+    }
+  }
+  const int64_t rest = vocabulary - groups * size, count = groups + rest;
+  std::memcpy(maxima + groups, x + groups * size, rest * sizeof(float));
+  float low = maxima[0], high = maxima[0];
+#pragma omp simd reduction(min : low) reduction(max : high)
+  for (int64_t j = 0; j < count; ++j) {
+    low = maxima[j] < low ? maxima[j] : low;
+    high = maxima[j] > high ? maxima[j] : high;
+  }
+  if (!std::isfinite(high - low) || high <= low) return low;
+  constexpr int32_t BINS = 1024;
+  const float factor = (BINS - 1) / (high - low);
+  int32_t* bins = work.places.data();
+#pragma omp simd
+  for (int64_t j = 0; j < count; ++j) bins[j] = static_cast<int32_t>((maxima[j] - low) * factor);
+  int32_t sizes[BINS] = {}, from = BINS;
+  for (int64_t j = 0; j < count; ++j) ++sizes[bins[j]];
+  for (int64_t seen = 0; seen < k; seen += sizes[from]) --from;
+  float bound = high;
+#pragma omp simd reduction(min : bound)
+  for (int64_t j = 0; j < count; ++j) {
+    const float value = bins[j] >= from ? maxima[j] : high;
+    bound = value < bound ? value : bound;
+  }
+  return bound;
+}
+
+// Values and places of the cells that reach `bound`, in order; returns how many.
+int64_t collect(const float* x, int64_t vocabulary, float bound, float* found, int32_t* places) {
+  int64_t count = 0, v = 0;
+#ifdef __AVX512F__
+  const __m512 least = _mm512_set1_ps(bound);
+  const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  for (; v + 16 <= vocabulary; v += 16) {
+    const __m512 values = _mm512_loadu_ps(x + v);
+    const __mmask16 mask = _mm512_cmp_ps_mask(values, least, _CMP_GE_OQ);
+    if (!mask) continue;
+    _mm512_mask_compressstoreu_ps(found + count, mask, values);
+    const __m512i ids = _mm512_add_epi32(_mm512_set1_epi32(static_cast<int32_t>(v)), lanes);
+    _mm512_mask_compressstoreu_epi32(places + count, mask, ids);
+    count += __builtin_popcount(mask);
+  }
+#endif
+  for (; v < vocabulary; ++v) {
+    if (x[v] >= bound) found[count] = x[v], places[count++] = static_cast<int32_t>(v);
+  }
+  return count;
+}
+
+// The k best of a row in order of ids, equal values by lowest id; returns the k-th value.
+float select(const float* x, int64_t vocabulary, int64_t k, float* values, int64_t* ids, Workspace& work) {
+  const float bound = lower_bound(x, vocabulary, k, work);
+  const int64_t count = collect(x, vocabulary, bound, work.found.data(), work.places.data());
+  if (count < k) return std::numeric_limits<float>::quiet_NaN();
+  std::copy_n(work.found.begin(), count, work.sorted.begin());
+  std::nth_element(work.sorted.begin(), work.sorted.begin() + (k - 1), work.sorted.begin() + count, std::greater<>());
+  const float kth = work.sorted[k - 1];
+  int64_t spare = k;
+  for (int64_t i = 0; i < count; ++i) spare -= work.found[i] > kth;
+  work.late.clear();
+  for (int64_t i = 0, to = 0; i < count; ++i) {
+    if (work.found[i] < kth) continue;
+    if (work.found[i] == kth && spare-- <= 0) {
+      work.late.push_back(work.places[i]);
+      continue;
+    }
+    values[to] = work.found[i];
+    ids[to++] = work.places[i];
+  }
+  return kth;
+}
+
+// Of fp32 logits (B, V): the k best values and their ids (B, k), in order of ids; the largest value (B, 1); the sum of
+// all weights exp(logit - largest) (B, 1), NaN where a logit is NaN or +infinity; and the sums of the weights that are
+// not among the best over runs of 64 ids, fp64 (B, ceil(V / 64)). With k = 0 nothing is selected.
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> survey(const Tensor& logits, int64_t k) {
+  const int64_t rows = logits.size(0), vocabulary = logits.size(1), groups = (vocabulary + RUN - 1) / RUN;
+  TORCH_CHECK(logits.is_contiguous() && k < vocabulary, "survey: ", k, " of ", logits.sizes());
+  const auto floats = logits.options();
+  Tensor values = at::empty({rows, k}, floats), ids = at::empty({rows, k}, floats.dtype(at::kLong));
+  Tensor top = at::empty({rows, 1}, floats), total = at::empty({rows, 1}, floats);
+  Tensor sums = at::empty({rows, groups}, floats.dtype(at::kDouble));
+  at::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
+    Workspace work(vocabulary);
+    float padded[RUN];
+    for (int64_t row = begin; row < end; ++row) {
+      const float* x = logits.const_data_ptr<float>() + row * vocabulary;
+      float* best = values.mutable_data_ptr<float>() + row * k;
+      int64_t* best_ids = ids.mutable_data_ptr<int64_t>() + row * k;
+      double* to = sums.mutable_data_ptr<double>() + row * groups;
+      float largest = x[0];
+      int64_t broken = 0;
+#pragma omp simd reduction(max : largest) reduction(+ : broken)
+      for (int64_t v = 0; v < vocabulary; ++v) {
+        largest = x[v] > largest ? x[v] : largest;
+        broken += !(x[v] <= std::numeric_limits<float>::max());
+      }
+      top.mutable_data_ptr<float>()[row] = largest;
+      float kth = std::numeric_limits<float>::infinity();
+      work.late.clear();
+      if (broken == 0 && k > 0) kth = select(x, vocabulary, k, best, best_ids, work);
+      if (broken > 0 || std::isnan(kth)) {
+        std::fill_n(best, k, 0.0f), std::fill_n(best_ids, k, 0), std::fill_n(to, groups, 0.0);
+        total.mutable_data_ptr<float>()[row] = std::numeric_limits<float>::quiet_NaN();
+        continue;
+      }
+      double sum = 0.0;
+      for (int64_t group = 0; group < groups; ++group) {
+        const float* run = x + group * RUN;
+        if (group * RUN + RUN > vocabulary) {
+          std::fill_n(padded, RUN, -std::numeric_limits<float>::infinity());
+          run = std::copy_n(run, vocabulary - group * RUN, padded) - (vocabulary - group * RUN);
+        }
+        Lanes all = {}, rest = {};
+        for (int64_t i = 0; i < RUN; i += 16) {
+          const Lanes logit = load(run + i), weight = exp_of_negative(logit - largest);
+          all += weight;
+          rest += logit < kth ? weight : Lanes{};
+        }
+        sum += sum_of(all);
+        to[group] = sum_of(rest);
+      }
+      for (const int32_t id : work.late) to[id / RUN] += exp_of_negative(Lanes{} + (kth - largest))[0];
+      total.mutable_data_ptr<float>()[row] = static_cast<float>(sum);
+    }
+  });
+  return {values, ids, top, total, sums};
+}
+
+// bf16 weights (V, C) in the order in which the matrix unit reads them: runs of 64 outputs, pairs of inputs together.
+Tensor pack(const Tensor& weight) {
+  const int64_t outputs = weight.size(0), inputs = weight.size(1), runs = (outputs + RUN - 1) / RUN;
+  Tensor packed = at::empty({runs, inputs / 2, RUN, 2}, weight.options());
+  const BFloat16* from = weight.const_data_ptr<BFloat16>();
+  BFloat16* to = packed.mutable_data_ptr<BFloat16>();
+  at::parallel_for(0, runs * inputs / 2, 512, [&](int64_t begin, int64_t end) {
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const int64_t run = unit / (inputs / 2), pair = unit % (inputs / 2);
+      for (int64_t i = 0; i < 2 * RUN; ++i) {
+        const int64_t output = run * RUN + i / 2;
+        to[unit * 2 * RUN + i] = output < outputs ? from[output * inputs + 2 * pair + i % 2] : BFloat16(0.0f);
+      }
+    }
+  });
+  return packed;
+}
+
+// fp32 logits (B, V) of bf16 states (B, C) and packed weights, into `out`.
+void head(const Tensor& states, const Tensor& packed, Tensor out) {
+  const int64_t rows = states.size(0), inputs = states.size(1), outputs = out.size(1), runs = packed.size(0);
+  at::parallel_for(0, runs, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t run = begin; run < end; ++run) {
+      at::native::cpublas::brgemm(rows, std::min(RUN, outputs - run * RUN), inputs, inputs, RUN, outputs, false,
+                                  states.const_data_ptr<BFloat16>(),
+                                  packed.const_data_ptr<BFloat16>() + run * inputs * RUN,
+                                  out.mutable_data_ptr<float>() + run * RUN);
+    }
+    at::native::cpublas::brgemm_release();
+  });
+}
+
+}  // namespace
+
+TORCH_LIBRARY(biasaudit_step, library) {
+  library.def("attend(Tensor(a!) keys, Tensor(b!) values, Tensor positions, Tensor query, Tensor key, Tensor value, "
+              "float scale, int window) -> Tensor", &attend);
+  library.def("survey(Tensor logits, int k) -> (Tensor, Tensor, Tensor, Tensor, Tensor)", &survey);
+  library.def("pack(Tensor weight) -> Tensor", &pack);
+  library.def("head(Tensor states, Tensor packed, Tensor(a!) out) -> ()", &head);
+}
