@@ -17,6 +17,7 @@ import time
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib import metadata, resources
 from pathlib import Path
@@ -39,7 +40,7 @@ from biasaudit.pipeline.ingest_inputs import (
     without_contact,
 )  # fmt: skip
 from biasaudit.pipeline.ingest_settings import IngestMeans, IngestOptions, IngestSettings, settings_of
-from biasaudit.pipeline.modules import rare_collections
+from biasaudit.pipeline.modules import rare_collections, return_memory
 
 if TYPE_CHECKING:
     from biasaudit.corpus.gather import Tally
@@ -104,11 +105,16 @@ def _ingest(
     inputs: Sequence[Input], scratch: Path, report: Progress,
 ) -> dict[str, Any]:  # fmt: skip
     before = stamps(inputs)
-    found = hashed(inputs, settings, scratch, report)
+    with ThreadPoolExecutor(1) as beside:  # hashing leaves the interpreter free
+        named = beside.submit(_named_tokenizer, settings, scratch)
+        found = hashed(inputs, settings, scratch, report)
+        words, loaded = named.result()
     secret = folder.channel_key(means, report)
     channels = identity.content_hash(secret.hex()) if secret else ""
     processes = means.processes or (1 if sum(one.size for one in found) < _ALONE else len(os.sched_getaffinity(0)))
-    words, loaded = _named_tokenizer(settings, scratch, keep=processes == 1)
+    if processes > 1:  # the workers are others, and its memory is theirs
+        loaded = None
+        return_memory()
     rules = [_code(), _libraries(settings), identity.plain(settings), channels, words.fingerprint]
     key = identity.content_hash(["corpus", rules, [one.row for one in found]])
     done = None if fresh else folder.finished(out, key)
@@ -149,23 +155,15 @@ def _libraries(settings: IngestSettings) -> dict[str, str]:
     return found
 
 
-def _named_tokenizer(settings: IngestSettings, scratch: Path, *, keep: bool) -> tuple[Words, TextTokenizer | None]:
-    """The tokenizer named, as files; an empty one when it is to be learnt.
-
-    Kept loaded for the worker that this process will be; when the workers are other processes, its memory is theirs.
-    """
+def _named_tokenizer(settings: IngestSettings, scratch: Path) -> tuple[Words, TextTokenizer | None]:
+    """The tokenizer named, as files and loaded; an empty one when it is to be learnt."""
     from biasaudit.lm.tokenizer import load_tokenizer
-    from biasaudit.pipeline.ingest_write import Words, return_memory
+    from biasaudit.pipeline.ingest_write import Words
 
     if settings.train_vocab:
         return Words(), None
-    loaded: TextTokenizer | None = load_tokenizer(settings.tokenizer)
-    assert loaded is not None
-    words = Words.saved(loaded, scratch / "tokenizer")
-    if not keep:
-        loaded = None
-        return_memory()
-    return words, loaded
+    loaded = load_tokenizer(settings.tokenizer)
+    return Words.saved(loaded, scratch / "tokenizer"), loaded
 
 
 class _Work:
@@ -223,7 +221,7 @@ class _Work:
                 raise CorpusError(
                     f"{', '.join(self._named)}: no record, only headers and blank lines. Give a dump with records."
                 )
-            decided, written = self._write(crew, job, units, records, tally)
+            decided, written = self._write(crew, job, units, records, tally, processes)
         # The workers are gone by now, and their memory with them.
         return self._commit(sources, tally, decided, written)
 
@@ -285,11 +283,12 @@ class _Work:
         return tally, [dict(sorted(count.items())) for count in notes]
 
     def _write(
-        self, crew: Crew, job: Job, units: Sequence[ReadUnit], records: Mapping[str, Mapping[str, Any]], tally: Tally
+        self, crew: Crew, job: Job, units: Sequence[ReadUnit], records: Mapping[str, Mapping[str, Any]], tally: Tally,
+        workers: int,
     ) -> tuple[Decided, Written]:  # fmt: skip
         """Second and third phase: what is kept, and its tokens."""
         from biasaudit.pipeline.ingest_decide import decide
-        from biasaudit.pipeline.ingest_write import return_memory, tokenizer_of, write
+        from biasaudit.pipeline.ingest_write import tokenizer_of, write
 
         settings, staging = self._settings, self._staging
         self._report("deciding", 0, 1, "duplicates and split")
@@ -302,7 +301,7 @@ class _Work:
         self._report("deciding", 1, 1, f"{tally.kept:,} kept, {tally.duplicates:,} duplicates")
         corpus = folder.empty(staging / "corpus")
         folder.gather_rejects(staging, units, corpus / "rejects.jsonl", tally.rejects.total())
-        words = tokenizer_of(crew, settings, self._words, decided, staging, self._report)
+        words = tokenizer_of(crew, settings, self._words, decided, staging, self._report, workers)
         shutil.copytree(words.folder, corpus / "tokenizer")
         written = write(crew, decided, job, words, corpus, self._report)
         self._seconds.update(written.seconds)
@@ -315,13 +314,14 @@ class _Work:
         from biasaudit.pipeline.ingest_card import write_card
 
         corpus = self._staging / "corpus"
-        card = write_card(
-            corpus, settings=self._settings, named=self._named, sources=sources, tally=tally, near=decided.near,
-            written=written,
-        )  # fmt: skip
+        with ThreadPoolExecutor(1) as beside:
+            digests = beside.submit(_settled, corpus)
+            card = write_card(
+                corpus, settings=self._settings, named=self._named, sources=sources, tally=tally, near=decided.near,
+                written=written, digests=digests,
+            )  # fmt: skip
         manifest = {"kind": "corpus", "key": self._key, "version": __version__, "run": self._run()}
-        shards = {name: row["sha256"] for name, row in card["shards"].items()}
-        folder.commit(corpus, self._out, manifest, shards)
+        folder.commit(corpus, self._out, manifest, digests.result())
         return card
 
     def _run(self) -> dict[str, Any]:
@@ -332,6 +332,15 @@ class _Work:
             "python": platform.python_version(),
             "stages": {name: round(seconds, 3) for name, seconds in sorted(self._seconds.items())},
         }
+
+
+def _settled(corpus: Path) -> dict[str, str]:
+    """SHA-256 of the large files of a corpus; the medium has them by then."""
+    found = {}
+    for name in ("train.bin", "val.bin", "documents.parquet"):
+        found[name] = identity.file_hash(corpus / name)
+        folder.sync(corpus / name)
+    return found
 
 
 def _nothing_left(tally: Tally, settings: IngestSettings) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,9 @@ _JUDGED = 300
 
 def write_card(
     corpus: Path, *, settings: IngestSettings, named: Sequence[str], sources: Sequence[dict[str, Any]], tally: Tally,
-    near: int, written: Written,
+    near: int, written: Written, digests: Future[dict[str, str]],
 ) -> dict[str, Any]:  # fmt: skip
-    """Write `card.json` and `card.html` into `corpus`; return the card."""
+    """Write `card.json` and `card.html` into `corpus`; return the card. `digests` gives the SHA-256 of its shards."""
     from biasaudit.corpus.card import card
     from biasaudit.corpus.card_command import command
     from biasaudit.corpus.card_ngrams import ngrams
@@ -40,7 +41,7 @@ def write_card(
         set_aside={"other_language": tally.other_language} if settings.only_language else {},
         languages=_languages(written.sample), ngrams=ngrams(written.sample, masked=settings.privacy),
         limits={"documents_judged_for_language": _JUDGED},
-        shards={name: identity.file_hash(corpus / name) for name in ("train.bin", "val.bin")},
+        shards={name: digests.result()[name] for name in ("train.bin", "val.bin")},
     )  # fmt: skip
     folder.write_json(corpus / "card.json", made)
     locale = "pt" if _mostly(made, language).startswith("pt") else "en"

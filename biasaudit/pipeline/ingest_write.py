@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -75,19 +72,13 @@ class Words:
         return cls(folder, words.fingerprint, words.vocab_size, words.eot_id)
 
 
-def return_memory() -> None:
-    """Hand freed memory back to the system, where the C library has a call for it (glibc)."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 def tokenizer_of(
-    crew: Crew, settings: IngestSettings, words: Words, decided: Decided, staging: Path, report: Progress
+    crew: Crew, settings: IngestSettings, words: Words, decided: Decided, staging: Path, report: Progress, workers: int
 ) -> Words:
     """Put the tokenizer that was named, or one learnt from the training documents, where the workers look for it.
 
-    Its engine is held against the slower ones on documents of this corpus before anybody relies on it.
+    Its engine is held against the slower ones on documents of this corpus before anybody relies on it; by each of the
+    `workers`, since all must load it, and none has anything else to do yet.
 
     Raises:
         UsageError: the fast engine was asked for, and its extra is not installed.
@@ -104,7 +95,8 @@ def tokenizer_of(
         report("learning the tokenizer", 1, 1, f"{learnt.vocab_size} ids")
         Words.saved(learnt, place)
     answers: list[dict[str, Any]] = []
-    crew.run([CheckUnit(texts=tuple(_some_texts(decided, staging)))], lambda _, answer: answers.append(answer))
+    check = CheckUnit(texts=tuple(_some_texts(decided, staging)))
+    crew.run([check] * min(workers, len(decided.units)), lambda _, answer: answers.append(answer))
     found = answers[0]
     return Words(
         place, found["fingerprint"], found["vocab_size"], found["eot_id"], found["engine"], tuple(found["doubts"])
