@@ -241,6 +241,7 @@ def rogan_gladen_arm(arm: Moments, weights: Floats) -> RoganGladen:
         rate = rogan_gladen(raw, sensitivity, specificity)
         shared = rate**2 * intervals.smoothed_variance(both, yes)
         shared = (shared + (1 - rate) ** 2 * intervals.smoothed_variance(neither, no)) / skill**2
+        variance = sampling / skill**2 + shared
     return RoganGladen(
         rate=rate,
         raw=raw,
@@ -248,7 +249,7 @@ def rogan_gladen_arm(arm: Moments, weights: Floats) -> RoganGladen:
         sensitivity=sensitivity,
         specificity=specificity,
         shared=shared,
-        variance=sampling / skill**2 + shared,
+        variance=variance,
     )
 
 
