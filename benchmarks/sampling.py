@@ -83,16 +83,20 @@ def prompts_of(shape: str, count: int) -> list[list[int]]:
     return [torch.randint(1, SHAPES[shape]["vocab_size"], (n,), generator=generator).tolist() for n in sizes]
 
 
-def counts(
-    model: Any, prompts: list[list[int]], options: argparse.Namespace, top_k: int, *, completions: int
-) -> Iterator[int]:
-    """Tokens of each of our completions, as they finish."""
+def backend_of(model: Any, options: argparse.Namespace) -> TorchBackend:
+    """Our engine behind a model."""
     numbers = Numbers(int(model.config.vocab_size))
     arm = Arm(name="a", spec="a", role="base", fingerprint="random", tokenizer_fingerprint="numbers")
-    backend = TorchBackend(model, numbers, arm=arm, seed=1, tile=options.tile)
+    return TorchBackend(model, numbers, arm=arm, seed=1, tile=options.tile)
+
+
+def counts(
+    backend: TorchBackend, prompts: list[list[int]], options: argparse.Namespace, top_k: int, *, completions: int
+) -> Iterator[int]:
+    """Tokens of each of our completions, as they finish."""
     decoding = Decoding(max_new_tokens=options.new, top_k=top_k)
     requests = (
-        SampleRequest(prompt_id=f"p{number}", prompt=numbers.decode(ids), decoding=decoding, index=index)
+        SampleRequest(prompt_id=f"p{number}", prompt=" ".join(map(str, ids)), decoding=decoding, index=index)
         for number, ids in enumerate(prompts)
         for index in range(completions)
     )
@@ -110,12 +114,12 @@ def ours(
 ) -> Run:
     """Our engine; all rounds together make every completion of every prompt once."""
     many, parts = completions or options.completions, rounds or options.rounds
-    return lambda number: sum(counts(model, prompts[number % parts :: parts], options, top_k, completions=many))
+    backend = backend_of(model, options)
+    return lambda number: sum(counts(backend, prompts[number % parts :: parts], options, top_k, completions=many))
 
 
 def compiled(model: Any, prompts: list[list[int]], options: argparse.Namespace, top_k: int) -> Run | None:
     """As `ours`, with the compiled kernel; None where it cannot be built."""
-    plain = ours(model, prompts, options, top_k)
 
     def switched(run: Callable[[], Any]) -> Any:
         os.environ[kernels.SWITCH] = "1"
@@ -126,6 +130,7 @@ def compiled(model: Any, prompts: list[list[int]], options: argparse.Namespace, 
 
     if switched(lambda: kernels.step(torch.device(options.device))) is None:
         return None
+    plain = switched(lambda: ours(model, prompts, options, top_k))
     return lambda number: int(switched(lambda: plain(number)))
 
 
@@ -164,11 +169,12 @@ def job(options: argparse.Namespace) -> None:
     prompts = prompts_of(options.shape, 18)
     for arm in range(2):
         model = model_of(options.shape, torch.bfloat16, options.device, seed=arm)
-        for count in counts(model, prompts, options, 0, completions=200):
+        for count in counts(backend_of(model, options), prompts, options, 0, completions=200):
             made += count
             elapsed = time.perf_counter() - start
             if not estimate and elapsed > options.eta_after:
-                estimate = elapsed * total / made
+                # A tile's rows finish together, and this is the first of them.
+                estimate = elapsed * total / min(total, made + (options.tile - 1) * options.new)
                 print(f"after {elapsed:.0f} s: {made} of {total} tokens, estimated {estimate / 60:.1f} minutes in all")
     elapsed = time.perf_counter() - start
     print(f"{made} tokens in {elapsed / 60:.1f} minutes, {made / elapsed:.0f} tokens/s")

@@ -17,11 +17,9 @@ import click
 from biasaudit import __version__
 from biasaudit.errors import BiasAuditError
 from biasaudit.pipeline.signals import Terminated, signals_as_exceptions
+from biasaudit.terminal import JSON, PATH, QUIET, REPORT_LANGUAGE, SEED, show
 
 F = TypeVar("F", bound=Callable[..., Any])
-PATH = click.Path(path_type=Path)
-SEED = click.IntRange(0, 2**53)
-"""What a battery may say too: every JSON reader keeps such a number exactly."""
 
 
 class Finite(click.types.FloatParamType):
@@ -68,10 +66,6 @@ DECODING = options(
     click.option("--max-new-tokens", type=click.IntRange(1), default=None, help="Longest completion, in tokens."),
     click.option("--seed", type=SEED, default=None, help="Seed of the sampling noise."),
 )
-QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress, only warnings.")
-JSON = click.option("--json", "as_json", is_flag=True, help="Results as JSON on stdout.")
-REPORT_LANGUAGE = click.option("--report-language", type=click.Choice(["pt", "en"]), default=None,
-                               help="Language of the report (default: that of the prompts).")  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -118,7 +112,7 @@ def run(**given: Any) -> None:
 
     as_json = given.pop("as_json")
     result = stage.run_command(**given)
-    _show(result, as_json)
+    show(result, as_json)
 
 
 @cli.command()
@@ -179,7 +173,7 @@ def ingest(**given: Any) -> None:
     from biasaudit.pipeline.ingest_command import ingest_command
 
     as_json = given.pop("as_json")
-    _show(ingest_command(**given), as_json)
+    show(ingest_command(**given), as_json)
 
 
 @cli.group()
@@ -202,7 +196,7 @@ def find(**given: Any) -> None:
     from biasaudit.pipeline import commands
 
     as_json = given.pop("as_json")
-    _show(commands.find_command(**given), as_json)
+    show(commands.find_command(**given), as_json)
 
 
 @cli.command()
@@ -237,7 +231,7 @@ def finetune(**given: Any) -> None:
     from biasaudit.pipeline import commands
 
     as_json = given.pop("as_json")
-    _show(commands.finetune_command(**given), as_json)
+    show(commands.finetune_command(**given), as_json)
 
 
 @cli.command()
@@ -254,7 +248,7 @@ def sample(**given: Any) -> None:
     from biasaudit.pipeline import sample as stage
 
     as_json = given.pop("as_json")
-    _show(stage.sample_command(**given), as_json)
+    show(stage.sample_command(**given), as_json)
 
 
 def _again(stage_name: str) -> Callable[..., None]:
@@ -265,7 +259,7 @@ def _again(stage_name: str) -> Callable[..., None]:
     def verb(run_folder: Path, report_language: str | None, quiet: bool, as_json: bool) -> None:
         from biasaudit.pipeline import audit
 
-        _show(audit.again(stage_name, run_folder, report_language=report_language, quiet=quiet), as_json)
+        show(audit.again(stage_name, run_folder, report_language=report_language, quiet=quiet), as_json)
 
     return verb
 
@@ -282,7 +276,7 @@ def verify(run_folder: Path, as_json: bool) -> None:
     """Check every file of a run against its hashes and recompute the analysis from the stored completions."""
     from biasaudit.pipeline import audit
 
-    _show(audit.verify(run_folder), as_json)
+    show(audit.verify(run_folder), as_json)
 
 
 @cli.command()
@@ -292,7 +286,7 @@ def check(batteries: Sequence[Path], as_json: bool) -> None:
     """Check batteries: faults with line and column, warnings, counts, the first prompts."""
     from biasaudit.pipeline import commands
 
-    _show(commands.check_command(batteries), as_json)
+    show(commands.check_command(batteries), as_json)
 
 
 @cli.command()
@@ -303,7 +297,7 @@ def new(kind: str, name: str, folder: Path | None) -> None:
     """Write a commented start: `biasaudit new battery NAME`."""
     from biasaudit.pipeline import commands
 
-    _show(commands.new_command(kind, name, folder), False)
+    show(commands.new_command(kind, name, folder), False)
 
 
 @cli.command("ls")
@@ -313,7 +307,7 @@ def list_things(reports: Path, as_json: bool) -> None:
     """List runs, batteries, corpora, models, embedded arms and scorers."""
     from biasaudit.pipeline import commands
 
-    _show(commands.list_command(reports), as_json)
+    show(commands.list_command(reports), as_json)
 
 
 @cli.command()
@@ -323,21 +317,7 @@ def doctor(arms: Sequence[str], as_json: bool) -> None:
     """Say what this machine can do: versions, precision, memory, disk, extras, offline tokenizers."""
     from biasaudit.pipeline import doctor as stage
 
-    _show(stage.examine(arms), as_json)
-
-
-def _show(result: Any, as_json: bool) -> None:
-    """Print a stage's result: its `text`, or the whole as JSON; then leave with its exit code."""
-    if as_json:
-        import json
-
-        from biasaudit.identity import plain
-
-        click.echo(json.dumps(plain(result.data), ensure_ascii=False, indent=2))
-    elif result.text:
-        click.echo(result.text)
-    if result.exit_code:
-        sys.exit(result.exit_code)
+    show(stage.examine(arms), as_json)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -144,6 +144,8 @@ class Contrast:
     prompts: tuple[PromptEffect, ...] = ()
     topics: tuple[TopicEffect, ...] = ()
     source: str = ""
+    corrected: str = ""
+    """`ppi` where means, difference, targets and topics are those of people's labels; prompts stay the scorer's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,6 +72,7 @@ def analyse(
         stored=_by_model(arms, completions or {}),
         wanted=wanted or {},
         stopping=stopping,
+        labels=tuple(labels),
     )
     return dataclasses.replace(assemble(job), labelling=labellings(job, labels))
 

@@ -14,6 +14,8 @@ from biasaudit.stats import groups
 from biasaudit.stats.arms import Versus, arm_caveats, coupled, descriptive_pairs, margin_in, versus
 from biasaudit.stats.cells import Cell, Design, all_binary
 from biasaudit.stats.contrast import About, contrast
+from biasaudit.stats.corrected import best
+from biasaudit.stats.correction_rows import corrections
 from biasaudit.stats.job import HUMAN, Job, Role, decoding_name
 from biasaudit.stats.stopping import Stopping, adjusted
 from biasaudit.stats.summary import badges, counts, sign_flips, sweep_rows
@@ -33,7 +35,10 @@ def assemble(job: Job) -> Analysis:
     """
     totals = counts(job)
     pairs = versus(job.arms)
-    contrasts = _contrasts(job, pairs)
+    raw = _contrasts(job, pairs)
+    primary = job.battery.primary
+    wanted: Target = "population" if primary is None else primary.target
+    contrasts = adjust_family([best(job, row) for row in raw], wanted)
     compositions = _compositions(job)
     caveats = {
         pair.tuned.name: arm_caveats(pair, job.arms, job.language, job.numerics, job.stored, job.wanted)
@@ -60,6 +65,7 @@ def assemble(job: Job) -> Analysis:
                 for c in compositions
             ],
         },
+        findings=tuple(corrections(job, raw)),
     )
 
 
@@ -77,9 +83,8 @@ def _contrasts(job: Job, pairs: Sequence[Versus]) -> list[Contrast]:
                     beside = descriptive_pairs(job.arms, pairs)
                     found += [_one(job, measure, arm, base, decoding, outcome, "descriptive") for arm, base in beside]
         found += _group_contrasts(job, measure, pairs)
-    wanted: Target = "population" if job.battery.primary is None else job.battery.primary.target
     order = {"primary": 0, "secondary": 1, "descriptive": 2}
-    return adjust_family(sorted((c for c in found if c is not None), key=lambda c: order[c.role]), wanted)
+    return sorted((c for c in found if c is not None), key=lambda c: order[c.role])
 
 
 def _one(
@@ -216,7 +221,7 @@ def _verdicts(job: Job, contrasts: Sequence[Contrast], caveats: Mapping[str, Seq
         if row.role != "primary":
             continue
         words = list(caveats.get(row.tuned, ()))
-        if job.cards[row.measure].labels and row.scorer != HUMAN:
+        if job.cards[row.measure].labels and row.scorer != HUMAN and not row.corrected:
             words.append("uncorrected-scorer")
         if _composition_shifts(row, contrasts, job.cards[row.measure].aside):
             words.append("composition-shift")

@@ -9,10 +9,15 @@ both targets of a contrast centre on one number (CONTRACT §3).
 from __future__ import annotations
 
 import math
+from typing import overload
 
+import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from biasaudit.results import Interval
+
+Floats = npt.NDArray[np.float64]
 
 
 def z_value(level: float) -> float:
@@ -63,13 +68,21 @@ def newcombe(x1: int, n1: int, x0: int, n0: int, *, level: float = 0.95) -> Inte
     return Interval(low=low, high=high, level=level, method="newcombe")
 
 
-def smoothed_variance(successes: int, n: int) -> float:
+@overload
+def smoothed_variance(successes: float, n: float) -> float: ...
+@overload
+def smoothed_variance(successes: Floats, n: Floats | float) -> Floats: ...
+def smoothed_variance(successes: float | Floats, n: float | Floats) -> float | Floats:
     """Sampling variance of a rate with half a count added to both cells: 0 of n and n of n do not give 0."""
     smoothed = (successes + 0.5) / (n + 1)
     return smoothed * (1 - smoothed) / n
 
 
-def paired_variance(up: int, down: int, n: int) -> float:
+@overload
+def paired_variance(up: float, down: float, n: float) -> float: ...
+@overload
+def paired_variance(up: Floats, down: Floats, n: Floats | float) -> Floats: ...
+def paired_variance(up: float | Floats, down: float | Floats, n: float | Floats) -> float | Floats:
     """Sampling variance of the mean of y1 − y0 over `n` pairs, half a count added to each discordant cell.
 
     Args:

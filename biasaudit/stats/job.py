@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from biasaudit.labels import HumanLabel
 from biasaudit.records import Arm, Battery, Decoding, Measure, ScorerCard
 from biasaudit.stats.stopping import Stopping
 from biasaudit.stats.table import Table
@@ -13,7 +14,7 @@ from biasaudit.stats.table import Table
 Role = Literal["primary", "secondary", "descriptive"]
 HUMAN = "human"
 """The scorer whose labels are people's own: there is nothing to correct in them."""
-PLAIN_LABELS = ("neutral",)
+PLAIN_LABELS = ("neutral", "own")
 """Labels whose shares are shown in the composition and tested nowhere."""
 
 
@@ -42,6 +43,8 @@ class Job:
     """Arm name -> completions that the run asks for."""
     stopping: Stopping | None = None
     """Where the run stopped by looks."""
+    labels: tuple[HumanLabel, ...] = ()
+    """What people said of the run's completions."""
 
     @property
     def measures(self) -> tuple[Measure, ...]:

@@ -84,7 +84,7 @@ def badges(
         else:
             badges["no_sampling"] = True
         if job.cards[lead.measure].labels and lead.scorer != HUMAN:
-            badges["scorer_corrected"] = False
+            badges["scorer_corrected"] = bool(lead.corrected)
     return badges
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,6 +129,21 @@ def test_a_command_that_was_carried_out_writes_nothing_and_samples_nothing(
     assert "stored and reported already" in err
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == before
     assert not asked
+
+
+def test_a_model_that_changed_since_is_another_arm(
+    biasaudit: Call, words: list[str], arms: dict[str, Path], tmp_path: Path
+) -> None:
+    assert biasaudit(*words)[0] == 0
+    changed = tmp_path / "changed"
+    shutil.copytree(arms["tuned"], changed)
+    weights = changed / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    code, _, err = biasaudit(*[word.replace(str(arms["tuned"]), str(changed)) for word in words])
+    assert code == 2
+    assert "other arms" in err
 
 
 @pytest.mark.parametrize("name", ["report.html", "analysis.json"])
