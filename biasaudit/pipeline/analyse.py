@@ -27,6 +27,7 @@ def analyse(
     numerics: Mapping[str, Collection[str]] | None = None,
     stopping: Stopping | None = None,
     labels: Sequence[HumanLabel] = (),
+    texts: Mapping[str, Mapping[str, Mapping[int, str]]] | None = None,
 ) -> Analysis:
     """Compare every tuned arm with its reference, on every measure, outcome and decoding.
 
@@ -41,6 +42,7 @@ def analyse(
         numerics: arm name -> ids of the numerics fingerprints of its completions.
         stopping: how far each prompt was followed, where the run stopped by looks.
         labels: what people said of the run's completions.
+        texts: arm name -> prompt id -> index -> completion under the first decoding, for the tests on texts.
 
     Returns:
         Contrasts (the confirmatory ones first), compositions, verdicts, counts.
@@ -73,6 +75,7 @@ def analyse(
         wanted=wanted or {},
         stopping=stopping,
         labels=tuple(labels),
+        texts=texts or {},
     )
     return dataclasses.replace(assemble(job), labelling=labellings(job, labels))
 

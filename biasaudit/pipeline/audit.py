@@ -146,6 +146,7 @@ class ScoreColumnsOf(Mapping[str, "ScoreColumns"]):
 def compute(stored: Stored) -> Analysis:
     """The analysis of what is stored; a pure function of it."""
     from biasaudit.pipeline.analyse import analyse as analyse_scores
+    from biasaudit.pipeline.texts import texts_of
     from biasaudit.store.labels import read_labels
 
     plan = stored.plan
@@ -161,6 +162,7 @@ def compute(stored: Stored) -> Analysis:
         numerics=numerics,
         stopping=until.stopping_of(plan, stored.folder.manifest),
         labels=read_labels(stored.folder),
+        texts=texts_of(stored),
     )
 
 

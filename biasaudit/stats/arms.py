@@ -79,16 +79,27 @@ def coupled(first: Arm, second: Arm) -> bool:
     return first.tokenizer_fingerprint == second.tokenizer_fingerprint and first.salt == second.salt
 
 
+def condition_of(arm: Arm) -> str | None:
+    """What was trained on what, but for the training seed: declared (`condition` in the card), else read from the card.
+
+    None for an arm that declares nothing and whose card names no corpora or no seed.
+    """
+    card = arm.card
+    if card.get("condition"):
+        return f"declared {card['condition']}"
+    if not card.get("corpora") or card.get("seed") is None:
+        return None
+    return identity.canonical_json([card.get("corpora"), *(card.get(key) for key in COMPARABLE)]).decode()
+
+
 def runs_like(arm: Arm, arms: Sequence[Arm]) -> int:
-    """Trained models of `arm`'s condition: same base, corpora, tokens, steps and rate, different training seeds."""
-
-    def condition(card: Mapping[str, Any]) -> bytes:
-        return identity.canonical_json([card.get("corpora"), *(card.get(key) for key in COMPARABLE)])
-
-    if not arm.card.get("corpora") or arm.card.get("seed") is None:
+    """Trained models of `arm`'s condition, itself among them: different seeds, or different weights where declared."""
+    condition = condition_of(arm)
+    if condition is None:
         return 1
-    like = [other for other in arms if other.card.get("corpora") and condition(other.card) == condition(arm.card)]
-    return max(1, len({other.card.get("seed") for other in like if other.card.get("seed") is not None}))
+    like = [other for other in arms if condition_of(other) == condition]
+    declared = condition.startswith("declared ")
+    return max(1, len({other.fingerprint if declared else other.card.get("seed") for other in like}))
 
 
 def runs_of(pair: Versus, arms: Sequence[Arm]) -> int:

@@ -16,6 +16,7 @@ from biasaudit.stats.cells import Cell, Design, all_binary
 from biasaudit.stats.contrast import About, contrast
 from biasaudit.stats.corrected import best
 from biasaudit.stats.correction_rows import corrections
+from biasaudit.stats.designs import designs
 from biasaudit.stats.job import HUMAN, Job, Role, decoding_name
 from biasaudit.stats.stopping import Stopping, adjusted
 from biasaudit.stats.summary import badges, counts, sign_flips, sweep_rows
@@ -65,7 +66,7 @@ def assemble(job: Job) -> Analysis:
                 for c in compositions
             ],
         },
-        findings=tuple(corrections(job, raw)),
+        findings=(*corrections(job, raw), *designs(job, pairs, contrasts)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from biasaudit.labels import HumanLabel
@@ -43,6 +43,8 @@ class Job:
     """Arm name -> completions that the run asks for."""
     stopping: Stopping | None = None
     """Where the run stopped by looks."""
+    texts: Mapping[str, Mapping[str, Mapping[int, str]]] = field(default_factory=dict)
+    """Arm name -> prompt id -> index -> completion under the first decoding; empty where nobody looks at texts."""
     labels: tuple[HumanLabel, ...] = ()
     """What people said of the run's completions."""
 

@@ -134,17 +134,6 @@ def gram_matrices(strata: Strata) -> list[Matrix]:
     return found
 
 
-def energy(distances: Floats, first: int) -> float:
-    """Energy distance 2E|X−Y| − E|X−X'| − E|Y−Y'| of two samples, all pairs counted (V-statistic).
-
-    Args:
-        distances: shape (n + m, n + m), first sample first.
-        first: n.
-    """
-    between = distances[:first, first:].mean()
-    return float(2 * between - distances[:first, :first].mean() - distances[first:, first:].mean())
-
-
 def distances_apart(strata: Strata, *, draws: int = DRAWS, rng: np.random.Generator) -> dict[str, TextTest]:
     """`energy` and `mmd`: unbiased distances between the arms within prompts, topics weighted equally.
 
@@ -169,7 +158,12 @@ def distances_apart(strata: Strata, *, draws: int = DRAWS, rng: np.random.Genera
         kernel = np.exp(-part / max(scale, 1e-6))
         totals["mmd"] -= weight * _unbiased(kernel, rows, len(first), coupled=strata.coupled)
     n = strata.completions
-    return {name: TextTest(value=float(found[0]), p=share_as_extreme(found), n=n) for name, found in totals.items()}
+    return {name: TextTest(value=_rounded(found[0]), p=share_as_extreme(found), n=n) for name, found in totals.items()}
+
+
+def _rounded(value: float) -> float:
+    """Six significant digits: more depend on the order in which a library adds."""
+    return float(f"{value:.6g}")
 
 
 def _usable(strata: Strata) -> Strata:
@@ -230,7 +224,7 @@ def classified(strata: Strata, *, draws: int = DRAWS_CLASSIFIER, rng: np.random.
     scores = _out_of_fold(inverse, target, spans)
     aucs = np.stack([_auc(scores[a:b], part) for (a, b), part in zip(spans, labels, strict=True)])
     found = strata.weights @ aucs
-    return TextTest(value=float(found[0]), p=share_as_extreme(found), n=strata.completions)
+    return TextTest(value=_rounded(found[0]), p=share_as_extreme(found), n=strata.completions)
 
 
 def _out_of_fold(inverse: Floats, target: Floats, spans: Sequence[tuple[int, int]]) -> Floats:
@@ -246,13 +240,27 @@ def _out_of_fold(inverse: Floats, target: Floats, spans: Sequence[tuple[int, int
 
 def _auc(scores: Floats, labels: Floats) -> Floats:
     """AUC of every column, ties half; shapes (n, B + 1) -> (B + 1,)."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(np.round(scores, 9), axis=0)
+    ranks = _column_ranks(np.round(scores, 9))
     positive = labels.sum(axis=0)
     negative = labels.shape[0] - positive
     below = (ranks * labels).sum(axis=0) - positive * (positive + 1) / 2
     return np.asarray(below / (positive * negative), dtype=np.float64)
+
+
+def _column_ranks(values: Floats) -> Floats:
+    """Midranks of every column, shape (n, B), in one sweep over all columns."""
+    order = np.argsort(values, axis=0, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=0)
+    place = np.arange(values.shape[0])[:, None]
+    new = np.ones(values.shape, dtype=bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    last = np.roll(new, -1, axis=0)
+    last[-1] = True
+    start = np.maximum.accumulate(np.where(new, place, 0), axis=0)
+    stop = np.minimum.accumulate(np.where(last, place, values.shape[0])[::-1], axis=0)[::-1]
+    ranks = np.empty_like(values)
+    np.put_along_axis(ranks, order, (start + stop) / 2 + 1, axis=0)
+    return ranks
 
 
 def halves(texts: Sequence[Sequence[str]], topics: Sequence[str]) -> Strata:

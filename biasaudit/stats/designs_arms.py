@@ -1,0 +1,144 @@
+"""Several trained models: runs of one condition, and doses, as findings.
+
+What an arm is stands in its card: `condition` (a word) and `dose` (a number), declared on the command line or in the
+card of the model; without a declared condition, arms with the same base, corpora, tokens, steps and rate are one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from biasaudit.records import Arm, Decoding, Measure
+from biasaudit.results import Contrast, Finding
+from biasaudit.stats import dose
+from biasaudit.stats.arms import Versus, condition_of
+from biasaudit.stats.designs_units import outcomes, rng_of, subject, values_of
+from biasaudit.stats.finding import Subject, by_topic
+from biasaudit.stats.job import Job, decoding_name
+from biasaudit.stats.runs import over_runs
+
+
+def dose_of(arm: Arm) -> float | None:
+    """The dose that an arm's card declares."""
+    found = arm.card.get("dose")
+    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
+def runs(job: Job, pairs: Sequence[Versus], contrasts: Sequence[Contrast]) -> Iterator[Finding]:
+    """Conditions with two or more trained models: their effects together."""
+    conditions: dict[object, list[Versus]] = {}
+    for pair in pairs:
+        condition = condition_of(pair.tuned)
+        if condition is not None:
+            conditions.setdefault(condition, []).append(pair)
+    for measure in job.measures:
+        name = decoding_name(job.decodings_of(measure)[0])
+        for outcome in outcomes(job, measure):
+            for own in conditions.values():
+                held = [
+                    row
+                    for pair in own
+                    for row in contrasts
+                    if (row.measure, row.outcome, row.decoding_id) == (measure.name, outcome, name)
+                    and (row.tuned, row.reference) == (pair.tuned.name, pair.reference.name)
+                ]
+                if len(held) > 1:
+                    yield from _runs(job, held)
+
+
+def _runs(job: Job, rows: Sequence[Contrast]) -> Iterator[Finding]:
+    """One condition's row."""
+    effects = [{topic.topic: topic.difference for topic in row.topics} for row in rows]
+    topics = [name for name in effects[0] if all(name in other for other in effects[1:])]
+    if not topics:
+        return
+    table = np.array([[effect[name] for name in topics] for effect in effects])
+    references = list(dict.fromkeys(row.reference for row in rows))
+    tuned = ", ".join(row.tuned for row in rows)
+    rng = rng_of(job, "runs", rows[0].measure, rows[0].outcome, tuned)
+    found = over_runs(table, references=len(references), rng=rng)
+    yield Subject.of(rows[0], tuned=tuned, reference=", ".join(references)).finding(
+        "runs",
+        "mean-over-runs",
+        estimand="mean over trained models of the headline difference",
+        target="runs",
+        estimate=found.difference,
+        interval=found.interval,
+        p=found.p_runs,
+        n={"runs": len(rows), "references": len(references), "topics": len(topics), "prompts": rows[0].n_prompts},
+        method=found.method,
+        source="Sellam et al. 2021",
+        note=found.note,
+        details={
+            "arms": [row.tuned for row in rows],
+            "differences": [row.difference for row in rows],
+            "spread": found.spread,
+            "p_topics": found.p_topics,
+            "p_both": found.p_both,
+        },
+    )
+
+
+def doses(job: Job) -> Iterator[Finding]:
+    """The trend over declared doses, for every measure and outcome."""
+    found = [(arm, level) for arm in job.arms if (level := dose_of(arm)) is not None]
+    if len({level for _, level in found}) < 2:
+        return
+    for measure in job.measures:
+        decoding = job.decodings_of(measure)[0]
+        for outcome in outcomes(job, measure):
+            yield from _dose(job, measure, decoding, outcome, found)
+
+
+def _dose(
+    job: Job, measure: Measure, decoding: Decoding | None, outcome: str, arms: Sequence[tuple[Arm, float]]
+) -> Iterator[Finding]:
+    """One trend; an arm without outcomes does not count."""
+    held = [(arm, level, values_of(job, measure, arm, decoding, outcome)) for arm, level in arms]
+    held = [entry for entry in held if entry[2]]
+    if len({level for _, level, _ in held}) < 2:
+        return
+    shared = [place for place in held[0][2] if all(place in other for _, _, other in held)]
+    if not shared:
+        return
+    topics = [by_topic({place: float(values[place].mean()) for place in shared}) for _, _, values in held]
+    table = np.array([list(column.values()) for column in topics]).T
+    names = [arm.name for arm, _, _ in held]
+    rng = rng_of(job, "dose", measure.name, outcome, *names)
+    trend = dose.trend(np.array([level for _, level, _ in held]), table, rng=rng)
+    row = subject(job, measure, outcome, ", ".join(names), "", decoding)
+    yield row.finding(
+        "dose",
+        "slope",
+        estimand="mean over topics of the OLS slope of the outcome over the dose",
+        target="population",
+        estimate=trend.slope,
+        interval=trend.interval,
+        p=trend.p,
+        n={
+            "models": len(held),
+            "doses": len(trend.doses),
+            "topics": table.shape[0],
+            "prompts": len(shared),
+            "completions": sum(values[place].size for _, _, values in held for place in shared),
+        },
+        method=f"larger of t on {table.shape[0]} topic slopes and {trend.method_runs}",
+        source="Berger 1982",
+        note=trend.note,
+        details={
+            "arms": names,
+            "arm_doses": [level for _, level, _ in held],
+            "arm_means": table.mean(axis=0).tolist(),
+            "p_prompts": trend.p_prompts,
+            "p_sign_flip": trend.p_sign_flip,
+            "p_runs": trend.p_runs,
+            "least_p": trend.least_p,
+            "lack_of_fit": trend.lack_of_fit,
+            "doses": list(trend.doses),
+            "means": list(trend.means),
+            "isotonic": list(trend.isotonic),
+            "without": [list(entry) for entry in trend.without],
+        },
+    )
