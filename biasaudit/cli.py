@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from biasaudit import __version__
+from biasaudit.cli_label import label
 from biasaudit.errors import BiasAuditError
 from biasaudit.pipeline.signals import Terminated, signals_as_exceptions
 from biasaudit.terminal import JSON, PATH, QUIET, REPORT_LANGUAGE, SEED, show
@@ -303,6 +304,9 @@ def new(kind: str, name: str, folder: Path | None) -> None:
 @cli.command("ls")
 @click.option("--reports", type=PATH, default=Path("reports"), show_default=True)
 @JSON
+cli.add_command(label)
+
+
 def list_things(reports: Path, as_json: bool) -> None:
     """List runs, batteries, corpora, models, embedded arms and scorers."""
     from biasaudit.pipeline import commands

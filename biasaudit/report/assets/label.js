@@ -162,7 +162,18 @@
       return { item: id, pass: turn, label: own.label || null, on_topic: own.on_topic === undefined ? null : own.on_topic,
         note: own.note || "", at: own.at, seconds: own.seconds };
     });
-    return { biasaudit_labels: 1, batch: data.batch, rater, reader: reader + 1, exported: new Date().toISOString(), labels };
+    return { biasaudit_labels: 1, batch: data.batch, rater, reader: reader + 1, exported: new Date().toISOString(),
+      check: checksum(labels), labels };
+  }
+  function checksum(labels) {
+    // CRC-32 (IEEE 802.3) of a line of JSON a label, so that the import can tell an edited or damaged file.
+    const lines = labels.map((own) => JSON.stringify([own.item, own.pass, own.label, own.on_topic, own.note, own.at]));
+    let crc = -1;
+    new TextEncoder().encode(lines.join("\n")).forEach((byte) => {
+      crc ^= byte;
+      for (let bit = 0; bit < 8; bit += 1) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+    });
+    return (crc ^ -1) >>> 0;
   }
   function save() {
     const url = URL.createObjectURL(new Blob([JSON.stringify(exported(), null, 1)], { type: "application/json" }));
@@ -212,7 +223,9 @@
     change({ on_topic: one.value === "" ? null : one.value === "yes" });
     paint(false);
   }));
-  at("note").addEventListener("change", () => { change({ note: at("note").value }); paint(false); });
+  // A lone half of a character has no bytes of its own.
+  const written = () => at("note").value.replace(/\p{Surrogate}/gu, "\ufffd");
+  at("note").addEventListener("change", () => { change({ note: written() }); paint(false); });
   at("previous").addEventListener("click", () => go(place - 1));
   at("next").addEventListener("click", () => go(place + 1));
   at("open").addEventListener("click", jump);
@@ -244,7 +257,7 @@
     if (act) { event.preventDefault(); act(); }
   });
   window.addEventListener("pagehide", () => {
-    if (order.length && at("note").value !== ((said[slot()] || {}).note || "")) change({ note: at("note").value });
+    if (order.length && at("note").value !== ((said[slot()] || {}).note || "")) change({ note: written() });
   });
 
   translate();
