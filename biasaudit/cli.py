@@ -291,6 +291,27 @@ def check(batteries: Sequence[Path], as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("battery", type=PATH)
+@click.option("--pilot", type=PATH, default=None, metavar="RUN", help="Estimate the variances from this run.")
+@click.option("--measure", default="", metavar="MEASURE[:LABEL]", help="What to plan for (default: the primary one).")
+@click.option("--language", default=None, help="Language of the prompts.")
+@click.option("--completions", "-n", type=click.IntRange(1), default=None, help="Completions a prompt and arm.")
+@click.option("--arms", type=click.IntRange(2), default=None, help="Arms to sample (default: the pilot's, else 3).")
+@click.option("--effect", type=NUMBER, default=None, help="Difference whose power is asked for (default: the margin).")
+@click.option("--rate", type=NUMBER, default=None, help="Share that both arms are near (default: 0.35).")
+@click.option("--topic-sd", type=NUMBER, default=None, help="SD of the effect between topics (shares: 0.10).")
+@click.option("--prompt-sd", type=NUMBER, default=None, help="SD of the effect between prompts (shares: 0.05).")
+@click.option("--rho", type=NUMBER, default=None, help="Correlation of coupled completions (default: 0).")
+@click.option("--tokens-per-second", type=NUMBER, default=None, help="Measured speed, for the time estimate.")
+@JSON
+def plan(as_json: bool, **given: Any) -> None:
+    """Say what a run of BATTERY would find, what it would cost, and what to add first. Nothing is sampled."""
+    from biasaudit.pipeline import planning
+
+    show(planning.plan_command(**given), as_json)
+
+
+@cli.command()
 @click.argument("kind", type=click.Choice(["battery"]))
 @click.argument("name")
 @click.option("--folder", type=PATH, default=None, help="Where to write it (default: prompts/).")
@@ -301,12 +322,12 @@ def new(kind: str, name: str, folder: Path | None) -> None:
     show(commands.new_command(kind, name, folder), False)
 
 
-@cli.command("ls")
-@click.option("--reports", type=PATH, default=Path("reports"), show_default=True)
-@JSON
 cli.add_command(label)
 
 
+@cli.command("ls")
+@click.option("--reports", type=PATH, default=Path("reports"), show_default=True)
+@JSON
 def list_things(reports: Path, as_json: bool) -> None:
     """List runs, batteries, corpora, models, embedded arms and scorers."""
     from biasaudit.pipeline import commands
