@@ -167,10 +167,13 @@ def compute(stored: Stored) -> Analysis:
 
 
 def analyse(stored: Stored, console: Console) -> Analysis:
-    """Analyse and store `analysis.json` and the CSV tables."""
+    """Analyse and store `analysis.json` and the tables."""
+    from biasaudit.pipeline.results_table import write_results
+
     folder = stored.folder
     analysis = compute(stored)
     folder.write_json("analysis.json", analysis)
+    write_results(folder, analysis)
     for name, rows in tables(analysis).items():
         write_csv(folder, f"tables/{name}.csv", rows)
     console.say(f"analysed: {len(analysis.contrasts)} contrasts")
