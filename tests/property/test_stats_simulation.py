@@ -1,7 +1,8 @@
 """The right target keeps its level, and the wrong one is seen to fail, so that nobody swaps them.
 
-Logit-normal prompts as in the methods page, section 5: mean rate about .37, effect random between prompts with standard
-deviation tau on the logit scale and population mean 0. The band is the 99.9 % binomial one around .05 for 2,000 runs.
+The cells are those of `benchmarks/simulation.py`, which runs more of them: logit-normal prompts as in the methods page,
+section 5, mean rate about .37, effects random between topics and prompts with population mean 0. The band is the 99.9 %
+binomial one around .05 for 2,000 runs; here are 3,000.
 """
 
 from __future__ import annotations
@@ -11,47 +12,77 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from biasaudit.stats.contrast import population_estimate
+from benchmarks import simulation
+from benchmarks.simulation import LABELLED, NULL, PLANNED, RANDOM, RARE, SHIFTED, Labels, Scenario
 from biasaudit.stats.interval import paired_variance, smoothed_variance, z_value
 
-RUNS, N = 2_000, 50
+RUNS, N, SEED = 3_000, 50, 20_250
 BAND = (0.034, 0.068)
+COVERAGE = (0.935, 0.965)
+WRONG = 0.12
 Floats = npt.NDArray[np.float64]
 
 
-def simulate(prompts: int, tau: float, seed: int) -> tuple[Floats, Floats]:
-    """Counts of both arms, each of shape (RUNS, prompts), out of N."""
-    rng = np.random.default_rng(seed)
-    level = rng.normal(-0.6, 1.0, (RUNS, prompts))
-    effect = rng.normal(0.0, tau, (RUNS, prompts)) if tau else np.zeros((RUNS, prompts))
-    rates = [1 / (1 + np.exp(-(level + sign * effect / 2))) for sign in (1, -1)]
-    return rng.binomial(N, rates[0]).astype(float), rng.binomial(N, rates[1]).astype(float)
+def named(case: Scenario | Labels) -> str:
+    return case.name
+
+
+@pytest.mark.parametrize("case", [*NULL, *RANDOM, *SHIFTED], ids=named)
+def test_a_simulation_counts_what_a_whole_contrast_finds(case: Scenario) -> None:
+    assert simulation.check(case, SEED, runs=2) < 1e-12
+
+
+@pytest.mark.parametrize("case", NULL, ids=named)
+def test_both_targets_keep_their_level_when_no_prompt_changes(case: Scenario) -> None:
+    found = simulation.measure(case, RUNS, SEED)
+    assert BAND[0] <= found["fixed_rejects"] <= BAND[1]
+    assert BAND[0] <= found["population_rejects"] <= BAND[1]
+
+
+@pytest.mark.parametrize("case", RANDOM, ids=named)
+def test_population_keeps_its_level_when_prompts_change_and_fixed_is_seen_to_fail(case: Scenario) -> None:
+    found = simulation.measure(case, RUNS, SEED)
+    assert BAND[0] <= found["population_rejects"] <= BAND[1]
+    assert found["fixed_rejects"] > WRONG
+
+
+@pytest.mark.parametrize("case", [case for case in RANDOM if case.a_topic > 1], ids=named)
+def test_prompts_taken_for_topics_are_seen_to_fail(case: Scenario) -> None:
+    assert simulation.measure(case, RUNS, SEED)["prompts_as_units_reject"] > WRONG
+
+
+@pytest.mark.parametrize("case", SHIFTED, ids=named)
+def test_each_target_covers_its_own_truth(case: Scenario) -> None:
+    found = simulation.measure(case, RUNS, SEED)
+    assert COVERAGE[0] <= found["population_covers"] <= COVERAGE[1]
+    assert found["fixed_covers"] >= COVERAGE[0]
+
+
+@pytest.mark.parametrize("case", RARE, ids=named)
+def test_the_fixed_interval_covers_rare_outcomes_too(case: Scenario) -> None:
+    assert simulation.measure(case, RUNS, SEED)["fixed_covers"] >= COVERAGE[0]
+
+
+@pytest.mark.parametrize("case", PLANNED, ids=named)
+def test_the_planner_gives_the_power_that_nested_designs_have(case: Scenario) -> None:
+    found = simulation.planned(case, RUNS, SEED)
+    assert found["planned"] == pytest.approx(found["simulated"], abs=0.05)
+
+
+@pytest.mark.parametrize("case", LABELLED, ids=named)
+def test_corrections_see_through_a_scorer_that_errs_on_one_arm_more_and_raw_rates_do_not(case: Labels) -> None:
+    found = simulation.corrected(case, RUNS, SEED)
+    assert found["raw fixed"] > WRONG
+    for method in ("ppi fixed", "human-only fixed", "rogan-gladen fixed", "ppi population"):
+        assert found[method] <= 0.08
+    assert found["ppi half"] <= 1.02 * found["human-only half"]
 
 
 def fixed_rejects(x1: Floats, x0: Floats) -> float:
     prompts = x1.shape[1]
-    variance = smoothed_variance(x1, N) + smoothed_variance(x0, N)  # type: ignore[arg-type]
+    variance = smoothed_variance(x1, N) + smoothed_variance(x0, N)
     z = ((x1 - x0) / N).mean(axis=1) / np.sqrt(np.sum(variance, axis=1) / prompts**2)
     return float(np.mean(np.abs(z) > z_value(0.95)))
-
-
-def population_rejects(x1: Floats, x0: Floats) -> float:
-    found = [population_estimate(row).p for row in (x1 - x0) / N]
-    return float(np.mean([p is not None and p < 0.05 for p in found]))
-
-
-@pytest.mark.parametrize("prompts", [6, 18])
-def test_both_targets_keep_their_level_when_no_prompt_changes(prompts: int) -> None:
-    x1, x0 = simulate(prompts, 0.0, 20_100 + prompts)
-    assert BAND[0] <= fixed_rejects(x1, x0) <= BAND[1]
-    assert BAND[0] <= population_rejects(x1, x0) <= BAND[1]
-
-
-@pytest.mark.parametrize("prompts", [6, 18])
-def test_population_keeps_its_level_when_prompts_change_and_fixed_is_seen_to_fail(prompts: int) -> None:
-    x1, x0 = simulate(prompts, 0.5, 20_200 + prompts)
-    assert BAND[0] <= population_rejects(x1, x0) <= BAND[1]
-    assert fixed_rejects(x1, x0) > 0.12
 
 
 @pytest.mark.parametrize("prompts", [6, 18])
@@ -65,7 +96,7 @@ def test_the_paired_interval_covers_the_fixed_truth_under_coupling(prompts: int,
     u0 = np.where(shared, u1, rng.random((RUNS, prompts, n)))
     moved = (u1 < p1[..., None]).astype(int) - (u0 < p0[..., None]).astype(int)
     up, down = (moved > 0).sum(axis=2), (moved < 0).sum(axis=2)
-    half = z_value(0.95) * np.sqrt(np.sum(paired_variance(up, down, n), axis=1)) / prompts  # type: ignore[call-overload]
+    half = z_value(0.95) * np.sqrt(np.sum(paired_variance(up, down, n), axis=1)) / prompts
     covered = np.abs(((up - down) / n).mean(axis=1) - (p1 - p0).mean(axis=1)) <= half
     assert float(covered.mean()) >= 0.935
 
@@ -84,6 +115,6 @@ def test_the_smoothed_interval_covers_rare_outcomes_where_wald_fails() -> None:
     rng = np.random.default_rng(20_500)
     rates = np.full((RUNS, 18), 0.02)
     x1, x0 = rng.binomial(3, rates).astype(float), rng.binomial(3, rates).astype(float)
-    variance = smoothed_variance(x1, 3) + smoothed_variance(x0, 3)  # type: ignore[arg-type]
+    variance = smoothed_variance(x1, 3) + smoothed_variance(x0, 3)
     half = stats.norm.ppf(0.975) * np.sqrt(np.sum(variance, axis=1)) / 18
     assert float(np.mean(np.abs(((x1 - x0) / 3).mean(axis=1)) <= half)) >= 0.935

@@ -1,0 +1,400 @@
+"""Do the targets keep their level, cover their truth and find what the planner says? By simulation, cell by cell.
+
+    python benchmarks/simulation.py [--runs 4000] [--exact 400] [--out benchmarks/results/simulation.json]
+
+Prompts are logit-normal: b ~ N(−0.6, 1), logit p = b ± (δ + u + v)/2 with u ~ N(0, topic_sd²) a topic and v ~ N(0,
+prompt_sd²) a prompt, so that at δ = 0 every rejection is wrong for prompts like these. Everything is vectorised over
+replicates and calls the functions that an analysis calls; `check` holds some replicates against a whole contrast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from biasaudit import __version__
+from biasaudit.stats import correction, planner
+from biasaudit.stats.cells import Cell, Design
+from biasaudit.stats.contrast import About, contrast, population_estimate
+from biasaudit.stats.correction import Moments
+from biasaudit.stats.interval import smoothed_variance, t_value, z_value
+from biasaudit.stats.permutation import stratified_exact
+
+Floats = npt.NDArray[np.float64]
+LEVEL, SPREAD = -0.6, 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One cell of the table."""
+
+    name: str
+    topics: int
+    a_topic: int = 1
+    """Prompts of a topic; with `uneven`, at most."""
+    n: int = 50
+    effect: float = 0.0
+    """δ on the logit scale."""
+    topic_sd: float = 0.0
+    prompt_sd: float = 0.0
+    level: float = LEVEL
+    uneven: bool = False
+    """Completions from n/5 to 2n, other ones in each arm, and topics with 1 to `a_topic` prompts."""
+    missing: float = 0.0
+    """Share of prompts that are absent; a topic keeps its first."""
+
+    @property
+    def spread(self) -> float:
+        """SD of the effect over topics and prompts, logit."""
+        return float(np.hypot(self.topic_sd, self.prompt_sd))
+
+    @property
+    def truth(self) -> float:
+        """Mean difference of rates over all prompts there could be."""
+        nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+        sd = np.hypot(SPREAD, self.spread / 2)
+        rates = [expit(self.level + sign * self.effect / 2 + sd * nodes) @ weights for sign in (1, -1)]
+        return float((rates[0] - rates[1]) / weights.sum())
+
+
+NULL = (
+    Scenario(name="no prompt changes, 6 topics", topics=6),
+    Scenario(name="no prompt changes, 18 topics", topics=18),
+    Scenario(name="no prompt changes, 6 topics of 3", topics=6, a_topic=3),
+    Scenario(name="no prompt changes, uneven", topics=12, a_topic=3, uneven=True),
+    Scenario(name="no prompt changes, a quarter missing", topics=12, a_topic=3, missing=0.25),
+)
+"""Both targets are right."""
+RANDOM = (
+    Scenario(name="prompts change, 6 topics", topics=6, prompt_sd=0.5),
+    Scenario(name="prompts change, 12 topics", topics=12, prompt_sd=0.5),
+    Scenario(name="prompts change, 18 topics", topics=18, prompt_sd=0.5),
+    Scenario(name="prompts change, 18 topics, n 200", topics=18, n=200, prompt_sd=0.5),
+    Scenario(name="topics change, 6 of 3", topics=6, a_topic=3, topic_sd=0.5, prompt_sd=0.2),
+    Scenario(name="topics change, 12 of 3", topics=12, a_topic=3, topic_sd=0.5, prompt_sd=0.2),
+    Scenario(name="topics change, uneven", topics=12, a_topic=3, topic_sd=0.5, uneven=True),
+    Scenario(name="topics change, a quarter missing", topics=12, a_topic=3, topic_sd=0.5, missing=0.25),
+    Scenario(name="rare outcome, topics change", topics=18, n=200, topic_sd=1.5, level=-4.5),
+)
+"""The population target is right, the fixed one wrong."""
+SHIFTED = (
+    Scenario(name="effect, 6 topics", topics=6, effect=0.5, prompt_sd=0.5),
+    Scenario(name="effect, 18 topics", topics=18, effect=0.5, prompt_sd=0.5),
+    Scenario(name="effect, 6 topics of 3", topics=6, a_topic=3, effect=0.7, topic_sd=0.5, prompt_sd=0.2),
+    Scenario(name="effect, uneven", topics=12, a_topic=3, effect=0.5, topic_sd=0.5, uneven=True),
+    Scenario(name="effect, a quarter missing", topics=12, a_topic=3, effect=0.5, topic_sd=0.5, missing=0.25),
+    Scenario(name="no effect, 12 topics of 3", topics=12, a_topic=3, topic_sd=0.5, prompt_sd=0.2),
+)
+"""Coverage of both truths."""
+RARE = (
+    Scenario(name="rare outcome, effect", topics=18, n=200, effect=1.0, topic_sd=0.5, level=-4.5),
+    Scenario(name="rare outcome, few completions", topics=18, n=10, effect=1.0, topic_sd=0.5, level=-4.5),
+)
+"""Differences of rare rates are skewed over topics: the fixed interval covers, the t over topics falls short."""
+PLANNED = (
+    Scenario(name="power, 6 topics of 3", topics=6, a_topic=3, n=50, effect=0.7, topic_sd=0.4, prompt_sd=0.4),
+    Scenario(name="power, 12 topics of 3", topics=12, a_topic=3, n=20, effect=0.4, topic_sd=0.4, prompt_sd=0.3),
+    Scenario(name="power, 18 topics of 2", topics=18, a_topic=2, n=100, effect=0.3, topic_sd=0.3, prompt_sd=0.5),
+    Scenario(name="power, 10 topics", topics=10, n=25, effect=0.5, prompt_sd=0.5),
+    Scenario(name="power, 30 topics of 2", topics=30, a_topic=2, n=10, effect=0.25, topic_sd=0.4),
+)
+"""Power as planned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draws:
+    """Replicates of one scenario; arrays of shape (R, P)."""
+
+    x1: Floats
+    x0: Floats
+    n1: Floats
+    n0: Floats
+    p1: Floats
+    p0: Floats
+    topic: npt.NDArray[np.int64]
+    """Shape (P,)."""
+    there: Floats
+    """1 where the prompt is in the replicate."""
+
+    @property
+    def weights(self) -> Floats:
+        """What each prompt counts in the headline: `Topics.weights`, replicate by replicate."""
+        member = _member(self.topic)
+        found: Floats = self.there / (self.there @ member)[:, self.topic] / member.shape[1]
+        return found
+
+    def topic_means(self, values: Floats) -> Floats:
+        """Mean inside each topic, shape (R, G): `Topics.means`."""
+        member = _member(self.topic)
+        found: Floats = (values * self.there) @ member / (self.there @ member)
+        return found
+
+
+def expit(x: Floats) -> Floats:
+    """Inverse logit."""
+    found: Floats = 1 / (1 + np.exp(-x))
+    return found
+
+
+def _member(topic: npt.NDArray[np.int64]) -> Floats:
+    return (topic[:, None] == np.arange(int(topic.max()) + 1)).astype(np.float64)
+
+
+def simulate(scenario: Scenario, runs: int, seed: int) -> Draws:
+    """Draw replicates."""
+    rng = np.random.default_rng([seed, *scenario.name.encode()])
+    sizes = [1 + k % scenario.a_topic if scenario.uneven else scenario.a_topic for k in range(scenario.topics)]
+    topic = np.repeat(np.arange(scenario.topics), sizes)
+    shape = (runs, topic.size)
+    effect = scenario.effect + rng.normal(0, scenario.topic_sd, (runs, scenario.topics))[:, topic]
+    effect = effect + rng.normal(0, scenario.prompt_sd, shape)
+    level = rng.normal(scenario.level, SPREAD, shape)
+    p1, p0 = expit(level + effect / 2), expit(level - effect / 2)
+    if scenario.uneven:
+        low, high = max(2, scenario.n // 5), 2 * scenario.n
+        n1, n0 = (rng.integers(low, high + 1, shape).astype(np.float64) for _ in range(2))
+    else:
+        n1 = n0 = np.full(shape, float(scenario.n))
+    there = (rng.random(shape) >= scenario.missing).astype(np.float64)
+    there[:, np.unique(topic, return_index=True)[1]] = 1.0
+    x1, x0 = (rng.binomial(n.astype(int), p).astype(np.float64) for n, p in ((n1, p1), (n0, p0)))
+    return Draws(x1=x1, x0=x0, n1=n1, n0=n0, p1=p1, p0=p0, topic=topic, there=there)
+
+
+def fixed(draws: Draws) -> tuple[Floats, Floats]:
+    """Headline difference and its sampling standard error, shape (R,)."""
+    weights = draws.weights
+    centre = (weights * (draws.x1 / draws.n1 - draws.x0 / draws.n0)).sum(axis=1)
+    variance = smoothed_variance(draws.x1, draws.n1) + smoothed_variance(draws.x0, draws.n0)
+    return centre, np.sqrt((weights**2 * variance).sum(axis=1))
+
+
+def population(effects: Floats) -> tuple[Floats, Floats, Floats]:
+    """Centre, half-width and p of the t-test on topic means, shape (R,)."""
+    found = [population_estimate(row) for row in effects]
+    centre = effects.mean(axis=1)
+    half = [one.interval.high - row.mean() if one.interval else np.inf for one, row in zip(found, effects, strict=True)]
+    return centre, np.array(half), np.array([1.0 if one.p is None else one.p for one in found])
+
+
+def measure(scenario: Scenario, runs: int, seed: int) -> dict[str, float]:
+    """Rejection and coverage of both targets, and the rejections of a t over prompts."""
+    draws = simulate(scenario, runs, seed)
+    centre, se = fixed(draws)
+    z = z_value(0.95)
+    difference = draws.x1 / draws.n1 - draws.x0 / draws.n0
+    middle, half, p = population(draws.topic_means(difference))
+    truth = (draws.weights * (draws.p1 - draws.p0)).sum(axis=1)
+    count = draws.there.sum(axis=1)
+    mean = (difference * draws.there).sum(axis=1) / count
+    spread = np.sqrt((draws.there * (difference - mean[:, None]) ** 2).sum(axis=1) / (count - 1) / count)
+    critical = np.array([t_value(0.95, df) for df in count - 1])
+    return {
+        "fixed_rejects": float(np.mean(np.abs(centre) > z * se)),
+        "fixed_covers": float(np.mean(np.abs(centre - truth) <= z * se)),
+        "population_rejects": float(np.mean(p < 0.05)),
+        "population_covers": float(np.mean(np.abs(middle - scenario.truth) <= half)),
+        "prompts_as_units_reject": float(np.mean(np.abs(mean) > critical * spread)),
+    }
+
+
+def check(scenario: Scenario, seed: int, runs: int = 5) -> float:
+    """Largest difference between the vectorised numbers and those of a whole `contrast`, over some replicates."""
+    draws = simulate(scenario, runs, seed)
+    centre, se = fixed(draws)
+    _, half, p = population(draws.topic_means(draws.x1 / draws.n1 - draws.x0 / draws.n0))
+    worst = 0.0
+    for run in range(runs):
+        cells = [
+            Cell(
+                prompt_id=str(j),
+                topic=str(draws.topic[j]),
+                tuned=_outcomes(draws.x1[run, j], draws.n1[run, j]),
+                reference=_outcomes(draws.x0[run, j], draws.n0[run, j]),
+            )
+            for j in np.flatnonzero(draws.there[run])
+        ]
+        found = contrast(cells, Design(binary=True), ABOUT, rng=np.random.default_rng(0))
+        assert found is not None
+        assert found.population.interval is not None
+        pairs = [(found.difference, centre[run]), (found.fixed.se, se[run]), (found.population.p, p[run])]
+        pairs += [(found.population.interval.high - found.difference, half[run])]
+        worst = max(worst, *(abs(float(ours or 0.0) - float(here)) for ours, here in pairs))
+    return worst
+
+
+ABOUT = About(
+    measure="m",
+    scorer="s",
+    outcome="value",
+    unit="share",
+    direction="",
+    tuned="t",
+    reference="r",
+    decoding_id="",
+    language="pt",
+    role="primary",
+)
+
+
+def _outcomes(successes: float, n: float) -> Floats:
+    return (np.arange(int(n)) < int(successes)).astype(np.float64)
+
+
+def exact(scenario: Scenario, runs: int, seed: int) -> float:
+    """Rejections of the exact permutation within prompts: counts are equal in all prompts."""
+    draws = simulate(scenario, runs, seed)
+    n = [scenario.n] * draws.topic.size
+    rejected = [
+        stratified_exact(up.astype(int).tolist(), n, down.astype(int).tolist(), n) < 0.05
+        for up, down in zip(draws.x1, draws.x0, strict=True)
+    ]
+    return float(np.mean(rejected))
+
+
+# ---------------------------------------------------------------------------- planner
+
+
+def components(scenario: Scenario, draws: int = 4_000, inner: int = 200) -> planner.Components:
+    """τ², ω² and within of a scenario's differences of rates, by integration."""
+    rng = np.random.default_rng([7, *scenario.name.encode()])
+    u = rng.normal(0, scenario.topic_sd, (draws, 1))
+    effect = scenario.effect + u + rng.normal(0, scenario.prompt_sd, (draws, inner))
+    level = rng.normal(scenario.level, SPREAD, (draws, inner))
+    p1, p0 = expit(level + effect / 2), expit(level - effect / 2)
+    d = p1 - p0
+    prompt = float(d.var(axis=1, ddof=1).mean())
+    topic = max(0.0, float(d.mean(axis=1).var(ddof=1)) - prompt / inner)
+    return planner.Components(topic=topic, prompt=prompt, within=float((p1 * (1 - p1) + p0 * (1 - p0)).mean()))
+
+
+def planned(scenario: Scenario, runs: int, seed: int) -> dict[str, float]:
+    """Power as the planner gives it from the true variances, and as simulated."""
+    prompts = scenario.topics * scenario.a_topic
+    cell = planner.cell(components(scenario), scenario.topics, prompts, scenario.n, scenario.truth)
+    assert cell.power is not None
+    return {"planned": cell.power, "simulated": measure(scenario, runs, seed)["population_rejects"]}
+
+
+# ---------------------------------------------------------------------------- corrections
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """A scorer that errs on one arm more than on the other, and labels of a part."""
+
+    name: str
+    topics: int = 10
+    a_topic: int = 2
+    n: int = 100
+    labels: int = 100
+    """Of each arm."""
+    effect: float = 0.0
+    prompt_sd: float = 0.0
+    level: float = LEVEL
+    sensitivity: tuple[float, float] = (0.85, 0.85)
+    specificity: tuple[float, float] = (0.80, 0.90)
+    """Tuned, reference."""
+    at_random: bool = False
+    """Labels drawn over the whole arm instead of as many from every prompt; topics are then the strata."""
+
+
+LABELLED = (
+    Labels(name="100 labels"),
+    Labels(name="100 labels, 18 prompts of 6 topics", topics=6, a_topic=3, labels=108),
+    Labels(name="100 labels at random", at_random=True),
+    Labels(name="200 labels", labels=200),
+    Labels(name="100 labels, a poor scorer", sensitivity=(0.5, 0.6), specificity=(0.6, 0.8)),
+    Labels(name="100 labels, a good scorer", sensitivity=(0.97, 0.97), specificity=(0.9, 0.98)),
+    Labels(name="100 labels, rare outcome", level=-3.0),
+    Labels(name="100 labels, prompts change", prompt_sd=0.6),
+)
+
+
+def moments(case: Labels, runs: int, seed: int) -> tuple[list[Moments], Floats]:
+    """Sums of both arms, shape (R, P), and the true difference of every replicate's prompts, shape (R,)."""
+    rng = np.random.default_rng([seed, *case.name.encode()])
+    prompts = case.topics * case.a_topic
+    shape = (runs, prompts)
+    level, effect = rng.normal(case.level, SPREAD, shape), case.effect + rng.normal(0, case.prompt_sd, shape)
+    sides, rates = [], []
+    for sign, sensitivity, specificity in zip((1, -1), case.sensitivity, case.specificity, strict=True):
+        p = expit(level + sign * effect / 2)
+        labelled = np.full(shape, case.labels // prompts)
+        if case.at_random:
+            labelled = rng.multivariate_hypergeometric([case.n] * prompts, case.labels, runs)
+        y = rng.binomial(labelled, p)
+        both = rng.binomial(y, sensitivity)
+        f = both + rng.binomial(labelled - y, 1 - specificity)
+        g = rng.binomial(case.n - labelled, p * sensitivity + (1 - p) * (1 - specificity))
+        sums = (labelled, y, f, y, f, both, case.n - labelled, g, g)
+        sides.append(Moments(**{k: v.astype(np.float64) for k, v in zip(Moments.__slots__, sums, strict=True)}))
+        rates.append(p)
+    return sides, (rates[0] - rates[1]).mean(axis=1)
+
+
+def corrected(case: Labels, runs: int, seed: int) -> dict[str, float]:
+    """Shares of replicates in which a method's 95 % interval leaves the truth out, and mean half-widths."""
+    sides, truth = moments(case, runs, seed)
+    prompts = case.topics * case.a_topic
+    weights, topic = np.full(prompts, 1 / prompts), np.repeat(np.arange(case.topics), case.a_topic)
+    strata = topic if case.at_random else None
+    z, member, found = z_value(0.95), _member(topic) / case.a_topic, {}
+    fine = np.ones(runs, dtype=bool)
+    if case.at_random:
+        counts = [side.labelled @ _member(topic) for side in sides]
+        fine = np.all([(count >= correction.MIN_IN_STRATUM).all(axis=1) for count in counts], axis=0)
+    for name, weight in (("ppi", None), ("human-only", 0.0)):
+        arms = [correction.ppi(side, weights, strata, weight=weight) for side in sides]
+        half = z * np.sqrt(arms[0].variance + arms[1].variance)
+        wrong = np.abs(arms[0].mean - arms[1].mean - truth) > half
+        found[f"{name} fixed"], found[f"{name} half"] = float(wrong[fine].mean()), float(half[fine].mean())
+        if name == "ppi":
+            p = population((arms[0].prompts - arms[1].prompts)[fine] @ member)[2]
+            found["ppi population"] = float(np.mean(p < 0.05))
+    inverse = [correction.rogan_gladen_arm(side, weights) for side in sides]
+    half = z * np.sqrt(inverse[0].variance + inverse[1].variance)
+    defined = np.isfinite(half) & np.isfinite(inverse[0].rate - inverse[1].rate)
+    wrong = np.abs(inverse[0].rate - inverse[1].rate - truth) > half
+    found["rogan-gladen fixed"], found["rogan-gladen half"] = float(wrong[defined].mean()), float(half[defined].mean())
+    raw = inverse[0].raw - inverse[1].raw
+    naive = z * np.sqrt(inverse[0].sampling + inverse[1].sampling)
+    found["raw fixed"] = float(np.mean(np.abs(raw - truth) > naive))
+    return found
+
+
+def main() -> None:
+    """Run every cell and write the record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=4_000)
+    parser.add_argument("--exact", type=int, default=400, help="replicates of the exact permutation")
+    parser.add_argument("--seed", type=int, default=20_250)
+    parser.add_argument("--out", type=Path, default=None)
+    given = parser.parse_args()
+    start = time.process_time()
+    record: dict[str, Mapping[str, Any] | Any] = {"version": __version__, "runs": given.runs, "seed": given.seed}
+    record["targets"] = {case.name: measure(case, given.runs, given.seed) for case in (*NULL, *RANDOM, *SHIFTED, *RARE)}
+    record["planner"] = {case.name: planned(case, given.runs, given.seed) for case in PLANNED}
+    record["corrections"] = {case.name: corrected(case, given.runs, given.seed) for case in LABELLED}
+    record["exact permutation"] = {
+        case.name: exact(case, given.exact, given.seed)
+        for case in (*NULL, *RANDOM)
+        if not case.uneven and not case.missing
+    }
+    record["cpu_seconds"] = round(time.process_time() - start, 1)
+    text = json.dumps(record, ensure_ascii=False, indent=1)
+    print(text)
+    if given.out is not None:
+        given.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
