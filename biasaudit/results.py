@@ -218,7 +218,7 @@ class Labelling:
     set_id: str
     labels: tuple[str, ...]
     raters: tuple[Mapping[str, Any], ...]
-    """A row a person: `rater`, `labelled`, `repeats`, and `counts` of the labels given at first sight."""
+    """A row a person: `rater`, `labelled`, `blind` (on a page), `repeats`, `counts` of what was said at first sight."""
     coverage: tuple[Mapping[str, Any], ...]
     """A row an arm: `arm`, `completions`, `labelled`, `by_several`, `divided`, and `counts` of what counts."""
     agreement: tuple[Finding, ...]

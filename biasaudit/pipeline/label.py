@@ -66,7 +66,7 @@ def label_command(
     from biasaudit.store import files
 
     files.write_atomic(target, page.encode("utf-8"))
-    Console(quiet=quiet).say(_said(stored.plan, batch))
+    Console(quiet=quiet).say(_said(batch))
     data = {
         "page": str(target),
         "batch": batch.batch_id,
@@ -264,7 +264,7 @@ def _store(folder: RunFolder, batch: Batch) -> None:
         write_batch(folder, batch)
 
 
-def _said(plan: RunPlan, batch: Batch) -> str:
+def _said(batch: Batch) -> str:
     arms = len({(key[0], key[4]) for key in batch.items.values()})
     readers = ", ".join(f"list {place} has {len(own)} texts" for place, own in enumerate(batch.lists, start=1))
     said = f"{len(batch.items)} completions of {arms} arms, labels {', '.join(batch.labels.keys)}; {readers}"
@@ -272,4 +272,4 @@ def _said(plan: RunPlan, batch: Batch) -> str:
         said += " (list 2 is for a second person, so that agreement can be measured)"
     if len(batch.items) < PER_ARM * arms:
         said += f"; fewer than {PER_ARM} texts an arm: intervals will be wide"
-    return f"{said}. The key that tells the arms stays in {plan.battery.name}'s run: do not send the run to readers"
+    return f"{said}. What tells the arms stays in the run: send readers the page alone"

@@ -12,7 +12,7 @@ from biasaudit.results import Composition
 Group = tuple[str, str, tuple[Composition, ...]]
 """(measure, decoding id, one composition an arm in the order of the arms)."""
 
-_COLOURS = {"endorse": 0, "refute": 1, "neutral": 5, "off_topic": 2, "empty": 6}
+_COLOURS = {"endorse": 0, "refute": 1, "neutral": 5, "off_topic": 2, "empty": 6, "F": 0, "T": 1, "H": 2}
 
 
 def groups(view: ReportView) -> list[Group]:

@@ -71,7 +71,8 @@ def _raters(ordered: Mapping[tuple[str, Key], Sequence[HumanLabel]], keys: Seque
         counts = Counter(turns[0].label for turns in own)
         repeats = sum(len(turns) > 1 for turns in own)
         shares = {key: counts[key] for key in keys}
-        found.append({"rater": rater, "labelled": len(own), "repeats": repeats, "counts": shares})
+        blind = sum("." not in turns[0].batch for turns in own)  # a page's id has no full stop, a file's name has
+        found.append({"rater": rater, "labelled": len(own), "blind": blind, "repeats": repeats, "counts": shares})
     return tuple(found)
 
 
