@@ -75,3 +75,13 @@ def test_every_place_of_the_tile_gives_the_same_bits():
         ours = backend(gpt2().to(dtype), tile=32)
         found = {(c.token_ids, c.logprobs) for c in ours.complete([request] * 64)}
         assert len(found) == 1
+
+
+@pytest.mark.parametrize("setting", ["MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA"])
+def test_a_setting_that_changes_rounding_changes_the_numerics(setting, monkeypatch):
+    monkeypatch.delenv(setting, raising=False)
+    ours = backend(gpt2())
+    plain = ours.numerics_id
+    monkeypatch.setenv(setting, "AVX2")
+    assert ours.numerics_id != plain
+    assert f"{setting}=AVX2" in ours.numerics["processor"]

@@ -97,8 +97,8 @@ class TorchBackend:
                 f"Arm '{arm.name}': its tokenizer has {tokenizer.vocab_size} tokens, its model only {width}. "
                 "Use the tokenizer that the model was trained with."
             )
-        if threads is not None:
-            torch.set_num_threads(threads)
+        # Even where the number stays: it also forbids MKL to use fewer threads as it sees fit (MKL_DYNAMIC).
+        torch.set_num_threads(threads or torch.get_num_threads())
         model.eval()
         self._tokenizer, self._arm, self._seed, self._best = tokenizer, arm, seed, best
         self._decoder = graphed(select.choose(model, vocabulary=tokenizer.vocab_size, allocate=allocate))
@@ -139,7 +139,9 @@ class TorchBackend:
             "path": self._decoder.path + kernels.mark(device),
             "dtype": str(self._decoder.dtype).removeprefix("torch."),
             "device": device.type,
-            "processor": " ".join(kernels.processor()) if cpu else torch.cuda.get_device_name(device),
+            "processor": " ".join((*kernels.processor(), *kernels.settings()))
+            if cpu
+            else torch.cuda.get_device_name(device),
             "tile": tile,
             "threads": torch.get_num_threads() if cpu else 0,
             "torch": str(torch.__version__),

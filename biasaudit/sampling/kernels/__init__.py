@@ -23,6 +23,17 @@ _LOG = logging.getLogger(__name__)
 SWITCH = "BIASAUDIT_COMPILED"
 """Environment variable: 1 asks for the kernel."""
 
+_SETTINGS = (
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "OMP_DYNAMIC",
+)
+"""Environment variables that MKL, oneDNN and OpenMP read once, at their start."""
+
 _SOURCE = Path(__file__).with_name("step.cpp")
 _FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-fopenmp", "-fno-math-errno", "-fno-trapping-math")
 _WIDTHS = (16, 32, 64, 80, 96, 128, 256)
@@ -66,6 +77,14 @@ def processor() -> tuple[str, ...]:
     names = ("avx512_bf16", "amx_tile")
     found = [name for name in names if getattr(torch.cpu, f"_is_{name}_supported", bool)()]
     return (torch.backends.cpu.get_cpu_capability(), *found)
+
+
+def settings() -> tuple[str, ...]:
+    """What else decides how a CPU rounds, as NAME=value: of the variables in `_SETTINGS` those that are set.
+
+    With MKL_CBWR=COMPATIBLE or ONEDNN_MAX_CPU_ISA=AVX2 one product has other bits, on the same processor.
+    """
+    return tuple(f"{name}={os.environ[name]}" for name in _SETTINGS if os.environ.get(name))
 
 
 @functools.cache
