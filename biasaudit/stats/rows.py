@@ -55,15 +55,24 @@ def _of_contrast(contrast: Contrast) -> Iterator[dict[str, Any]]:
             family_size=found.family_size,
             counts=counts,
             method=found.method,
-            source="; ".join(part for part in (_TARGET_SOURCE[found.target], contrast.source) if part),
+            source="; ".join(part for part in (_target_source(contrast, found), contrast.source) if part),
             note=found.note,
             details={
                 "scorer": contrast.scorer, "mean_tuned": contrast.mean_tuned, "mean_reference": contrast.mean_reference,
                 "n_tuned": contrast.n_tuned, "n_reference": contrast.n_reference,
                 "unscored_tuned": contrast.unscored_tuned, "unscored_reference": contrast.unscored_reference,
                 "moved_up": contrast.moved_up, "coupled": contrast.coupled, "rho": contrast.rho,
+                "corrected": contrast.corrected,
             },
         )  # fmt: skip
+
+
+def _target_source(contrast: Contrast, found: TargetEstimate) -> str:
+    """Where a target's test comes from; a corrected contrast has no permutation."""
+    if not contrast.corrected:
+        return _TARGET_SOURCE[found.target]
+    after = f"; {_TARGET_SOURCE[found.target]}" if found.target == "population" else ""
+    return f"Angelopoulos, Duchi & Zrnic 2023 (PPI++){after}"
 
 
 def _estimate(found: TargetEstimate) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 from pathlib import Path
 
@@ -12,8 +13,12 @@ import pytest
 from biasaudit.labels import DEFAULT, HumanLabel, Label, LabelSet
 from biasaudit.pipeline.analyse import analyse
 from biasaudit.records import Arm, Battery, Decoding, Measure, Primary, Prompt, Role, Score, ScorerCard, Topic
+from biasaudit.report.sections import correction as section
+from biasaudit.report.view import ReportView
+from biasaudit.report.words import table
 from biasaudit.results import Analysis, Finding
 from biasaudit.stats import correction
+from biasaudit.stats.contrast import NOTES
 from biasaudit.stats.corrected import meaning
 
 N = 80
@@ -226,3 +231,25 @@ def test_an_outcome_is_matched_by_name_then_by_side() -> None:
     assert [meaning(word, learned, DEFAULT) for word in ("value", "T", "H")] == [("F",), ("T",), ("H",)]
     own = LabelSet(labels=(Label(key="rude"), Label(key="kind")))
     assert meaning("endorse", card, own) == ()
+
+
+@pytest.mark.parametrize("locale", ["pt", "en"])
+@pytest.mark.parametrize("labels", [1, 2, 10])
+def test_the_report_shows_raw_corrected_and_peoples_own_side_by_side(locale: str, labels: int) -> None:
+    analysis = run(0.3, {"base": 0.05, "tuned": 0.25}, labels=labels, prompts=PROMPTS[: 12 if labels == 1 else 20])
+    view = ReportView(
+        battery=BATTERY, language="pt", arms=ARMS, prompts=PROMPTS, decodings=BATTERY.decodings, analysis=analysis
+    )
+    shown = html.unescape(str(section.render(view, locale)))
+    words = table(locale)
+    for name in section.METHODS:
+        assert words[f"correction.method.{name}"] in shown
+    expected = {1: "lead_none", 2: "few", 10: "rests_corrected"}[labels]
+    assert words[f"correction.{expected}"].split("{")[0] in shown
+    assert words["correction.sensitivity"] in shown
+
+
+def test_every_note_of_a_correction_has_words_in_both_languages() -> None:
+    for locale in ("pt", "en"):
+        for note in (*NOTES, "few-labels", "too-few-labels", "scorer-no-better-than-chance", "not-a-rate"):
+            assert f"correction.note.{note}" in table(locale)
