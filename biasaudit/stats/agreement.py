@@ -23,6 +23,8 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 DRAWS = 2000
 TABLES = 9999
+FEWEST = 10
+"""Items below which a bootstrap knows nothing."""
 EXTREME = 0.8
 """Share of one label from which chance agreement eats κ and α, so that AC1 is shown beside them."""
 
@@ -131,14 +133,15 @@ def with_interval(
         draws: of it.
 
     Returns:
-        None for what is undefined; no interval where more than one draw in twenty is.
+        None for what is undefined; no interval for fewer than `FEWEST` items, where more than one draw in twenty is
+        undefined, or where nothing differs between items, of which a bootstrap would make a certainty.
     """
     estimate = float(statistic(np.ones((1, items)))[0]) if items else float("nan")
     if not np.isfinite(estimate):
         return None, None
     found = statistic(rng.multinomial(items, np.full(items, 1 / items), size=draws).astype(np.float64))
     found = found[np.isfinite(found)]
-    if items < 2 or found.size < 0.95 * draws:
+    if items < FEWEST or found.size < 0.95 * draws or found.min() == found.max():
         return estimate, None
     low, high = np.quantile(found, (0.025, 0.975))
     return estimate, Interval(low=float(low), high=float(high), method=f"bootstrap over {items} items")

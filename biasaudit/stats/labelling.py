@@ -14,6 +14,7 @@ from biasaudit import identity
 from biasaudit.labels import DEFAULT, HumanLabel, Key, LabelSet, decided, label_set
 from biasaudit.results import Finding, Labelling
 from biasaudit.stats import agreement
+from biasaudit.stats.interval import wilson
 from biasaudit.stats.job import HUMAN, Job
 
 FEWEST = 8
@@ -182,6 +183,9 @@ def _row(
 ) -> Finding:
     rng = np.random.default_rng(identity.key64("agreement", job.battery.name, name, about))
     estimate, interval = agreement.with_interval(statistic, about["items"], rng=rng)
+    pairs = len(about["raters"]) == 2 or about["kind"] == "within"
+    if name == "percent" and pairs and estimate is not None:  # each item agrees or not: a plain rate
+        interval = wilson(round(estimate * about["items"]), about["items"])
     undefined = "everybody gave one label" if estimate is None else ""
     return Finding(
         design="agreement",
@@ -198,7 +202,7 @@ def _row(
         estimate=estimate,
         interval=interval,
         n={"items": about["items"], "raters": len(about["raters"])},
-        method="percentile bootstrap over items",
+        method="" if interval is None else interval.method,
         source=source,
         note=undefined or ("extreme-prevalence" if extreme else ""),
         details={"kind": about["kind"], "raters": about["raters"]},
