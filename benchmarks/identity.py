@@ -29,7 +29,8 @@ import random
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,12 @@ PROMPTS = (3, 9, 15, 16, 17, 30, 40, 70)
 """Tokens of the prompts: on both sides of a bucket's edge, one longer than a block of the cache."""
 
 CONTINUATIONS = (1, 2, 5, 5, 5, 6, 9, 9, 14, 30)
-OTHERS = ({"top_k": 40}, {"top_p": 0.9, "temperature": 0.8}, {"temperature": 0.0}, {"repetition_penalty": 1.2})
+OTHERS = (
+    Decoding(top_k=40),
+    Decoding(top_p=0.9, temperature=0.8),
+    Decoding(temperature=0.0),
+    Decoding(repetition_penalty=1.2),
+)
 RESULT = Path(__file__).parent / "results" / "identity.json"
 BUSY = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): sum(range(100_000))"
 """Ends by itself when its parent does."""
@@ -155,7 +161,7 @@ class Cell:
             request
             for seed, change in enumerate(OTHERS, 1)
             for request in requests_of(
-                self._vocabulary, few, Decoding(max_new_tokens=self._options.new + seed, **change), seed
+                self._vocabulary, few, replace(change, max_new_tokens=self._options.new + seed), seed
             )
         ]
         everything = self._draw.sample([*self.wanted, *others], len(self.wanted) + len(others))
@@ -174,7 +180,7 @@ class Cell:
 
     def samples(self, reference: Bits) -> dict[str, list[int]]:
         """Identical and compared completions of every pass."""
-        passes = {
+        passes: dict[str, list[Callable[[], Bits]]] = {
             "shuffled": [lambda: bits_of(self.backend.complete(self.shuffled()))],
             "queues": [self.queues],
             "company": [self.company],

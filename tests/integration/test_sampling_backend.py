@@ -148,7 +148,8 @@ def test_no_new_tokens_give_an_empty_completion():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"temperature": -1.0}, {"top_p": 0.0}, {"min_p": 2.0}, {"stop": ("",)}, {"top_k": -1}]
+    "wrong",
+    [{"temperature": -1.0}, {"temperature": 1e-40}, {"top_p": 0.0}, {"min_p": 2.0}, {"stop": ("",)}, {"top_k": -1}],
 )
 def test_a_decoding_that_cannot_work_is_refused(wrong):
     with pytest.raises(UsageError, match="expected temperature"):

@@ -30,6 +30,9 @@ from biasaudit.sampling.queue import Job
 
 _PROMPTS_REMEMBERED = 1024
 
+_COLDEST = 1e-6
+"""Logits divided by much less than this overflow, and what is chosen then means nothing."""
+
 
 class Tokens(Protocol):
     """What we ask of a tokenizer."""
@@ -166,7 +169,7 @@ class TorchBackend:
     def _job(self, number: int, request: SampleRequest) -> Job:
         decoding = request.decoding
         if not (
-            decoding.temperature >= 0.0
+            (decoding.temperature == 0.0 or decoding.temperature >= _COLDEST)
             and decoding.top_k >= 0
             and 0.0 < decoding.top_p <= 1.0
             and 0.0 <= decoding.min_p <= 1.0
@@ -175,8 +178,8 @@ class TorchBackend:
             and all(decoding.stop)
         ):
             raise UsageError(
-                f"{decoding}: expected temperature ≥ 0, top_k ≥ 0, top_p in (0, 1], min_p in [0, 1], "
-                "repetition_penalty > 0, max_new_tokens ≥ 0 and no empty stop string."
+                f"{decoding}: expected temperature 0 (greedy) or ≥ {_COLDEST}, top_k ≥ 0, top_p in (0, 1], "
+                "min_p in [0, 1], repetition_penalty > 0, max_new_tokens ≥ 0 and no empty stop string."
             )
         prompt = self._encode(request.prompt)
         left = self._decoder.context - len(prompt)
