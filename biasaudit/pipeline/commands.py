@@ -125,15 +125,30 @@ def list_command(reports: Path) -> Outcome:
 
     data: dict[str, list[str]] = {
         "runs": [str(p.parent) for p in sorted(reports.glob("*/*/manifest.json"))],
+        "labelled runs": labelled(reports),
         "batteries": [str(p) for p in sorted(Path("prompts").glob("*.yaml"))],
         "corpora": [str(p.parent) for p in sorted(Path("corpora").glob("*/card.json"))],
         "models": [str(p.parent) for p in sorted(Path("models").glob("*/card.json"))],
         "embedded arms": [f"embedded:{name}" for name in embedded.names()],
         "scorers": list(scoring.names()),
     }
-    searched = {"runs": f"{reports}/", "batteries": "prompts/", "corpora": "corpora/", "models": "models/"}
+    searched = {
+        "runs": f"{reports}/",
+        "labelled runs": f"{reports}/",
+        "batteries": "prompts/",
+        "corpora": "corpora/",
+        "models": "models/",
+    }
     lines = []
     for kind, names in data.items():
         none = f"none in {searched[kind]}" if kind in searched else "none"
         lines.append(f"{kind}: {', '.join(names) or none}")
     return Outcome(text="\n".join(lines), data=data)
+
+
+def labelled(reports: Path) -> list[str]:
+    """Runs with human labels, each with the names of those who labelled it."""
+    from biasaudit.store.labels import raters
+
+    found = {path.parent: raters(path.parent) for path in sorted(reports.glob("*/*/manifest.json"))}
+    return [f"{run} ({', '.join(names)})" for run, names in found.items() if names]

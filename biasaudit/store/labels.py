@@ -9,12 +9,15 @@ Each is one atomic file that the manifest vouches for. The writing functions nee
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import hmac
+import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from biasaudit import identity
@@ -122,6 +125,15 @@ def write_labels(folder: RunFolder, labels: Iterable[HumanLabel]) -> list[str]:
         folder.write_json(name, {"rater": rater, "fields": _FIELDS, "labels": rows})
         written.append(name)
     return written
+
+
+def raters(folder: Path) -> list[str]:
+    """Who labelled the run in `folder`, by name; what cannot be read there counts as nobody."""
+    found = []
+    for path in sorted((folder / FOLDER).glob("by-*.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            found.append(str(json.loads(path.read_bytes())["rater"]))
+    return sorted(found)
 
 
 def _names(folder: RunFolder, prefix: str) -> list[str]:
