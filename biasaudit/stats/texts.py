@@ -99,8 +99,8 @@ def features(texts: Sequence[str]) -> Any:
 
 
 def _hashed(texts: Sequence[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """(document, bucket) of every n-gram; white space runs are one blank."""
-    cleaned = [" ".join(text[:MAX_CHARACTERS].lower().split()) for text in texts]
+    """(document, bucket) of every n-gram; white space runs, and the zero that parts documents here, are one blank."""
+    cleaned = [" ".join(text[:MAX_CHARACTERS].lower().replace("\x00", " ").split()) for text in texts]
     joined = "\x00".join(cleaned) + "\x00"
     codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
     ends = codes == 0
