@@ -16,6 +16,7 @@ import click
 
 from biasaudit import __version__
 from biasaudit.cli_label import label
+from biasaudit.cli_learn import learn
 from biasaudit.errors import BiasAuditError
 from biasaudit.pipeline.signals import Terminated, signals_as_exceptions
 from biasaudit.terminal import JSON, PATH, QUIET, REPORT_LANGUAGE, SEED, show
@@ -323,6 +324,7 @@ def new(kind: str, name: str, folder: Path | None) -> None:
 
 
 cli.add_command(label)
+cli.add_command(learn)
 
 
 @cli.command("ls")

@@ -27,7 +27,8 @@ CORE = (
     "accelerate",
 )
 EXTRAS = {
-    "score": ("lingua", "language identification"),
+    "score": ("lingua", "language identification, vader"),
+    "learn": ("sklearn", "learn"),
     "hub": ("datasets", "hf:NAME corpora"),
     "fast": ("gigatoken", "ingest --fast-tokenizer"),
     "search": ("pydivsufsort", "corpus find --nearest, copied spans"),

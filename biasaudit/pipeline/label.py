@@ -106,7 +106,7 @@ def chosen_labels(battery: Battery, measure: str, words: str) -> LabelSet:
         InputError: `words` is no list of labels.
     """
     if words:
-        return _written(words)
+        return chosen_label_words(words)
     human = human_measures(battery)
     if measure:
         human = [found for found in human if found.name == measure]
@@ -123,7 +123,12 @@ def human_measures(battery: Battery) -> list[Measure]:
     return [measure for measure in battery.measures if measure.scorer == "human"]
 
 
-def _written(words: str) -> LabelSet:
+def chosen_label_words(words: str) -> LabelSet:
+    """`T,F,H`, or `A=first answer,B=second answer`.
+
+    Raises:
+        InputError: it is no list of labels.
+    """
     known = {label.key: label for label in DEFAULT.labels}
     pairs = [(key.strip(), title.strip()) for key, _, title in (word.partition("=") for word in words.split(","))]
     keys = [key for key, _ in pairs]
