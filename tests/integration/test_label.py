@@ -71,6 +71,16 @@ def sampled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "run"
 
 
+@pytest.fixture(scope="module")
+def paged(sampled: Path, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """The same run with a page, for tests that only read."""
+    from biasaudit.cli import main
+
+    folder = Path(shutil.copytree(sampled, tmp_path_factory.mktemp("paged") / "run"))
+    main(["label", str(folder), "--out", str(folder.parent / "labels.html"), "--per-prompt", "20", "--quiet"])
+    return Stored(open_run(folder), stored_plan(open_run(folder)))
+
+
 @pytest.fixture
 def run(sampled: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sampled, tmp_path / "run"))
@@ -158,11 +168,11 @@ def secret_of(folder: Any) -> bytes:
 
 
 def test_neither_ids_nor_order_tell_the_arm() -> None:
-    """Over 400 keys the arms' mean places in the file and in the lists differ by chance alone."""
+    """Over 150 keys the arms' mean places in the file and in the lists differ by chance alone."""
     keys = [(arm, f"p{k % 3}", "d", 1, "", k // 3) for arm in "AB" for k in range(60)]
     settings = {"raters": 2, "double": 0.2, "repeat": 0.05, "seed": 1}
     file_gaps, list_gaps, runs = [], [], []
-    for number in range(400):
+    for number in range(150):
         secret_key = number.to_bytes(32, "big")
         items = {keyed(secret_key, "item", "b", own): own for own in keys}
         arms = np.array([items[item][0] == "A" for item in sorted(items)])
@@ -224,7 +234,6 @@ def test_what_cannot_be_planned_is_said(
     code, _, err = biasaudit("label", "run", *options)
     assert (code, "Traceback" in err) == (2, False)
     assert said in err
-    assert biasaudit("verify", run)[0] == 0
 
 
 # ---------------------------------------------------------------------------- the way back
@@ -315,27 +324,26 @@ def damaged(kind: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         ("name", "cannot be a rater's name"),
     ],
 )
-def test_an_export_that_does_not_fit_is_refused_whole(biasaudit: Call, run: Path, kind: str, said: str) -> None:
-    _, batch = page(biasaudit, run)
-    labels = truth(run, batch)
-    rows = json.loads(export(run.parent, batch, 1, "ana", labels).read_text("utf-8"))["labels"]
+def test_an_export_that_does_not_fit_is_refused_whole(paged: Stored, tmp_path: Path, kind: str, said: str) -> None:
+    (batch,) = batches(paged.folder).values()
+    labels = truth(paged.folder.path, batch)
+    rows = json.loads(export(tmp_path, batch, 1, "ana", labels).read_text("utf-8"))["labels"]
     changes = {"run": {"batch": "f" * 32}, "reader": {"reader": 9}, "edited": {"check": 1}, "format": {"labels": 3},
                "name": {"rater": "\u202e"}}.get(kind) or damaged(kind, rows)  # fmt: skip
-    path = export(run.parent, batch, 1, "ana", labels, changes)
-    code, out, err = biasaudit("label", "import", run, path)
-    assert (code, out, "Traceback" in err) == (2, "", False)
-    assert re.search(said, err)
-    assert read_labels(open_run(run)) == []
+    path = export(tmp_path, batch, 1, "ana", labels, changes)
+    with pytest.raises(InputError, match=said):
+        read_file(path, paged, Options(labels=DEFAULT))
     if kind == "missing":
-        assert biasaudit("label", "import", run, path, "--partial")[0] == 0
+        assert len(read_file(path, paged, Options(labels=DEFAULT, partial=True)).labels) == len(rows)
+    if kind == "edited":
+        assert len(read_file(path, paged, Options(labels=DEFAULT, edited=True)).labels) == len(rows)
 
 
-def test_two_hundred_damaged_exports_join_nothing_wrongly(biasaudit: Call, run: Path) -> None:
-    _, batch = page(biasaudit, run)
-    said = truth(run, batch)
-    path = export(run.parent, batch, 1, "ana", said)
+def test_two_hundred_damaged_exports_join_nothing_wrongly(paged: Stored, tmp_path: Path) -> None:
+    (batch,) = batches(paged.folder).values()
+    said = truth(paged.folder.path, batch)
+    path = export(tmp_path, batch, 1, "ana", said)
     whole = path.read_bytes()
-    stored = Stored(open_run(run), stored_plan(open_run(run)))
     draw = random.Random(8)
     refused = 0
     for _ in range(200):
@@ -348,7 +356,7 @@ def test_two_hundred_damaged_exports_join_nothing_wrongly(biasaudit: Call, run: 
                 data[at] = draw.choice(b'TFH"{}[],:0f1 \n\xff')
         path.write_bytes(bytes(data))
         try:
-            read = read_file(path, stored, Options(labels=DEFAULT, partial=True))
+            read = read_file(path, paged, Options(labels=DEFAULT, partial=True))
         except InputError:
             refused += 1
             continue
@@ -357,8 +365,7 @@ def test_two_hundred_damaged_exports_join_nothing_wrongly(biasaudit: Call, run: 
     assert refused > 150
 
 
-def test_bad_files_are_the_users_mistake(biasaudit: Call, run: Path) -> None:
-    page(biasaudit, run)
+def test_bad_files_are_the_users_mistake(paged: Stored, tmp_path: Path) -> None:
     for name, data, said in (
         ("a.json", b'{"biasaudit_labels": 1, ', "is not valid JSON"),
         ("b.json", b'{"labels": [], "labels": []}', "stands twice"),
@@ -371,12 +378,12 @@ def test_bad_files_are_the_users_mistake(biasaudit: Call, run: Path) -> None:
         ("i.txt", b"nada", "add --rater"),
         ("j.jsonl", b"3\n", "is not an object"),
     ):
-        path = run.parent / name
+        path = tmp_path / name
         path.write_bytes(data)
-        code, _, err = biasaudit("label", "import", run, path)
-        assert (code, "Traceback" in err) == (2, False), name
-        assert said in err, name
-    assert biasaudit("label", "import", run, run.parent / "nada.json")[0] == 2
+        with pytest.raises(InputError, match=re.escape(said)):
+            read_file(path, paged, Options(labels=DEFAULT))
+    with pytest.raises(InputError, match="there is no such file"):
+        read_file(tmp_path / "nada.json", paged, Options(labels=DEFAULT))
 
 
 # ---------------------------------------------------------------------------- tables and transcripts
