@@ -261,3 +261,23 @@ def test_a_spec_is_taken_apart_from_its_end() -> None:
         read_spec("replay:a.csv,promt=x")
     with pytest.raises(UsageError, match="each option once"):
         read_spec("replay:a.csv,arm=x,arm=y")
+
+
+def test_labels_beside_their_prompts_and_missing_blanks_are_read_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text(
+        "[F]<a>\num\n---------------\n* [ T ] < b >\n[x] dois\n---------------\n< c >\n*[H]\ntrês\n---------------\n"
+        "[T]\n\n< d >\nquatro\n---------------\n[F]\n[H] < e >\ncinco\n---------------\n[F]\n",
+        "utf-8",
+    )
+    blocks, notes = read_blocks(path)
+    assert [(b.label, b.prompt, b.text) for b in blocks] == [
+        ("F", "a", "um"), ("*T", "b", "[x] dois"), ("*H", "c", "três"), ("T", "d", "quatro"), ("H", "e", "cinco"),
+    ]  # fmt: skip
+    assert notes == [
+        "line 1: blanks are missing around the prompt",
+        "line 8: the label stands on the line after its prompt",
+        "line 11: the label stands on a line before its prompt",
+        "line 16: a second label for the prompt of line 17, not read",
+        "line 20: a label without a prompt",
+    ]
