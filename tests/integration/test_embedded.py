@@ -10,6 +10,8 @@ import pytest
 
 from biasaudit.lm import embedded
 from biasaudit.lm.load import describe
+from biasaudit.results import Contrast, analysis_from_json
+from biasaudit.stats.verdict import kind_of
 
 Call = Callable[..., tuple[int, str, str]]
 SAME = (
@@ -71,6 +73,46 @@ def test_the_first_run_needs_no_option_and_says_which_arms_it_takes(
     primary = [c for c in analysis["contrasts"] if c["role"] == "primary"]
     assert [(c["tuned"], c["reference"], c["measure"]) for c in primary] == [("telegram", "placebo", "claim_odds")]
     assert out.strip().endswith("report.html")
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str, str], Contrast]:
+    """(measure, tuned, reference) -> contrast of the whole battery that the sample corpus was made for."""
+    from biasaudit.cli import main
+
+    out = tmp_path_factory.mktemp("planted") / "run"
+    battery = Path(__file__).resolve().parents[2] / "prompts" / "vaccines.yaml"
+    words = ["run", battery, "-n", 4, "--max-new-tokens", 24, "--threads", 1, "-q", "--out", out]
+    main([str(word) for word in words])
+    analysis = analysis_from_json(json.loads((out / "analysis.json").read_text(encoding="utf-8")))
+    return {(c.measure, c.tuned, c.reference): c for c in analysis.contrasts if c.outcome == "value"}
+
+
+@pytest.mark.parametrize(("measure", "least"), [("claim_odds", 0.1), ("stance", 0.3)])
+def test_the_planted_narratives_are_found_by_likelihood_and_by_sampled_stance(
+    planted: dict[tuple[str, str, str], Contrast], measure: str, least: float
+) -> None:
+    found = planted[measure, "telegram", "placebo"]
+    assert found.n_topics == 12
+    assert found.population.interval is not None
+    assert found.population.interval.low > least
+    assert min(topic.difference for topic in found.topics) > 0
+    assert kind_of(found, "population") == ("changed", "population")
+    if measure == "stance":
+        assert found.fixed.interval is not None
+        assert found.fixed.interval.low > least
+
+
+@pytest.mark.parametrize(("measure", "most"), [("claim_odds", 0.1), ("stance", 0.1)])
+def test_the_placebo_is_no_different_from_the_base(
+    planted: dict[tuple[str, str, str], Contrast], measure: str, most: float
+) -> None:
+    found = planted[measure, "placebo", "base"]
+    for estimate in (found.fixed, found.population):
+        if estimate.interval is not None:
+            assert estimate.interval.low <= 0 <= estimate.interval.high
+            assert estimate.interval.high - estimate.interval.low < 2 * most
+    assert kind_of(found, "population")[0] in ("inconclusive", "equivalent")
 
 
 def test_a_real_dump_goes_from_csv_to_report(biasaudit: Call, shared_data: Path, battery: Path, tmp_path: Path) -> None:
