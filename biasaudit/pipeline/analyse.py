@@ -59,17 +59,14 @@ def analyse(
     from biasaudit.stats.table import arrange
 
     check_measures(battery, language, arms)
+    known = [measure.name for measure in battery.measures if measure.name in scores]
     job = Job(
         battery=battery,
         language=language,
         arms=tuple(arms),
         decodings=tuple(battery.decodings if decodings is None else decodings),
         cards={measure.name: scoring.card(measure.scorer, measure.options) for measure in battery.measures},
-        tables={
-            measure.name: arrange(measure.name, battery, language, scores[measure.name])
-            for measure in battery.measures
-            if measure.name in scores
-        },
+        tables={name: arrange(name, battery, language, scores[name]) for name in known},
         numerics=numerics or {},
         stored=_by_model(arms, completions or {}),
         wanted=wanted or {},
@@ -77,7 +74,17 @@ def analyse(
         labels=tuple(labels),
         texts=texts or {},
     )
-    return dataclasses.replace(assemble(job), labelling=labellings(job, labels))
+    return _with_cards(dataclasses.replace(assemble(job), labelling=labellings(job, labels)), battery, arms)
+
+
+def _with_cards(analysis: Analysis, battery: Battery, arms: Sequence[Arm]) -> Analysis:
+    """The analysis with the validity cards of its learned scorers."""
+    from biasaudit.pipeline.learned_cards import learned_cards
+
+    learned = learned_cards(battery, arms)
+    if not learned:
+        return analysis
+    return dataclasses.replace(analysis, exploratory={**analysis.exploratory, "learned": learned})
 
 
 def _by_model(arms: Sequence[Arm], completions: Mapping[str, int]) -> dict[str, int]:
