@@ -201,6 +201,12 @@ def flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             out.update(flat(value, f"{prefix}{key}_"))
         else:
+    people = [row for own in analysis.labelling for row in (*own.agreement, *own.checks)]
+    if people:
+        raters = [{"raters": ", ".join(row.details.get("raters", ()))} for row in people]
+        found["labelling"] = [
+            flat({**identity.plain(row), "details": who}) for row, who in zip(people, raters, strict=True)
+        ]
             out[prefix + key] = value
     return out
 

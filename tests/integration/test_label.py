@@ -264,6 +264,8 @@ def test_human_labels_alone_carry_contrast_composition_and_verdict(biasaudit: Ca
     report = (run / "report.html").read_text("utf-8")
     assert "Rótulos humanos" in report
     assert "60 de 90" in report
+    rows = (run / "tables" / "labelling.csv").read_text("utf-8-sig").splitlines()
+    assert len(rows) == 1 + len(labelling["agreement"]) + len(labelling["checks"])
     assert biasaudit("verify", run)[0] == 0
     before = (run / "labels").joinpath(next(p.name for p in (run / "labels").glob("by-ana*"))).read_bytes()
     assert "0 labels stored" in biasaudit("label", "import", run, *files)[1]
