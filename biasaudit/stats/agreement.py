@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import random_table
 
 from biasaudit.results import Interval
 
@@ -160,6 +159,8 @@ def stratified_chi2(
     Returns:
         The statistic, and p = (1 + draws at least as large) / (1 + draws); None when nothing can vary.
     """
+    from scipy.stats import random_table  # half a second, which an analysis without labels does not pay
+
     observed, drawn = 0.0, np.zeros(draws)
     varies = False
     for table in tables:
