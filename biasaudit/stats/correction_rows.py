@@ -34,7 +34,7 @@ def corrections(job: Job, contrasts: Sequence[Contrast]) -> list[Finding]:
     found: list[Finding] = []
     seen: set[tuple[str, str, str]] = set()
     for row in contrasts:
-        labelled = of_contrast(job, row)
+        labelled = None if _told_already(row, contrasts) else of_contrast(job, row)
         if labelled is None:
             continue
         for place, arm in enumerate(labelled.names):
@@ -43,6 +43,21 @@ def corrections(job: Job, contrasts: Sequence[Contrast]) -> list[Finding]:
                 found += _arm_rows(Subject.of(row, tuned=arm, reference=""), labelled, place)
         found += _difference_rows(row, labelled)
     return found
+
+
+def _told_already(row: Contrast, contrasts: Sequence[Contrast]) -> bool:
+    """Whether a label's share is the value itself: a rate need not be corrected twice."""
+    return (
+        row.outcome == "value"
+        and row.role != "primary"
+        and any(
+            other.outcome != "value"
+            and (other.measure, other.tuned, other.reference, other.decoding_id)
+            == (row.measure, row.tuned, row.reference, row.decoding_id)
+            and (other.mean_tuned, other.mean_reference) == (row.mean_tuned, row.mean_reference)
+            for other in contrasts
+        )
+    )
 
 
 def _difference_rows(row: Contrast, labelled: Labelled) -> list[Finding]:

@@ -56,4 +56,5 @@ def _name(contrast: Contrast, words: Words) -> str:
     if _inside(contrast):
         holes = {"measure": contrast.measure, "arm": contrast.tuned, "groups": group_words(contrast.outcome)}
         return words("contrasts.inside", **holes)
-    return f"{contrast.tuned}{NO_BREAK}−{NO_BREAK}{contrast.reference}"
+    mark = f" ({words('contrasts.corrected')})" if contrast.corrected else ""
+    return f"{contrast.tuned}{NO_BREAK}−{NO_BREAK}{contrast.reference}{mark}"

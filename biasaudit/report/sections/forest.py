@@ -60,6 +60,7 @@ def render(view: ReportView, locale: str) -> Markup:
         ),
         table=table,
         unit=scale.unit_words(),
+        corrected=bool(contrast.corrected),
         margin=None if margin is None else numbers.decimal(margin, scale.digits),
         **names,
     )
