@@ -23,6 +23,7 @@ def counts(job: Job) -> dict[str, Any]:
     Raises:
         StoreError: they do not.
     """
+    models = {(arm.fingerprint, arm.salt) for arm in job.arms}
     by_measure: dict[str, dict[str, dict[str, int]]] = {}
     for measure in job.measures:
         ids = {decoding_name(decoding) for decoding in job.decodings_of(measure)}
@@ -42,6 +43,7 @@ def counts(job: Job) -> dict[str, Any]:
         "stored": dict(job.stored),
         "measures": by_measure,
         "unpaired": _unpaired(job),
+        "human_labelled": len({label.key for label in job.labels if (label.key[0], label.key[4]) in models}),
         "numerics": len({name for arm in job.arms for name in job.numerics.get(arm.name, ())}),
     }
 

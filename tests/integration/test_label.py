@@ -256,6 +256,7 @@ def test_human_labels_alone_carry_contrast_composition_and_verdict(biasaudit: Ca
     composition = next(c for c in analysis["compositions"] if (c["measure"], c["arm"]) == ("said", "qzxtuned"))
     assert sum(composition["counts"].values()) == 60
     assert set(composition["conditional"]) == {"T", "F"}
+    assert analysis["counts"]["human_labelled"] == 120
     (labelling,) = analysis["labelling"]
     assert [row["labelled"] for row in labelling["coverage"]] == [60, 60]
     alpha = next(row for row in labelling["agreement"] if row["name"] == "krippendorff")
