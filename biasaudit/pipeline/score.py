@@ -100,6 +100,7 @@ def completion_scorer(
         InputError: an option cannot be used.
     """
     from biasaudit import scoring
+    from biasaudit.scoring._given import ReadsBattery
 
     wanted = measures_reading(battery, "completions") if measures is None else measures
     scorers = [
@@ -107,6 +108,7 @@ def completion_scorer(
         for found in wanted
     ]
     scorers = [(name, scorer.given(labels) if isinstance(scorer, ReadsLabels) else scorer) for name, scorer in scorers]
+    scorers = [(n, found.of_battery(battery) if isinstance(found, ReadsBattery) else found) for n, found in scorers]
     prompt_of = _prompts(battery, language)
 
     def score(completions: Iterable[Completion]) -> dict[str, list[Score]]:
