@@ -58,6 +58,10 @@ def label_command(
         slots = _slots(stored, per_prompt, share, every_decoding, seed)
         settings = {"double": double, "repeat": repeat, "raters": raters, "seed": seed}
         batch, completions = plan_batch(stored, slots, asked, settings)
+        if not all(batch.lists):
+            raise UsageError(
+                f"{len(batch.items)} texts are too few for {raters} readers; choose more, or fewer readers"
+            )
         page = _page(stored.plan, batch, completions, report_language or stored.plan.language)
         sealed = folder.sealed
         _store(folder, batch)

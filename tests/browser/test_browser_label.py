@@ -149,8 +149,10 @@ def test_hostile_texts_are_inert(browser: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_can_be_read_and_reached_in_both_languages(browser: Any, tmp_path: Path, theme: str) -> None:
-    path = page_file(tmp_path, ["um texto", "x" * 3000], "en")
+    path = page_file(tmp_path, [" ", "x" * 3000], "en")
     page = begin(opened(browser, path, theme=theme))
+    assert page.locator("#text").inner_text() == "(wrote nothing)"
+    assert page.evaluate(CONTRAST)[0] >= 4.5
     page.keyboard.press("t")
     assert page.evaluate(CONTRAST)[0] >= 4.5
     page.locator("#work").evaluate("one => one.focus()")

@@ -223,6 +223,7 @@ def test_the_same_command_makes_the_same_page_and_another_seed_another(biasaudit
         (("--labels", "não!,b"), "cannot be a label's key"),
         (("--measure", "outra"), "no measure 'outra'"),
         (("--share", 0.001), "nothing was chosen"),
+        (("--per-prompt", 1, "--raters", 40), "too few for 40 readers"),
         (("--share", 0.5, "--per-prompt", 2), "give one of them"),
     ],
 )

@@ -94,7 +94,8 @@
     at("claim").textContent = item.claim ? fill("claim", { claim: item.claim }) : "";
     at("claim").hidden = !item.claim;
     at("prompt").textContent = item.prompt;
-    at("text").textContent = item.text;
+    at("text").textContent = item.text.trim() === "" ? words.empty : item.text;
+    at("text").classList.toggle("nothing", item.text.trim() === "");
     at("prompt").lang = at("text").lang = at("claim").lang = data.language;
     at("note").value = now.note || "";
     topics.forEach((one) => { one.checked = one.value === (now.on_topic === true ? "yes" : now.on_topic === false ? "no" : ""); });
