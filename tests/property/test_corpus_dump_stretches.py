@@ -19,7 +19,7 @@ def compare(content: bytes, rng: random.Random, options: SourceOptions) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "dump.csv"
         path.write_bytes(content)
-        begun = time.perf_counter()
+        begun = time.process_time()
         try:
             truth = one_by_one(path, options)
         except CorpusError:
@@ -29,7 +29,7 @@ def compare(content: bytes, rng: random.Random, options: SourceOptions) -> None:
         cuts = [rng.randrange(1, max(2, len(content))) for _ in range(rng.randrange(6))]
         assert in_stretches(path, options, []) == truth
         assert in_stretches(path, options, cuts) == truth, cuts
-        assert time.perf_counter() - begun < 2 + 5 * len(content) / 1e6
+        assert time.process_time() - begun < 2 + 5 * len(content) / 1e6
 
 
 @pytest.mark.parametrize("seed", range(80))
