@@ -51,11 +51,8 @@ def plan_command(
     completions: int | None = None,
     arms: int | None = None,
     effect: float | None = None,
-    rate: float | None = None,
-    topic_sd: float | None = None,
-    prompt_sd: float | None = None,
-    rho: float | None = None,
     tokens_per_second: float | None = None,
+    **assumed: float | None,
 ) -> Outcome:
     """Plan a run of `battery`.
 
@@ -67,17 +64,14 @@ def plan_command(
         completions: a prompt, from each arm; the battery's own when None.
         arms: how many are sampled; the pilot's, else three.
         effect: whose power is asked for, in the outcome's unit; the margin when None.
-        rate: assumed share of both arms.
-        topic_sd: assumed standard deviation of the effect between topics, in the unit.
-        prompt_sd: the same between prompts of a topic.
-        rho: assumed correlation of coupled completions.
         tokens_per_second: measured speed, all processes together.
+        **assumed: `rate`, the share of both arms; `topic_sd` and `prompt_sd`, standard deviations of the effect between
+            topics and between prompts of a topic, in the unit; `rho`, the correlation of coupled completions.
 
     Raises:
         UsageError: the battery has no such question, the pilot none either, or assumptions do not fit.
     """
     from biasaudit.battery.read import read_battery
-    from biasaudit.stats import planner
 
     read = read_battery(battery)
     found = _pilot(pilot) if pilot is not None else None
@@ -85,37 +79,42 @@ def plan_command(
     if spoken not in read.languages:
         raise UsageError(f"--language {spoken}: battery '{read.name}' speaks {', '.join(read.languages)}; choose one")
     asked = _question(read, spoken, measure, completions)
-    assumed = {"rate": rate, "topic_sd": topic_sd, "prompt_sd": prompt_sd, "rho": rho}
     parts, source, unit = _components(asked, found, {key: v for key, v in assumed.items() if v is not None})
     wanted = effect if effect is not None or unit != asked.unit else asked.margin
-    here = planner.cell(parts, asked.topics, asked.prompts, asked.completions, wanted)
-    share = asked.prompts / asked.topics
-    table = planner.grid(
-        parts,
-        topics=sorted({*TOPICS, asked.topics}),
-        prompts_a_topic=share,
-        completions=sorted({*COMPLETIONS, asked.completions}) if asked.sampled else [asked.completions],
-        effect=wanted,
-    )
-    star = planner.enough_completions(parts, asked.topics, asked.prompts)
-    needed = None if wanted is None else planner.enough_topics(parts, share, asked.completions, wanted)
-    cost = _cost(read, spoken, asked, arms or (found["arms"] if found else 3), tokens_per_second)
     data = {
         "battery": read.name,
         "language": spoken,
         "question": asked,
         "unit": unit,
-        "variances": parts,
         "source": source,
+        **_design(parts, asked, wanted),
+        "cost": _cost(read, spoken, asked, arms or (found["arms"] if found else 3), tokens_per_second),
+    }
+    return Outcome(text=_text(data), data=data)
+
+
+def _design(parts: Components, asked: Question, wanted: float | None) -> dict[str, Any]:
+    """What the battery as it stands finds, the table around it, and what to add."""
+    from biasaudit.stats import planner
+
+    here = planner.cell(parts, asked.topics, asked.prompts, asked.completions, wanted)
+    share = asked.prompts / asked.topics
+    star = planner.enough_completions(parts, asked.topics, asked.prompts)
+    return {
+        "variances": parts,
         "effect": wanted,
         "here": here,
         "enough_completions": star if asked.sampled else None,
-        "enough_topics": needed,
+        "enough_topics": None if wanted is None else planner.enough_topics(parts, share, asked.completions, wanted),
         "advice": planner.advice(parts, here),
-        "table": table,
-        "cost": cost,
+        "table": planner.grid(
+            parts,
+            topics=sorted({*TOPICS, asked.topics}),
+            prompts_a_topic=share,
+            completions=sorted({*COMPLETIONS, asked.completions}) if asked.sampled else [asked.completions],
+            effect=wanted,
+        ),
     }
-    return Outcome(text=_text(data), data=data)
 
 
 def _question(battery: Battery, language: str, word: str, completions: int | None) -> Question:
