@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
@@ -41,7 +42,7 @@ def corrections(job: Job, contrasts: Sequence[Contrast]) -> list[Finding]:
             if (row.measure, row.outcome, arm) not in seen:
                 seen.add((row.measure, row.outcome, arm))
                 found += _arm_rows(Subject.of(row, tuned=arm, reference=""), labelled, place)
-        found += _difference_rows(row, labelled)
+        found += _difference_rows(row, labelled, stopped=job.stopping is not None)
     return found
 
 
@@ -60,8 +61,8 @@ def _told_already(row: Contrast, contrasts: Sequence[Contrast]) -> bool:
     )
 
 
-def _difference_rows(row: Contrast, labelled: Labelled) -> list[Finding]:
-    """Tuned minus reference by every method, both targets."""
+def _difference_rows(row: Contrast, labelled: Labelled, *, stopped: bool) -> list[Finding]:
+    """Tuned minus reference by every method, both targets; no interval but the scorer's is adjusted for looks."""
     subject = Subject.of(row)
     found = [_row(subject, labelled, "raw", row.difference, part, {}) for part in (row.fixed, row.population)]
     for method in ("ppi", "rogan-gladen", "human-only"):
@@ -73,10 +74,9 @@ def _difference_rows(row: Contrast, labelled: Labelled) -> list[Finding]:
             found += [_row(subject, labelled, method, None, part, {}) for part in parts]
             continue
         details = {**numbers.details, "means": numbers.means}
-        found += [
-            _row(subject, labelled, method, numbers.difference, part, details)
-            for part in (numbers.fixed, numbers.population)
-        ]
+        for part in (numbers.fixed, numbers.population):
+            shown = dataclasses.replace(part, interval=None, p=None, note="stopped-by-looks") if stopped else part
+            found.append(_row(subject, labelled, method, numbers.difference, shown, details))
     return found
 
 

@@ -20,6 +20,8 @@ from biasaudit.results import Analysis, Finding
 from biasaudit.stats import correction
 from biasaudit.stats.contrast import NOTES
 from biasaudit.stats.corrected import meaning
+from biasaudit.stats.sequential import Schedule
+from biasaudit.stats.stopping import Stopping
 
 N = 80
 TOPICS = tuple(f"topic{k}" for k in range(10))
@@ -123,7 +125,14 @@ def test_strata_are_prompts_then_topics_then_the_arm() -> None:
 # ---------------------------------------------------------------------------- whole analyses
 
 
-def run(truth: float, errors: dict[str, float], labels: int, seed: int = 21, **changes: object) -> Analysis:
+def run(
+    truth: float,
+    errors: dict[str, float],
+    labels: int,
+    seed: int = 21,
+    stopping: Stopping | None = None,
+    **changes: object,
+) -> Analysis:
     """Both arms have the same true rate; the scorer also endorses a share of the rest, by arm."""
     rng = np.random.default_rng(seed)
     scores, said = [], []
@@ -150,7 +159,7 @@ def run(truth: float, errors: dict[str, float], labels: int, seed: int = 21, **c
                     key = (arm.fingerprint, prompt.prompt_id, Decoding().decoding_id, 1, arm.salt, index)
                     said.append(HumanLabel(key=key, label="F" if true[index] else "T", rater="ana"))
     battery = dataclasses.replace(BATTERY, **changes)  # type: ignore[arg-type]
-    return analyse(battery, "pt", ARMS, {"stance": scores}, labels=said)
+    return analyse(battery, "pt", ARMS, {"stance": scores}, labels=said, stopping=stopping)
 
 
 def rows(analysis: Analysis, name: str, target: str = "fixed", outcome: str = "endorse") -> list[Finding]:
@@ -213,6 +222,16 @@ def test_without_labels_there_is_no_row_and_the_badge_says_so() -> None:
     analysis = run(0.3, {"base": 0.05, "tuned": 0.05}, labels=0)
     assert not [row for row in analysis.findings if row.design == "correction"]
     assert analysis.badges["scorer_corrected"] is False
+
+
+def test_a_run_that_stopped_by_looks_keeps_the_scorers_verdict() -> None:
+    schedule = Schedule(scheme="obrien-fleming", sizes=(40, N))
+    stopping = Stopping(schedule=schedule, looks=dict.fromkeys((p.prompt_id for p in PROMPTS), 1))
+    analysis = run(0.3, {"base": 0.05, "tuned": 0.25}, labels=10, stopping=stopping)
+    assert analysis.badges["scorer_corrected"] is False
+    (corrected,) = rows(analysis, "ppi")
+    assert corrected.estimate is not None
+    assert (corrected.interval, corrected.p, corrected.note) == (None, None, "stopped-by-looks")
 
 
 def test_a_scorer_worse_than_chance_has_no_inverse() -> None:
