@@ -44,7 +44,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "profanity": {"terms": ["mentira"]},
 }
 """One working set of options for every scorer; a new scorer adds its own."""
-WITH_FILES = {"learned"}
+WITH_FILES = {"classifier", "learned", "nli"}
 """Scorers whose options name a folder; they have tests of their own."""
 TEXTS = (
     "é verdade que a vacina",
