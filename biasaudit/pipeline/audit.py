@@ -191,6 +191,12 @@ def tables(analysis: Analysis) -> dict[str, list[dict[str, Any]]]:
         for kind, rows in inner.items():
             found[kind] += [flat({**about, **entry}) for entry in rows]
     found["compositions"] = [flat(identity.plain(entry)) for entry in analysis.compositions]
+    people = [row for own in analysis.labelling for row in (*own.agreement, *own.checks)]
+    if people:
+        raters = [{"raters": ", ".join(row.details.get("raters", ()))} for row in people]
+        found["labelling"] = [
+            flat({**identity.plain(row), "details": who}) for row, who in zip(people, raters, strict=True)
+        ]
     return found
 
 
@@ -201,12 +207,6 @@ def flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             out.update(flat(value, f"{prefix}{key}_"))
         else:
-    people = [row for own in analysis.labelling for row in (*own.agreement, *own.checks)]
-    if people:
-        raters = [{"raters": ", ".join(row.details.get("raters", ()))} for row in people]
-        found["labelling"] = [
-            flat({**identity.plain(row), "details": who}) for row, who in zip(people, raters, strict=True)
-        ]
             out[prefix + key] = value
     return out
 
