@@ -87,9 +87,7 @@ def _figure(by: dict[tuple[str, str], Finding], axis: str, scale: Scale, words: 
         for kind in KINDS:
             row = by.get((name, kind))
             if row is not None and row.estimate is not None:
-                label = words(
-                    "correction.row", method=words.fixed("correction.method", name), target=words.fixed("target", kind)
-                )
+                label = words.fixed("correction.method", name) if kind == KINDS[0] else ""
                 rows.append(interval_row(kind, label, row.estimate, row.interval, scale))
     return charts.intervals(rows, axis, locale)
 
