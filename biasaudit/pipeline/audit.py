@@ -86,7 +86,8 @@ def scored_pieces(
     pieces = {measure.name: ParquetPieces(SCORES) for measure in measures}
     if not measures:
         return pieces
-    scorer = completion_scorer(plan.battery, plan.language, measures, read_labels(stored.folder))
+    said = read_labels(stored.folder)
+    scorer = completion_scorer(plan.battery, plan.language, measures, said, journals=stored.folder.path)
     tokens = any(scoring.card(measure.scorer).reads_tokens for measure in measures)
     total = sum(stored.by_arm()[0].values())
     with console.task("score", total, "completions") as task:

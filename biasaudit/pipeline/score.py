@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Literal, cast
 
 from biasaudit.errors import InputError
@@ -87,6 +88,7 @@ def completion_scorer(
     language: str,
     measures: Sequence[Measure] | None = None,
     labels: Sequence[HumanLabel] = (),
+    journals: Path | None = None,
 ) -> Callable[[Iterable[Completion]], dict[str, list[Score]]]:
     """What scores completions batch after batch; see `score_completions`.
 
@@ -95,6 +97,7 @@ def completion_scorer(
         language: of those prompts.
         measures: some of the battery's; all that read completions when None.
         labels: what people said of the run's completions, for scorers that read it.
+        journals: where answers of judges are kept; None forgets them.
 
     Raises:
         InputError: an option cannot be used.
@@ -109,6 +112,7 @@ def completion_scorer(
     ]
     scorers = [(name, scorer.given(labels) if isinstance(scorer, ReadsLabels) else scorer) for name, scorer in scorers]
     scorers = [(n, found.of_battery(battery) if isinstance(found, ReadsBattery) else found) for n, found in scorers]
+    scorers = [(n, _answered(found, journals)) for n, found in scorers]
     prompt_of = _prompts(battery, language)
 
     def score(completions: Iterable[Completion]) -> dict[str, list[Score]]:
@@ -120,6 +124,14 @@ def completion_scorer(
         return scores
 
     return score
+
+
+def _answered(scorer: CompletionScorer, journals: Path | None) -> CompletionScorer:
+    """A scorer that asks a model, with somebody to ask; any other as it is."""
+    from biasaudit.pipeline.judges import asker
+    from biasaudit.scoring._given import AsksModel
+
+    return scorer.answered_by(asker(scorer, journals)) if isinstance(scorer, AsksModel) else scorer
 
 
 def _prompts(battery: Battery, language: str) -> Callable[[str], Prompt]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from biasaudit.records import Battery, CompletionScorer
 
-Ask = Callable[[Sequence[str]], Sequence[str | None]]
-"""Questions in, answers out, in the same order; None where the budget ended before an answer came."""
+Ask = Callable[[Sequence[tuple[str, int]]], Sequence[str]]
+"""(question, time that it is asked, from 0) in, answers out, in the same order."""
 
 
 @runtime_checkable
@@ -25,8 +25,8 @@ class AsksModel(Protocol):
     """A scorer that asks a language model: it has to be given one first."""
 
     @property
-    def server(self) -> Mapping[str, Any]:
-        """Whom it wants to ask: the options `server`, `tokens` and `seed`."""
+    def asked(self) -> tuple[str, int, float]:
+        """Whom it wants to ask (`openai:MODEL@URL`, as an arm is written), tokens of an answer, temperature."""
         ...
 
     def answered_by(self, ask: Ask) -> CompletionScorer:

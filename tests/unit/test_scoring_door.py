@@ -44,8 +44,8 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "profanity": {"terms": ["mentira"]},
 }
 """One working set of options for every scorer; a new scorer adds its own."""
-WITH_FILES = {"classifier", "learned", "nli"}
-"""Scorers whose options name a folder; they have tests of their own."""
+WITH_FILES = {"classifier", "judge", "learned", "nli"}
+"""Scorers whose options name a folder or a server; they have tests of their own."""
 TEXTS = (
     "é verdade que a vacina",
     "",
