@@ -24,7 +24,7 @@ import numpy.typing as npt
 from biasaudit import identity
 from biasaudit.corpus import index_build as building
 from biasaudit.corpus.index_build import BLOCK, LIMIT, Made, Progress
-from biasaudit.corpus.index_match import Block, Query, cut, longest
+from biasaudit.corpus.index_match import Block, Query, cut, longest, occurrences
 from biasaudit.errors import StoreError
 
 Barred = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
@@ -116,6 +116,16 @@ class SpanIndex:
             better = found > lengths
             lengths[better], places[better] = found[better], where[better]
         return lengths, places
+
+    def times(self, token_ids: Sequence[int] | npt.NDArray[Any]) -> int:
+        """How many times a text stands in the shard, overlaps included; 0 where it holds what no span may pass."""
+        tokens = np.asarray(token_ids, np.int64).reshape(-1)
+        query = self.query(tokens)
+        if not len(tokens) or query.ends[0] < len(tokens):
+            return 0
+        at, whole = np.zeros(1, np.int64), np.array([len(tokens)], np.int64)
+        ranges = (occurrences(block, query, at, whole) for block in self.blocks)
+        return int(sum((high - low)[0] for low, high in ranges))
 
     def longest_common_span(self, token_ids: Sequence[int]) -> int:
         """Length in tokens of the longest span that also stands in the corpus; many texts at once are quicker."""

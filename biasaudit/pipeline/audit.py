@@ -17,6 +17,7 @@ from biasaudit.records import Arm, Decoding, Measure, Score
 
 if TYPE_CHECKING:
     from biasaudit.results import Analysis
+    from biasaudit.scoring.copying import TrainingText
     from biasaudit.stats.readings import ScoreColumns
     from biasaudit.store.contents import ParquetPieces
     from biasaudit.store.run import RunFolder
@@ -47,26 +48,34 @@ def stored_plan(folder: RunFolder) -> RunPlan:
         seed=manifest["seed"],
         memory={},
         precision=manifest["precision"],
+        corpora=manifest.get("corpora", {}),
     )
     return until.restored(plan, manifest)
 
 
 def score(stored: Stored, console: Console) -> None:
     """Score every wanted completion, gather the likelihood scores, and write one table a measure."""
+    from biasaudit.pipeline.copying import open_corpora
+    from biasaudit.pipeline.copying_summary import write_summary
     from biasaudit.store.tables import scores_table
 
     said = {}
     for name, scores in likelihood_scores(stored.folder, stored.plan).items():
         stored.folder.write_table(score_file(name), scores_table(scores))
         said[name] = len(scores)
-    for name, pieces in scored_pieces(stored, console).items():
+    corpora = open_corpora(stored.plan, console)
+    for name, pieces in scored_pieces(stored, console, corpora=corpora).items():
         stored.folder.write_bytes(score_file(name), pieces.finish())
         said[name] = pieces.rows
+    write_summary(stored.folder, stored.plan, corpora)
     console.say(f"scored: {', '.join(f'{name} {count:,}' for name, count in said.items())}")
 
 
 def scored_pieces(
-    stored: Stored, console: Console, measures: Sequence[Measure] | None = None
+    stored: Stored,
+    console: Console,
+    measures: Sequence[Measure] | None = None,
+    corpora: Mapping[str, TrainingText] | None = None,
 ) -> dict[str, ParquetPieces]:
     """Measure -> the scores of every wanted completion, in key order; a few thousand are objects at a time.
 
@@ -74,6 +83,7 @@ def scored_pieces(
         stored: the run.
         console: where progress is shown.
         measures: some of those that read completions; all of them when None.
+        corpora: measure name -> the training corpora that its completions are held against.
     """
     from biasaudit import scoring
     from biasaudit.pipeline.score import completion_scorer, measures_reading
@@ -87,7 +97,7 @@ def scored_pieces(
     if not measures:
         return pieces
     said = read_labels(stored.folder)
-    scorer = completion_scorer(plan.battery, plan.language, measures, said, journals=stored.folder.path)
+    scorer = completion_scorer(plan.battery, plan.language, measures, said, corpora, stored.folder.path)
     tokens = any(scoring.card(measure.scorer).reads_tokens for measure in measures)
     total = sum(stored.by_arm()[0].values())
     with console.task("score", total, "completions") as task:
@@ -358,15 +368,17 @@ def verify(path: Path) -> Outcome:
 
 def rescored(stored: Stored) -> list[str]:
     """Measures whose stored scores differ from a new scoring of the stored completions and likelihoods."""
+    from biasaudit.pipeline.copying_summary import as_before
     from biasaudit.store.contents import parquet_table
     from biasaudit.store.tables import same_rows, scores_table
 
-    folder = stored.folder
+    folder, console = stored.folder, Console(quiet=True)
+    corpora, gone = as_before(folder, stored.plan, console)
     found = {name: scores_table(scores) for name, scores in likelihood_scores(folder, stored.plan).items()}
-    for name, pieces in scored_pieces(stored, Console(quiet=True)).items():
+    for name, pieces in scored_pieces(stored, console, corpora=corpora).items():
         found[name] = parquet_table(pieces.finish(), folder.path / score_file(name))
-    return [
+    return [*gone.values()] + [
         f"scores of '{name}': a new scoring of what is stored differs"
         for name, table in found.items()
-        if not same_rows(table, folder.read_table(score_file(name)))
+        if name not in gone and not same_rows(table, folder.read_table(score_file(name)))
     ]

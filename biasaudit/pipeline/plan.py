@@ -50,6 +50,8 @@ class RunPlan:
     """Where sampling stops by registered looks; `completions` is then the most that a prompt may get."""
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Prompt id -> completions that its looks have asked for so far; empty without looks."""
+    corpora: Mapping[str, str] = field(default_factory=dict)
+    """Arm name -> folder of the corpus that it was trained on, where the user says so."""
 
     def completions_of(self, decoding: Decoding, prompt_id: str = "") -> int:
         """Completions of a prompt under `decoding`, or of any: one when it is greedy, since all would be equal."""
@@ -68,6 +70,7 @@ class RunPlan:
 EXAMPLES = {
     "--arm": ("NAME=MODEL", "base=gpt2"),
     "--salt": ("NAME=WORD", "base=aa"),
+    "--corpus": ("NAME=FOLDER", "tuned=corpora/telegram"),
     "--map": ("COLUMN=FIELD", "mensagem=text"),
     "--where": ("COLUMN=VALUE", "lang=pt"),
     "--lines-per-document": ("PATTERN=NUMBER", "'*.txt=20'"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from biasaudit import __version__, identity
 from biasaudit.errors import StoreError, UsageError
+from biasaudit.pipeline.copying import with_corpora
 from biasaudit.pipeline.outcome import Outcome
 from biasaudit.pipeline.plan import Machine, RunPlan, make_plan
 from biasaudit.pipeline.progress import Console
@@ -28,6 +29,7 @@ def run_command(
     battery: Path,
     arms: Sequence[str],
     salts: Sequence[str],
+    corpora: Sequence[str] = (),
     dtype: str,
     device: str,
     tile: int | None,
@@ -70,6 +72,7 @@ def run_command(
         console=console,
         accepted=lambda name: described_before(reports / name, out),
     )
+    plan = with_corpora(plan, corpora, console)
     plan = with_looks(plan, until=until, looks=looks, anytime=anytime, look_at=look_at)
     folder = find_folder(plan, reports, out, fresh=fresh)
     return execute(plan, folder, battery.read_bytes(), machine, console, report_language)
@@ -258,6 +261,7 @@ def describe(plan: RunPlan) -> dict[str, Any]:
         },
         "completions": plan.completions,
         "precision": plan.precision,
+        "corpora": dict(plan.corpora),
         "decodings": [{**identity.plain(d), "decoding_id": d.decoding_id} for d in plan.decodings],
         "versions": {
             "biasaudit": __version__,

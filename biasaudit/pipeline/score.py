@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from biasaudit.errors import InputError
 from biasaudit.labels import HumanLabel, ReadsLabels
@@ -20,7 +21,12 @@ from biasaudit.records import (
     Score,
 )
 
+if TYPE_CHECKING:
+    from biasaudit.scoring.copying import TrainingText
+
 Reads = Literal["completions", "likelihoods"]
+TOGETHER = 512
+"""Completions that are scored together."""
 
 
 def measures_reading(battery: Battery, reads: Reads) -> tuple[Measure, ...]:
@@ -88,6 +94,7 @@ def completion_scorer(
     language: str,
     measures: Sequence[Measure] | None = None,
     labels: Sequence[HumanLabel] = (),
+    corpora: Mapping[str, TrainingText] | None = None,
     journals: Path | None = None,
 ) -> Callable[[Iterable[Completion]], dict[str, list[Score]]]:
     """What scores completions batch after batch; see `score_completions`.
@@ -97,6 +104,7 @@ def completion_scorer(
         language: of those prompts.
         measures: some of the battery's; all that read completions when None.
         labels: what people said of the run's completions, for scorers that read it.
+        corpora: measure name -> the training corpora that its completions are held against.
         journals: where answers of judges are kept; None forgets them.
 
     Raises:
@@ -104,6 +112,8 @@ def completion_scorer(
     """
     from biasaudit import scoring
     from biasaudit.scoring._given import ReadsBattery
+    from biasaudit.scoring._together import ScoresTogether
+    from biasaudit.scoring.copying import ReadsCorpus
 
     wanted = measures_reading(battery, "completions") if measures is None else measures
     scorers = [
@@ -111,16 +121,25 @@ def completion_scorer(
         for found in wanted
     ]
     scorers = [(name, scorer.given(labels) if isinstance(scorer, ReadsLabels) else scorer) for name, scorer in scorers]
+    held = corpora or {}
+    scorers = [
+        (name, scorer.held_against(held[name]) if name in held and isinstance(scorer, ReadsCorpus) else scorer)
+        for name, scorer in scorers
+    ]
     scorers = [(n, found.of_battery(battery) if isinstance(found, ReadsBattery) else found) for n, found in scorers]
     scorers = [(n, _answered(found, journals)) for n, found in scorers]
     prompt_of = _prompts(battery, language)
 
     def score(completions: Iterable[Completion]) -> dict[str, list[Score]]:
         scores: dict[str, list[Score]] = {name: [] for name, _ in scorers}
-        for completion in completions:
-            prompt = prompt_of(completion.prompt_id)
+        rest = iter(completions)
+        while batch := list(itertools.islice(rest, TOGETHER)):
+            prompts = [prompt_of(completion.prompt_id) for completion in batch]
             for name, scorer in scorers:
-                scores[name].append(scorer(completion, prompt))
+                if isinstance(scorer, ScoresTogether):
+                    scores[name] += scorer.together(batch, prompts)
+                else:
+                    scores[name] += [scorer(*pair) for pair in zip(batch, prompts, strict=True)]
         return scores
 
     return score
