@@ -6,68 +6,21 @@ stdout carries results, stderr progress and errors. Exit codes: 0 done; 1 failed
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from biasaudit import __version__
 from biasaudit.cli_label import label
 from biasaudit.cli_learn import learn
+from biasaudit.cli_lock import lock
+from biasaudit.cli_options import ARMS, DECODING, LOOKS, NUMBER
 from biasaudit.errors import BiasAuditError
 from biasaudit.pipeline.signals import Terminated, signals_as_exceptions
-from biasaudit.terminal import JSON, PATH, QUIET, REPORT_LANGUAGE, SEED, show
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Finite(click.types.FloatParamType):
-    """A float that is a number: `nan` passes every comparison with a range, and JSON has no word for `inf`."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The number, or a usage error."""
-        number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is not a finite number.", param, ctx)
-        return number
-
-
-NUMBER = Finite()
-
-
-def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
-    """Bundle options that several verbs share."""
-
-    def apply(function: F) -> F:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return apply
-
-
-ARMS = options(
-    click.option("--arm", "arms", multiple=True, metavar="NAME=MODEL", help="An arm: hub name, model folder, nanoGPT "
-                 "ckpt.pt, embedded:NAME, replay:FILE (recorded completions), openai:MODEL@URL, or vllm:MODEL; "
-                 "@FILE.yaml names several; see docs/arms.md. Repeat it. NAME base or placebo sets the role; others "
-                 "are tuned."),
-    click.option("--salt", "salts", multiple=True, metavar="NAME=WORD", help="Independent noise for an arm (A/A)."),
-    click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …"),
-    click.option("--tile", type=click.IntRange(1), default=None, help="Rows decoded together (default: 128 on CPU)."),
-    click.option("--threads", type=click.IntRange(1), default=None, help="Threads a process (default: all cores)."),
-)  # fmt: skip
-DECODING = options(
-    click.option("--temperature", multiple=True, type=NUMBER, help="0 is greedy. Repeat it for a sweep."),
-    click.option("--top-k", multiple=True, type=int, help="0 truncates nothing. Repeat it for a sweep."),
-    click.option("--top-p", multiple=True, type=NUMBER, help="1 truncates nothing. Repeat it for a sweep."),
-    click.option("--greedy", is_flag=True, help="The same as --temperature 0."),
-    click.option("--max-new-tokens", type=click.IntRange(1), default=None, help="Longest completion, in tokens."),
-    click.option("--seed", type=SEED, default=None, help="Seed of the sampling noise."),
-)
+from biasaudit.terminal import JSON, PATH, QUIET, REPORT_LANGUAGE, show
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -89,14 +42,13 @@ def cli() -> None:
 @DECODING
 @click.option("--completions", "-n", type=click.IntRange(1), default=None,
               help="Completions a prompt from every arm; with --until the most of them.")  # fmt: skip
-@click.option("--until", default=None, metavar="RULE",
-              help="Stop early by registered looks: precision=X (each prompt's interval is at most ±X), decided (each "
-              "prompt's excludes 0 or lies inside the margin) or verdict (the whole contrast's does). Target fixed "
-              "only.")  # fmt: skip
-@click.option("--looks", type=click.IntRange(1), default=None, help="With --until: looks at most (default: 8).")
-@click.option("--anytime", is_flag=True, help="With --until: a confidence sequence instead of boundaries.")
-@click.option("--look-at", default="", metavar="MEASURE[:LABEL]",
-              help="With --until: what is looked at (default: the primary question).")  # fmt: skip
+@click.option("--corpus", "corpora", multiple=True, metavar="NAME=FOLDER",
+              help="The corpus that arm NAME was trained on, for measures of copying (default: by fingerprint, under "
+              "corpora/). Repeat it.")  # fmt: skip
+@LOOKS
+@click.option("--lock", type=PATH, default=None, metavar="FILE",
+              help="What was registered by `biasaudit lock` (default: BATTERY's .lock.json beside it).")  # fmt: skip
+@click.option("--no-lock", is_flag=True, help="Leave a lock beside the battery out.")
 @click.option("--language", default=None, help="Language of the prompts (default: that of the arms).")
 @click.option("--out", type=PATH, default=None, help="Run folder (default: reports/<battery>/<time>-<hash>).")
 @click.option("--reports", type=PATH, default=Path("reports"), show_default=True, help="Where run folders live.")
@@ -325,6 +277,7 @@ def new(kind: str, name: str, folder: Path | None) -> None:
 
 cli.add_command(label)
 cli.add_command(learn)
+cli.add_command(lock)
 
 
 @cli.command("ls")

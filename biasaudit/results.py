@@ -246,6 +246,8 @@ class Analysis:
     """What the designs beside the plain contrast found."""
     labelling: tuple[Labelling, ...] = ()
     """Human labels, a row a set of labels."""
+    lock: Mapping[str, Any] = field(default_factory=dict)
+    """What was registered before sampling, and what differs from it (`pipeline.lock_content`); empty without a lock."""
 
 
 def analysis_from_json(value: Mapping[str, Any]) -> Analysis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,12 +158,13 @@ class ScoreColumnsOf(Mapping[str, "ScoreColumns"]):
 def compute(stored: Stored) -> Analysis:
     """The analysis of what is stored; a pure function of it."""
     from biasaudit.pipeline.analyse import analyse as analyse_scores
+    from biasaudit.pipeline.lock_content import registration
     from biasaudit.pipeline.texts import texts_of
     from biasaudit.store.labels import read_labels
 
     plan = stored.plan
     counts, numerics = stored.by_arm()
-    return analyse_scores(
+    found = analyse_scores(
         plan.battery,
         plan.language,
         plan.arms,
@@ -175,6 +177,9 @@ def compute(stored: Stored) -> Analysis:
         labels=read_labels(stored.folder),
         texts=texts_of(stored),
     )
+    lock = registration(plan, stored.folder.manifest)
+    badges = {**found.badges, "locked": lock.get("state", False)}
+    return dataclasses.replace(found, lock=lock, badges=badges)
 
 
 def analyse(stored: Stored, console: Console) -> Analysis:

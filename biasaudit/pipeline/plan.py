@@ -52,6 +52,8 @@ class RunPlan:
     """Prompt id -> completions that its looks have asked for so far; empty without looks."""
     corpora: Mapping[str, str] = field(default_factory=dict)
     """Arm name -> folder of the corpus that it was trained on, where the user says so."""
+    lock: Mapping[str, Any] | None = None
+    """What was registered before sampling, as `pipeline.lock` reads it."""
 
     def completions_of(self, decoding: Decoding, prompt_id: str = "") -> int:
         """Completions of a prompt under `decoding`, or of any: one when it is greedy, since all would be equal."""

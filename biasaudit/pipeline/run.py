@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from biasaudit import __version__, identity
 from biasaudit.errors import StoreError, UsageError
 from biasaudit.pipeline.copying import with_corpora
+from biasaudit.pipeline.lock import attach, with_lock
 from biasaudit.pipeline.outcome import Outcome
 from biasaudit.pipeline.plan import Machine, RunPlan, make_plan
 from biasaudit.pipeline.progress import Console
@@ -45,6 +46,8 @@ def run_command(
     looks: int | None,
     anytime: bool,
     look_at: str,
+    lock: Path | None = None,
+    no_lock: bool = False,
     language: str | None,
     out: Path | None,
     reports: Path,
@@ -74,6 +77,7 @@ def run_command(
     )
     plan = with_corpora(plan, corpora, console)
     plan = with_looks(plan, until=until, looks=looks, anytime=anytime, look_at=look_at)
+    plan = with_lock(plan, battery, lock, ignore=no_lock, console=console)
     folder = find_folder(plan, reports, out, fresh=fresh)
     return execute(plan, folder, battery.read_bytes(), machine, console, report_language)
 
@@ -181,6 +185,7 @@ def execute(
 
     locale = locale or plan.language
     with folder.lock():
+        plan = attach(plan, folder, console)
         console.say(announce(plan, folder))
         warn_of_less(plan, folder, console)
         if finished(plan, folder, battery_text, locale):
@@ -262,6 +267,7 @@ def describe(plan: RunPlan) -> dict[str, Any]:
         "completions": plan.completions,
         "precision": plan.precision,
         "corpora": dict(plan.corpora),
+        **({} if plan.lock is None else {"lock": plan.lock}),
         "decodings": [{**identity.plain(d), "decoding_id": d.decoding_id} for d in plan.decodings],
         "versions": {
             "biasaudit": __version__,

@@ -46,6 +46,8 @@ def _badge(name: str, found: Mapping[str, Any], words: Words, numbers: Numbers) 
         return ("warn" if value < 3 else "good", words.plural("badge.runs_per_arm", value, n=value))
     if name == "placebo" and value == "not_comparable":
         return ("warn", words("badge.placebo_not_comparable"))
+    if name == "locked" and words.has(f"badge.locked_{value}"):
+        return ("good" if value == "kept" else "warn", words(f"badge.locked_{value}"))
     if isinstance(value, bool) and words.has(f"badge.{name}_yes"):
         if value:
             return ("good" if name in _QUIET else "plain", words(f"badge.{name}_yes"))

@@ -13,6 +13,8 @@ from biasaudit.results import Contrast, Interval
 SHARE_UNITS = frozenset({"share", "proportion", "probability", "rate", "fraction"})
 Kind = Literal["share", "nats", "other"]
 
+MANY = 1000
+"""Answers of an arm below which a percentage of them has one decimal (METHODS §4)."""
 NOISE = 1e-8
 """Below this, in shown units, a number is rounding and gets no digits of its own."""
 EXAMPLE_BYTES = 30
@@ -28,12 +30,16 @@ class Scale:
     words: Words
     numbers: Numbers
     digits: int
+    capped: bool = False
+    """A share of few answers: one decimal, and what would round to 0 is shown as smaller than the last place."""
 
     @classmethod
     def of(cls, contrast: Contrast, words: Words, numbers: Numbers) -> Scale:
         """The scale of `contrast`: by outcome and unit; digits by the size of what is shown."""
         if contrast.unit in SHARE_UNITS:
-            return cls("share", contrast.unit, words, numbers, max(1, _digits(contrast, 100.0, 1, 2)))
+            few = contrast.outcome != "value" and min(contrast.n_tuned, contrast.n_reference) < MANY
+            digits = 1 if few else max(1, _digits(contrast, 100.0, 1, 2))
+            return cls("share", contrast.unit, words, numbers, digits, few)
         kind: Kind = "nats" if contrast.unit.replace(" ", "") in {"nats/byte", "natsperbyte"} else "other"
         return cls(kind, contrast.unit, words, numbers, _digits(contrast, 1.0, 4, 3))
 
@@ -48,7 +54,12 @@ class Scale:
 
     def bare(self, x: float | None, *, signed: bool = False) -> str:
         """A difference or a limit without its unit (points, not %)."""
-        return self.numbers.decimal(None if x is None else x * self.factor, self.digits, signed=signed)
+        shown = None if x is None else x * self.factor
+        least = 10.0**-self.digits
+        if self.capped and shown is not None and NOISE < abs(shown) < least / 2:
+            end = self.numbers.decimal(math.copysign(least, shown), self.digits)
+            return f"<{end}" if shown > 0 else f">{end}"
+        return self.numbers.decimal(shown, self.digits, signed=signed)
 
     def effect(self, x: float | None, *, signed: bool = False) -> str:
         """A difference with its unit."""

@@ -7,17 +7,20 @@ allowed "no shift" is equivalence against a margin set in advance; nothing explo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from biasaudit.records import Arm, Battery
 from biasaudit.report.numbers import Numbers
-from biasaudit.report.scale import Scale
+from biasaudit.report.scale import MANY, SHARE_UNITS, Scale
 from biasaudit.report.text import plain
 from biasaudit.report.words import Words
 from biasaudit.results import Analysis, Contrast, TargetEstimate, Verdict
 
 LEVEL = 0.05
 """Of the tests; the same as in the verdict's logic."""
+SHOWN_HASH = 12
+"""Hexadecimal digits of a lock's hash in a sentence; the report's own section has all of them."""
 
 
 def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, locale: str) -> str:
@@ -52,7 +55,10 @@ def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, 
         "b": scale.level(contrast.mean_reference),
         "unit": scale.unit_words(),
     }
-    sentences = [_lead(words, verdict, contrast) + _main(words, numbers, scale, verdict, contrast, holes)]
+    sentences = [
+        *_exploratory(words, analysis.lock),
+        _lead(words, verdict, contrast) + _main(words, numbers, scale, verdict, contrast, holes, analysis.lock),
+    ]
     if verdict.kind == "inconclusive" and contrast.mde is not None:
         sentences.append(words("verdict.inconclusive_mde", mde=scale.bare(contrast.mde), unit=scale.unit_words()))
     if verdict.varies or verdict.kind in {"changed", "small", "inconclusive"}:
@@ -60,7 +66,46 @@ def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, 
         sentences.append(words(f"verdict.{key}", up=contrast.moved_up, prompts=contrast.n_prompts))
     if verdict.target == "fixed" and verdict.kind != "described" and battery.prompts:
         sentences.append(words("verdict.fixed_note"))
+    sentences += _none_seen(words, numbers, contrast, holes)
+    if analysis.lock.get("state") == "kept":
+        sentences.append(words("verdict.locked", hash=plain(analysis.lock["hash"][:SHOWN_HASH])))
     return " ".join(sentences)
+
+
+def _exploratory(words: Words, lock: Mapping[str, Any]) -> list[str]:
+    """The sentence that goes first where the primary question is not what was locked, or was locked too late."""
+    state = lock.get("state")
+    if state == "late":
+        return [words("verdict.exploratory_late")]
+    if state != "changed":
+        return []
+    parts = dict.fromkeys(words.fixed("lock.part", row["part"]) for row in lock["deviations"] if row["primary"])
+    return [words("verdict.exploratory_changed", parts=", ".join(parts))]
+
+
+def margin_was_set(lock: Mapping[str, Any]) -> bool:
+    """Whether nothing speaks against the margin having been set in advance."""
+    moved = any(row["part"] in ("margin", "question") for row in lock.get("deviations", ()))
+    return not moved and not lock.get("late", False)
+
+
+def _none_seen(words: Words, numbers: Numbers, contrast: Contrast, holes: Mapping[str, str]) -> list[str]:
+    """For an arm that never gave the label: how many answers there were, and the rule of three's upper limit."""
+    if contrast.unit not in SHARE_UNITS or contrast.outcome == "value" or contrast.corrected:
+        return []
+    sides = (("tuned", contrast.mean_tuned, contrast.n_tuned),
+             ("reference", contrast.mean_reference, contrast.n_reference))  # fmt: skip
+    return [
+        words(
+            "verdict.none_seen",
+            arm=holes[arm],
+            outcome=holes["outcome"],
+            n=numbers.integer(n),
+            upper=numbers.percent(min(1.0, 3 / n), 1 if n < MANY else 2),
+        )
+        for arm, mean, n in sides
+        if mean == 0 and n > 0
+    ]
 
 
 def _absence(arms: Sequence[Arm], battery: Battery) -> str:
@@ -112,7 +157,13 @@ def _lead(words: Words, verdict: Verdict, contrast: Contrast) -> str:
 
 
 def _main(
-    words: Words, numbers: Numbers, scale: Scale, verdict: Verdict, contrast: Contrast, holes: dict[str, str]
+    words: Words,
+    numbers: Numbers,
+    scale: Scale,
+    verdict: Verdict,
+    contrast: Contrast,
+    holes: dict[str, str],
+    lock: Mapping[str, Any],
 ) -> str:
     stats = statistics(words, numbers, scale, estimate(contrast, verdict.target))
     way = "up" if contrast.difference >= 0 else "down"
@@ -127,13 +178,14 @@ def _main(
         way = way if contrast.difference else "none"
         return words(f"verdict.described_{way}", d=size, **holes)
     margin = scale.bare(contrast.equivalence.margin) if contrast.equivalence else "?"
+    unset = "" if margin_was_set(lock) else "_unset"
     if verdict.kind == "small":
-        return words("verdict.small", d=signed, stats=stats, margin=margin, **holes)
+        return words(f"verdict.small{unset}", d=signed, stats=stats, margin=margin, **holes)
     if verdict.kind == "equivalent" and contrast.equivalence is not None:
         tost = contrast.equivalence
         looks = f"; {words('verdict.stats_looks')}" if tost.interval.for_looks else ""
         return words(
-            "verdict.equivalent",
+            f"verdict.equivalent{unset}",
             margin=margin,
             low90=scale.bare(tost.interval.low),
             high90=scale.bare(tost.interval.high),

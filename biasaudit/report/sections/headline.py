@@ -31,7 +31,7 @@ def render(view: ReportView, locale: str) -> Markup:
         "headline.html",
         locale,
         kind=verdict.kind if verdict else "none",
-        kind_words=words(f"kind.{verdict.kind if verdict else 'none'}"),
+        kind_words=_kind(view, words),
         sentence=verdict_sentence(view.analysis, view.arms, view.battery, locale),
         others=_others(view, locale),
         effect=_effect(view, contrast, words, numbers) if contrast else None,
@@ -40,6 +40,20 @@ def render(view: ReportView, locale: str) -> Markup:
         badges=badge_list(view, words, numbers),
         caveats=[words.fixed("caveat", c) for c in (verdict.caveats if verdict else ())[:TOP_CAVEATS]],
     )
+
+
+def _kind(view: ReportView, words: Words) -> str:
+    verdict, state = view.analysis.verdict, view.analysis.lock.get("state")
+    kind = words(f"kind.{verdict.kind if verdict else 'none'}")
+    return words("kind.exploratory", kind=kind) if verdict and state in ("changed", "late") else kind
+
+
+def _test_role(view: ReportView, contrast: Contrast) -> str:
+    """The words for a test without a family: confirmatory only under a lock that was kept."""
+    state = view.analysis.lock.get("state")
+    if contrast.role != "primary" or state in ("changed", "late"):
+        return "headline.exploratory"
+    return "headline.alone" if state == "kept" else "headline.alone_unlocked"
 
 
 def _effect(view: ReportView, contrast: Contrast, words: Words, numbers: Numbers) -> dict[str, Any]:
@@ -60,7 +74,7 @@ def _effect(view: ReportView, contrast: Contrast, words: Words, numbers: Numbers
     if found.p_adjusted is not None and found.family_size > 1:
         tests.append(words("headline.adjusted", p=numbers.p(found.p_adjusted), k=found.family_size))
     elif found.p is not None:
-        tests.append(words("headline.alone" if contrast.role == "primary" else "headline.exploratory"))
+        tests.append(words(_test_role(view, contrast)))
     return {
         "value": scale.bare(contrast.difference, signed=True),
         "unit": scale.unit_words(),
