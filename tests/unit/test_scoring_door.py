@@ -31,6 +31,7 @@ from biasaudit.records import (
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "patterns": {"endorse": ["é verdade"], "refute": ["é mentira"], "on_topic": ["vacina"]},
     "degeneration": {},
+    "copying": {"metric": "personal"},
     "likelihood": {},
     "nexttoken": {"words": [" sim", " verdade"]},
     "kl": {"direction": "reverse"},
