@@ -35,7 +35,7 @@ def ask(prompt: str, decoding: Decoding, index: int = 0) -> SampleRequest:
 def test_greedy_decoding_equals_generate_token_for_token(family):
     model = FAMILIES[family]()
     ours = backend(model)
-    assert ours.numerics["path"] == PATHS[family]
+    assert ours.numerics["path"].split("+")[0] == PATHS[family]
     greedy = Decoding(temperature=0.0, max_new_tokens=24)
     for completion in ours.complete(requests(6, 1, greedy)):
         prompt = next(r.prompt for r in requests(6, 1, greedy) if r.prompt_id == completion.prompt_id)

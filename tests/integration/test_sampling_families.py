@@ -147,7 +147,7 @@ def test_angles_that_change_with_the_length_of_the_text_change_where_transformer
     model = longrope(40)
     (text,) = prompts(20)
     ours = backend(model, tile=2)
-    assert ours.numerics["path"] == "recompute"
+    assert ours.numerics["path"].split("+")[0] == "recompute"
     start = Letters().encode(text)
     found = {c.prompt_id: c for c in ours.complete(ask([text], GREEDY))}
     tokens = list(found["p20"].token_ids)

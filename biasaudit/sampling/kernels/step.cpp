@@ -41,6 +41,15 @@ inline Lanes load(const BFloat16* from) {
   return value;
 #endif
 }
+inline void store(float* to, Lanes x) { std::memcpy(to, &x, sizeof(x)); }
+inline void store(BFloat16* to, Lanes x) {
+#ifdef __AVX512BF16__
+  const __m256bh halves = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(x));
+  std::memcpy(to, &halves, sizeof(halves));
+#else
+  for (int i = 0; i < 16; ++i) to[i] = static_cast<BFloat16>(x[i]);
+#endif
+}
 inline float sum_of(Lanes x) {
 #ifdef __AVX512F__
   return _mm512_reduce_add_ps(reinterpret_cast<__m512>(x));
@@ -71,14 +80,19 @@ template <typename T>
 struct Cells {
   T* start;
   int64_t block, stride, width;
+  static constexpr int64_t LINE = 64 / sizeof(T);
   T* at(int64_t cell) const { return start + (cell / block) * stride + (cell % block) * width; }
 
-  // Calls visit(cell, its memory) for the cells [first, last], in order.
+  // Calls visit(cell, its memory) for the cells [first, last], in order. The next head's same cells lie one block on,
+  // and are fetched meanwhile: a head's cells are too few for the processor to run ahead of them by itself.
   template <typename Visit>
   void each(int64_t first, int64_t last, const Visit& visit) const {
     for (int64_t cell = first; cell <= last;) {
       const int64_t until = std::min(last + 1, (cell / block + 1) * block);
-      for (const T* memory = at(cell); cell < until; ++cell, memory += width) visit(cell, memory);
+      for (const T* memory = at(cell); cell < until; ++cell, memory += width) {
+        for (int64_t i = 0; i < width; i += LINE) __builtin_prefetch(memory + block * width + i, 0, 2);
+        visit(cell, memory);
+      }
     }
   }
 };
@@ -108,7 +122,7 @@ void attend_head(const T* query, const Cells<T>& keys, const Cells<T>& values, T
     const float share = scores[cell];
     for (int n = 0; n < N; ++n) sum[n] += share * load(value + 16 * n);
   });
-  for (int d = 0; d < 16 * N; ++d) out[d] = static_cast<T>(sum[d / 16][d % 16] / mass);
+  for (int n = 0; n < N; ++n) store(out + 16 * n, sum[n] / mass);
 }
 
 template <typename T>
