@@ -118,7 +118,7 @@ def _dose(row: Finding, words: Words, numbers: Numbers) -> list[str]:
         runs=numbers.p(found["p_runs"]),
         least=numbers.p(found["least_p"]),
         p=numbers.p(row.p),
-        fit=numbers.p_phrase(found["lack_of_fit"]),
+        fit=numbers.p(found["lack_of_fit"]),
         doses=_listed(found["doses"], numbers),
         means=_listed(found["means"], numbers),
         isotonic=_listed(found["isotonic"], numbers),
