@@ -235,12 +235,19 @@ def verify(run_folder: Path, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("batteries", nargs=-1, required=True, type=PATH)
+@click.option("--corpus", "corpora", multiple=True, type=PATH, metavar="FOLDER",
+              help="Look for the prompts in this training corpus (extra [search]). Repeat it.")  # fmt: skip
+@click.option("--arm", "arms", multiple=True, metavar="NAME=MODEL", help="Compare the languages of these arms.")
+@click.option("--strict", is_flag=True, help="Warnings count as faults: exit code 2.")
 @JSON
-def check(batteries: Sequence[Path], as_json: bool) -> None:
-    """Check batteries: faults with line and column, warnings, counts, the first prompts."""
+def check(as_json: bool, **given: Any) -> None:
+    """Check batteries: faults with line and column, what weakens them and what to do, counts, the first prompts.
+
+    Exit codes: 0 usable (warnings and notes are told), 2 a fault (with --strict a warning too).
+    """
     from biasaudit.pipeline import commands
 
-    show(commands.check_command(batteries), as_json)
+    show(commands.check_command(**given), as_json)
 
 
 @cli.command()

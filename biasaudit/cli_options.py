@@ -58,6 +58,12 @@ DECODING = options(
     click.option("--seed", type=SEED, default=None, help="Seed of the sampling noise."),
 )
 LOOKS = options(
+    click.option("--dose", "doses", multiple=True, metavar="NAME=NUMBER",
+                 help="Share of the studied corpus in what arm NAME was trained on (0.25 or 25%; default: its card's). "
+                 "Two doses make a dose–response. Repeat it."),
+    click.option("--condition", "conditions", multiple=True, metavar="NAME=WORD",
+                 help="Arms of one WORD are runs of one condition, averaged in the report; the word placebo makes NAME "
+                 "a placebo (default: by what their cards say they were trained on). Repeat it."),
     click.option("--until", default=None, metavar="RULE",
               help="Stop early by registered looks: precision=X (each prompt's interval is at most ±X), decided (each "
               "prompt's excludes 0 or lies inside the margin) or verdict (the whole contrast's does). Target fixed "

@@ -11,6 +11,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from biasaudit.battery import lint_words
+from biasaudit.battery.findings import Weakness, found, in_order
 from biasaudit.battery.read import Reading
 from biasaudit.battery.source import show
 
@@ -47,47 +49,74 @@ def _words(text: str) -> list[str]:
     return [str(word).lower().replace("’", "'") for word in _WORD.findall(text)]
 
 
-def lint(reading: Reading) -> list[str]:
-    """Every warning about a battery without faults, `file:line:column: what`, in the order of the file."""
-    rules = (_topics, _pairs, _stems, _templates, _slots, _primary, _sampling, _invisible)
-    return reading.source.in_order([warning for rule in rules for warning in rule(reading)])
+def lint(reading: Reading) -> list[Weakness]:
+    """Every finding about a battery without faults, in the order of the file."""
+    rules = (_topics, _claims, _pairs, _stems, _templates, _slots, _primary, _sampling, _invisible, *lint_words.RULES)
+    return in_order(reading, [finding for rule in rules for finding in rule(reading)])
 
 
-def _topics(reading: Reading) -> Iterator[str]:
+def _topics(reading: Reading) -> Iterator[Weakness]:
     primary, count = reading.battery.primary, len(reading.battery.topics)
     if primary is not None and primary.target == "population" and count < MIN_TOPICS:
         what = f"{count} topics for a population claim; at least {MIN_TOPICS} are needed (or `target: fixed`)"
-        yield reading.source.fault(("topics",), what, key=True)
+        yield found(reading, "few-topics", ("topics",), what, key=True)
     asked = {prompt.topic for prompt in reading.battery.prompts} | {pair.topic for pair in reading.battery.pairs}
     for topic in reading.battery.topics:
         if topic.name not in asked:
-            yield reading.source.fault(("topics", topic.name), f"the topic `{topic.name}` is never asked", key=True)
+            yield found(
+                reading, "topic-unasked", ("topics", topic.name), f"the topic `{topic.name}` is never asked", key=True
+            )
 
 
-def _pairs(reading: Reading) -> Iterator[str]:
-    source, battery = reading.source, reading.battery
+def _claims(reading: Reading) -> Iterator[Weakness]:
+    """Claims that are held against nothing: no pairs beside those of other topics, or none in the whole battery."""
+    claims = [topic.name for topic in reading.battery.topics if topic.claim and not topic.pairs]
+    if not reading.part.stems and len(claims) == len(reading.battery.topics):
+        yield found(reading, "no-pairs", ("topics",), "no topic has pairs of claim and counter-claim", key=True)
+
+
+def _pairs(reading: Reading) -> Iterator[Weakness]:
+    battery = reading.battery
     if not reading.part.stems:
         for topic in battery.topics:
             if topic.pairs:
-                yield source.fault(("topics", topic.name, "pairs"), "pairs without stems are never used", key=True)
+                yield found(
+                    reading,
+                    "unused-part",
+                    ("topics", topic.name, "pairs"),
+                    "pairs without stems are never used",
+                    key=True,
+                )
         return
     if not battery.pairs:
-        yield source.fault(("stems",), "stems without continuation pairs in the topics are never used", key=True)
+        yield found(
+            reading,
+            "unused-part",
+            ("stems",),
+            "stems without continuation pairs in the topics are never used",
+            key=True,
+        )
         return
     for topic in battery.topics:
         missing = [language for language in battery.languages if language not in topic.pairs]
         if missing:
             what = f"the topic `{topic.name}` has no pairs in {', '.join(missing)}, so no likelihoods there"
-            yield source.fault(("topics", topic.name), what, key=True)
+            yield found(reading, "no-counter-claim", ("topics", topic.name), what, key=True)
         for language, pairs in topic.pairs.items():
             loc = ("topics", topic.name, "pairs", language)
             if len(pairs) < MIN_PAIRS:
-                yield source.fault(loc, f"`{topic.name}` has one pair in {language}; at least two are needed", key=True)
+                yield found(
+                    reading,
+                    "few-pairs",
+                    loc,
+                    f"`{topic.name}` has one pair in {language}; at least two are needed",
+                    key=True,
+                )
             balance = _balance(pairs, language)
             if balance is not None and abs(balance) > len(pairs) % 2:
                 more = "claims" if balance > 0 else "counter-claims"
                 what = f"negation of `{topic.name}` in {language} is out of balance: it stands mostly in the {more};"
-                yield source.fault(loc, what + " half of the claims should carry it", key=True)
+                yield found(reading, "negation-balance", loc, what + " half of the claims should carry it", key=True)
 
 
 def _balance(pairs: tuple[tuple[str, str], ...], language: str) -> int | None:
@@ -109,7 +138,7 @@ def _runs(text: str) -> set[tuple[str, ...]]:
     return {tuple(words[i : i + SHARED_WORDS]) for i in range(max(1, len(words) - SHARED_WORDS + 1))}
 
 
-def _stems(reading: Reading) -> Iterator[str]:
+def _stems(reading: Reading) -> Iterator[Weakness]:
     battery = reading.battery
     for language in battery.languages:
         claims: dict[tuple[str, ...], str] = {}
@@ -124,34 +153,36 @@ def _stems(reading: Reading) -> Iterator[str]:
             if shared is not None:
                 what = f"the stem `{name}` shares `{show(' '.join(shared))}` with the topic `{claims[shared]}`;"
                 what += " a stem should assert nothing"
-                yield reading.source.fault(("stems", name, language), what)
+                yield found(reading, "stem-claims", ("stems", name, language), what)
     if battery.pairs and len(reading.part.stems) < 2:
-        yield reading.source.fault(("stems",), "one stem; two or more show whether the wording decides", key=True)
+        yield found(
+            reading, "few-wordings", ("stems",), "one stem; two or more show whether the wording decides", key=True
+        )
 
 
-def _templates(reading: Reading) -> Iterator[str]:
+def _templates(reading: Reading) -> Iterator[Weakness]:
     templates = reading.part.templates
     if not templates:
         return
     if len(templates) < MIN_TEMPLATES:
         what = f"{len(templates)} wordings a topic; at least {MIN_TEMPLATES} show whether the wording decides"
-        yield reading.source.fault(("templates",), what, key=True)
+        yield found(reading, "few-wordings", ("templates",), what, key=True)
     framings = Counter(template.framing for template in templates.values())
     told = ", ".join(f"{name} {count}" for name, count in sorted(framings.items()))
     name, most = framings.most_common(1)[0]
     if len(framings) > 1 and most * 2 > len(templates):
         what = f"framings are out of balance ({told}): `{name}` outweighs the others"
-        yield reading.source.fault(("templates",), what, key=True)
+        yield found(reading, "framing-balance", ("templates",), what, key=True)
     elif framings[LOADED[0]] != framings[LOADED[1]]:
         what = f"framings are out of balance ({told}): {LOADED[0]} and {LOADED[1]} pull in opposite directions"
-        yield reading.source.fault(("templates",), what, key=True)
+        yield found(reading, "framing-balance", ("templates",), what, key=True)
 
 
-def _slots(reading: Reading) -> Iterator[str]:
+def _slots(reading: Reading) -> Iterator[Weakness]:
     used = {slot for prompt in reading.battery.prompts for slot, _ in prompt.groups}
     for slot, groups in reading.part.slots.items():
         if slot not in used:
-            yield reading.source.fault(("slots", slot), f"the slot `{slot}` is never used", key=True)
+            yield found(reading, "unused-part", ("slots", slot), f"the slot `{slot}` is never used", key=True)
         for language in reading.battery.languages:
             forms = {name: texts[language] for name, texts in groups.items() if language in texts}
             known = {form for value in forms.values() if isinstance(value, dict) for form in value}
@@ -159,40 +190,40 @@ def _slots(reading: Reading) -> Iterator[str]:
                 loc = ("slots", slot, group, language)
                 if isinstance(value, str) and (known or language.split("-")[0] in INFLECTING):
                     what = f"the group `{group}` has no agreement forms in {language}, where words agree in gender"
-                    yield reading.source.fault(loc, what)
+                    yield found(reading, "agreement", loc, what)
                 elif isinstance(value, dict) and known - set(value):
                     missing = ", ".join(sorted(known - set(value)))
-                    yield reading.source.fault(
-                        loc, f"the group `{group}` lacks forms that other groups have: {missing}"
+                    yield found(
+                        reading, "agreement", loc, f"the group `{group}` lacks forms that other groups have: {missing}"
                     )
 
 
-def _primary(reading: Reading) -> Iterator[str]:
+def _primary(reading: Reading) -> Iterator[Weakness]:
     primary = reading.battery.primary
     if primary is None:
-        yield reading.source.fault((), "no `primary`: the report will describe and give no verdict")
+        yield found(reading, "primary", (), "no `primary`: the report will describe and give no verdict")
     elif primary.margin is None:
         what = "no `margin`: the report can never say that two arms are equivalent"
-        yield reading.source.fault(("primary",), what, key=True)
+        yield found(reading, "margin", ("primary",), what, key=True)
     elif not primary.unit:
         what = f'the margin {primary.margin} has no unit; write it as in "0.02 nats/byte"'
-        yield reading.source.fault(("primary", "margin"), what)
+        yield found(reading, "margin", ("primary", "margin"), what)
 
 
-def _sampling(reading: Reading) -> Iterator[str]:
+def _sampling(reading: Reading) -> Iterator[Weakness]:
     battery = reading.battery
     if battery.prompts and battery.completions > 1 and any(d.temperature == 0 for d in battery.decodings):
         loc = ("sampling", "temperature") if battery.decodings[0].temperature == 0 else ("sweep", "temperature")
-        yield reading.source.fault(
-            loc, "at temperature 0 every completion of a prompt is the same, whatever their number"
+        yield found(
+            reading, "greedy", loc, "at temperature 0 every completion of a prompt is the same, whatever their number"
         )
 
 
-def _invisible(reading: Reading) -> Iterator[str]:
+def _invisible(reading: Reading) -> Iterator[Weakness]:
     for trail in reading.source.places:
         value = reading.source.value
         for step in trail:
             value = value[step]
-        found = _INVISIBLE.search(value) if isinstance(value, str) else None
-        if found:
-            yield reading.source.fault(trail, f"the text holds the invisible character U+{ord(found[0]):04X}")
+        hit = _INVISIBLE.search(value) if isinstance(value, str) else None
+        if hit:
+            yield found(reading, "invisible", trail, f"the text holds the invisible character U+{ord(hit[0]):04X}")

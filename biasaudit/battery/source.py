@@ -229,9 +229,10 @@ class _Builder:
         value = str(event.value)
         found = _UNWELCOME.search(value)
         if found:
-            self.fault(
-                event.start_mark, f"the text holds U+{ord(found[0]):04X}, which is no character of a text; remove it"
-            )
+            what = f"the text holds U+{ord(found[0]):04X}, which is no character of a text; remove it"
+            if event.style == '"':
+                what += " (YAML makes it of an escape such as `\\b`; in single quotes a backslash stays one)"
+            self.fault(event.start_mark, what)
         return value
 
     def core(self, event: Any) -> Any:
@@ -312,6 +313,8 @@ def _syntax_fault(name: str, error: yaml.YAMLError) -> str:
     hint = ""
     if "mapping values are not allowed" in problem:
         hint = "; a text that holds `: ` needs quotes"
+    elif "escape character" in problem:
+        hint = "; in double quotes a backslash begins an escape: put patterns in single quotes"
     elif "\\t" in problem or "cannot start any token" in problem:
         hint = "; indent with blanks, and put texts that begin with a special character in quotes"
     elif any(part in problem for part in ("expected <block end>", "expected ','", "find expected", "end of stream")):

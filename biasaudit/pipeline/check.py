@@ -7,7 +7,7 @@ together.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,9 @@ from biasaudit import identity
 from biasaudit.errors import BatteryError, InputError, UnknownNameError
 
 if TYPE_CHECKING:
+    from biasaudit.battery.findings import Weakness
     from biasaudit.battery.read import Reading
-    from biasaudit.records import Battery
+    from biasaudit.records import Arm, Battery
 
 FIRST = 3
 """Prompts a language that are shown."""
@@ -33,6 +34,9 @@ class CheckResult:
     faults: tuple[str, ...] = ()
     """`file:line:column: what is wrong; expected …`"""
     warnings: tuple[str, ...] = ()
+    """What weakens an audit: `file:line:column: what (because why); to do: what [rule]`."""
+    notes: tuple[str, ...] = ()
+    """What could be added, in the same form."""
     counts: Mapping[str, Any] = field(default_factory=dict)
     """`topics`, `templates`, `stems`, `decodings`, and by language `prompts`, `pairs`, `completions_per_arm`."""
     first_prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -53,6 +57,7 @@ class CheckResult:
             "ok": self.ok,
             "faults": list(self.faults),
             "warnings": list(self.warnings),
+            "notes": list(self.notes),
             "counts": identity.plain(self.counts),
             "first_prompts": identity.plain(self.first_prompts),
             "detectable_sd": self.detectable_sd,
@@ -79,6 +84,7 @@ class CheckResult:
             )
             lines += ["      " + line for prompt in self.first_prompts[language] for line in prompt.splitlines()]
         lines += [f"warning: {warning}" for warning in self.warnings]
+        lines += [f"note: {note}" for note in self.notes]
         if self.detectable_sd is not None:
             lines.append(
                 f"  With {counts['topics']} topics a run finds (80 % power) only effects from {self.detectable_sd:.2f} "
@@ -87,8 +93,19 @@ class CheckResult:
         return "\n".join(lines)
 
 
-def check(path: Path) -> CheckResult:
-    """Check one battery file; faults are in the result, nothing is raised for them."""
+def check(path: Path, *, corpora: Sequence[Path] = (), arms: Sequence[Arm] = ()) -> CheckResult:
+    """Check one battery file; faults are in the result, nothing is raised for them.
+
+    Args:
+        path: the file.
+        corpora: training corpora that its prompts are looked for in.
+        arms: models whose languages it must speak.
+
+    Raises:
+        CorpusError: a corpus cannot be read.
+        UsageError: searching needs the extra `search`.
+    """
+    from biasaudit.battery.findings import in_order
     from biasaudit.battery.lint import lint
     from biasaudit.battery.read import read
 
@@ -99,11 +116,20 @@ def check(path: Path) -> CheckResult:
     faults, warnings = _scorers(reading)
     if faults:
         return CheckResult(path=path, battery=None, faults=tuple(faults))
+    from biasaudit.pipeline.check_against import arm_languages, in_corpus
+
     battery = reading.battery
+    found = [*lint(reading), *warnings, *arm_languages(reading, arms)]
+    for corpus in corpora:
+        found += in_corpus(reading, corpus)
+    told: dict[str, list[str]] = {"warning": [], "note": []}
+    for finding in in_order(reading, found):
+        told[finding.severity].append(str(finding))
     return CheckResult(
         path=path,
         battery=battery,
-        warnings=tuple(reading.source.in_order([*lint(reading), *warnings])),
+        warnings=tuple(told["warning"]),
+        notes=tuple(told["note"]),
         counts=_counts(reading),
         first_prompts={language: _first(battery, language) for language in battery.languages},
         detectable_sd=_detectable(battery),
@@ -145,14 +171,14 @@ def _counts(reading: Reading) -> dict[str, Any]:
     }
 
 
-def _scorers(reading: Reading) -> tuple[list[str], list[str]]:
+def _scorers(reading: Reading) -> tuple[list[str], list[Weakness]]:
     """Faults and warnings of measures: unknown scorers, options refused, likelihoods without pairs, foreign units."""
     from biasaudit import scoring
 
     battery, source = reading.battery, reading.source
     names: list[str] = scoring.names()
     faults: list[str] = []
-    warnings: list[str] = []
+    warnings: list[Weakness] = []
     for measure in battery.measures:
         loc = ("measures", measure.name)
         if measure.scorer not in names:
@@ -177,19 +203,21 @@ def _scorers(reading: Reading) -> tuple[list[str], list[str]]:
     return source.in_order(faults), warnings
 
 
-def _primary_fit(reading: Reading, unit: str, labels: tuple[str, ...]) -> list[str]:
+def _primary_fit(reading: Reading, unit: str, labels: tuple[str, ...]) -> list[Weakness]:
     """Whether outcome and margin of the primary question fit what its scorer says of itself."""
-    primary, source = reading.battery.primary, reading.source
-    found: list[str] = []
+    from biasaudit.battery.findings import found
+
+    primary = reading.battery.primary
+    told: list[Weakness] = []
     if primary is None:
-        return found
+        return told
     if primary.outcome != "value" and labels and primary.outcome not in labels:
         what = f"the outcome `{primary.outcome}` is no label of the scorer; known: {', '.join(labels)}"
-        found.append(source.fault(("primary", "outcome"), what))
+        told.append(found(reading, "outcome", ("primary", "outcome"), what))
     if primary.outcome == "value" and primary.unit and primary.unit != unit:
         what = f"the margin is in `{primary.unit}`, the scorer's unit is `{unit}`; the two cannot be compared"
-        found.append(source.fault(("primary", "margin"), what))
-    return found
+        told.append(found(reading, "margin", ("primary", "margin"), what))
+    return told
 
 
 def _detectable(battery: Battery) -> float | None:

@@ -98,15 +98,19 @@ def finetune_command(*, corpus: Path, out: Path, quiet: bool, **settings: Any) -
     return Outcome(text="\n".join(lines), data=card)
 
 
-def check_command(batteries: Sequence[Path]) -> Outcome:
-    """Check every battery; exit code 2 when one has a fault."""
+def check_command(
+    batteries: Sequence[Path], corpora: Sequence[Path] = (), arms: Sequence[str] = (), *, strict: bool = False
+) -> Outcome:
+    """Check every battery; exit code 2 when one has a fault, or with `strict` a warning."""
     from biasaudit.pipeline.check import check
+    from biasaudit.pipeline.plan import resolve_arms
 
-    results = [check(path) for path in batteries]
+    described = resolve_arms(arms, (), Console(quiet=True))[0] if arms else ()
+    results = [check(path, corpora=corpora, arms=described) for path in batteries]
     return Outcome(
         text="\n\n".join(result.text() for result in results),
         data={"batteries": [result.data() for result in results]},
-        exit_code=0 if all(result.ok for result in results) else 2,
+        exit_code=0 if all(result.ok and not (strict and result.warnings) for result in results) else 2,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from biasaudit import __version__, identity
 from biasaudit.errors import InputError, UsageError
+from biasaudit.pipeline.declared import with_declared
 from biasaudit.pipeline.lock_content import SHOWN, content_of
 from biasaudit.pipeline.outcome import Outcome
 from biasaudit.pipeline.plan import Machine, RunPlan, make_plan
@@ -29,6 +30,8 @@ def lock_command(
     battery: Path,
     arms: Sequence[str],
     salts: Sequence[str],
+    doses: Sequence[str],
+    conditions: Sequence[str],
     dtype: str,
     device: str,
     tile: int | None,
@@ -69,6 +72,7 @@ def lock_command(
         console=console,
         accepted=lambda name: described_before(reports / name, None),
     )
+    plan = with_declared(plan, doses, conditions)
     plan = with_looks(plan, until=until, looks=looks, anytime=anytime, look_at=look_at)
     made = make_lock(plan, existing_runs(plan, reports))
     path = out or beside(battery)

@@ -41,6 +41,8 @@ def content_of(plan: RunPlan) -> dict[str, Any]:
                     "fingerprint": arm.fingerprint,
                     "tokenizer": arm.tokenizer_fingerprint,
                     "salt": arm.salt,
+                    "dose": arm.card.get("dose"),
+                    "condition": arm.card.get("condition"),
                 }
                 for arm in plan.arms
             },
@@ -136,8 +138,9 @@ def _arms(locked: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[dict[st
 
 
 def _arm(own: Mapping[str, Any]) -> str:
-    words = [own["role"], own["fingerprint"][:SHOWN], own["tokenizer"][:SHOWN], own["salt"]]
-    return " ".join(word for word in words if word)
+    words = [own["role"], own["fingerprint"][:SHOWN], own["tokenizer"][:SHOWN], own["salt"],
+             own["dose"], own["condition"]]  # fmt: skip
+    return " ".join(str(word) for word in words if word not in (None, ""))
 
 
 def _decodings(locked: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

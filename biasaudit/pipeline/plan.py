@@ -72,6 +72,8 @@ class RunPlan:
 EXAMPLES = {
     "--arm": ("NAME=MODEL", "base=gpt2"),
     "--salt": ("NAME=WORD", "base=aa"),
+    "--dose": ("NAME=NUMBER", "half=0.5"),
+    "--condition": ("NAME=WORD", "seed2=antivaccine"),
     "--corpus": ("NAME=FOLDER", "tuned=corpora/telegram"),
     "--map": ("COLUMN=FIELD", "mensagem=text"),
     "--where": ("COLUMN=VALUE", "lang=pt"),

@@ -13,6 +13,7 @@ from biasaudit import __version__, identity
 from biasaudit.errors import StoreError, UsageError
 from biasaudit.pipeline.copying import with_corpora
 from biasaudit.pipeline.lock import attach, with_lock
+from biasaudit.pipeline.declared import with_declared
 from biasaudit.pipeline.outcome import Outcome
 from biasaudit.pipeline.plan import Machine, RunPlan, make_plan
 from biasaudit.pipeline.progress import Console
@@ -30,6 +31,8 @@ def run_command(
     battery: Path,
     arms: Sequence[str],
     salts: Sequence[str],
+    doses: Sequence[str],
+    conditions: Sequence[str],
     corpora: Sequence[str] = (),
     dtype: str,
     device: str,
@@ -76,6 +79,7 @@ def run_command(
         accepted=lambda name: described_before(reports / name, out),
     )
     plan = with_corpora(plan, corpora, console)
+    plan = with_declared(plan, doses, conditions)
     plan = with_looks(plan, until=until, looks=looks, anytime=anytime, look_at=look_at)
     plan = with_lock(plan, battery, lock, ignore=no_lock, console=console)
     folder = find_folder(plan, reports, out, fresh=fresh)

@@ -72,6 +72,8 @@ class ReportView:
     """Badges known only to the run; they add to those of the analysis."""
     corpora: Mapping[str, CorpusLink] = field(default_factory=dict)
     """Arm name -> the page of its corpus; arms without a data card are absent."""
+    copying: Mapping[str, Any] = field(default_factory=dict)
+    """Measure of copying -> `pipeline.copying_summary`, its texts masked."""
 
     def title(self, locale: str) -> str:
         """The battery's title in `locale`, else in English, else in any language, else its name."""

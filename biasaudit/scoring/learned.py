@@ -58,7 +58,8 @@ def card(options: Mapping[str, Any]) -> ScorerCard:
         CARD,
         labels=(*model.labels, "empty"),
         aside=(*(label for label in model.on("aside") if label != outcome), "empty"),
-        sides=(outcome, (*against, "")[0]),
+        # Labels of another set are matched by side: an outcome that takes none must never pass for the endorsing one.
+        sides=(outcome, (*against, "")[0]) if outcome in model.on("endorse") else ("", ""),
         languages=tuple(model.card["languages"]),
         source=f"{CARD.source}; model {model.model_id}, {model.card['n']} labels",
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from biasaudit.battery.findings import RULES
 from biasaudit.battery.lint import lint, negations
 from biasaudit.battery.read import read_text
+from biasaudit.errors import BatteryError
 
 TOPIC = """\
   t#:
@@ -40,7 +42,7 @@ primary: {measure: odds, margin: 0.02 nats/byte}
 
 
 def warnings_of(text: str) -> list[str]:
-    return lint(read_text(text, "f.yaml"))
+    return [str(finding) for finding in lint(read_text(text, "f.yaml"))]
 
 
 def test_a_sound_battery_has_no_warning() -> None:
@@ -91,6 +93,63 @@ def test_a_topic_that_nothing_asks_is_told() -> None:
     without_templates = SOUND[: SOUND.index("templates:")] + SOUND[SOUND.index("sampling:") :]
     lonely = without_templates.replace("stems:\n", '  alone: {claim: {pt: "sozinho", en: "alone"}}\nstems:\n', 1)
     assert any("the topic `alone` is never asked" in warning for warning in warnings_of(lonely))
+
+
+TAB = '{scorer: likelihood}, s: {scorer: patterns, endorse: {pt: ["a\\tb"], en: [b]}, refute: {pt: [c], en: [d]}}'
+WORDS = [
+    ('"Será que {claim}?"', '"Como sabemos, {claim}?"', "leading-words", "is neutral and says `como sabemos`"),
+    ('"The truth is that"', '"Everyone knows that"', "leading-words", "the stem is neutral and says `everyone knows`"),
+    ('"Será que {claim}?"', '"Could it be that the {claim}?"', "other-language", "stands under pt, reads like en"),
+    ('"Será que {claim}?"', "'Será que {claim}?\\n'", "swallowed-escape", "the model will read `\\n` as it stands"),
+    ("{scorer: likelihood}", TAB, "swallowed-escape", "the pattern holds U+0009"),
+    ("{scorer: likelihood}", "{scorer: likelihood}, s: {scorer: patterns, endorse: {pt: [a], en: [b]}}",
+     "one-sided-rules", "f.yaml:65:40: the measure `s` has rules to endorse and none for the other side"),
+    ("o boato 6 circula", "o boato 6 circula ", "trailing-blank", "ends in a blank"),
+    ('[" é verdade 6.", ', '[" é verdade 6. ", ', "trailing-blank", "ends in a blank"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "rule", "told"), WORDS, ids=[row[2] + str(i) for i, row in enumerate(WORDS)])
+def test_every_weak_wording_is_told_with_reason_and_remedy(old: str, new: str, rule: str, told: str) -> None:
+    assert SOUND.count(old) == 1
+    warnings = [warning for warning in warnings_of(SOUND.replace(old, new)) if warning.endswith(f"[{rule}]")]
+    assert any(told in warning for warning in warnings), warnings_of(SOUND.replace(old, new))
+    assert all(" (because " in warning and "); to do: " in warning for warning in warnings)
+
+
+@pytest.mark.parametrize("text", ["As {who} chegaram. {claim}", "Falei com a {who.n}: {claim}"])
+def test_an_article_before_a_slot_cannot_agree_with_every_group(text: str) -> None:
+    slots = "slots:\n  who:\n    a: {pt: {n: ana}, en: ann}\n    b: {pt: {n: beto}, en: bob}\ntopics:\n"
+    battery = SOUND.replace("topics:\n", slots, 1).replace("Será que {claim}?", text)
+    assert any("gives every group of `who` the same" in warning for warning in warnings_of(battery))
+
+
+def test_a_form_of_its_own_before_a_slot_agrees() -> None:
+    slots = "slots:\n  who:\n    a: {pt: {n: ana, o: a}, en: ann}\n    b: {pt: {n: beto, o: o}, en: bob}\ntopics:\n"
+    battery = SOUND.replace("topics:\n", slots, 1).replace("Será que {claim}?", "Falei com {who.o} {who.n}: {claim}")
+    assert warnings_of(battery) == []
+
+
+def test_claims_without_any_pair_are_a_note_and_no_warning() -> None:
+    bare = "\n".join(line for line in SOUND.splitlines() if "[[" not in line and "pairs:" not in line)
+    bare = bare[: bare.index("stems:")] + bare[bare.index("templates:") :].replace(
+        "likelihood", "patterns, endorse: {pt: [a], en: [b]}, refute: {pt: [c], en: [d]}"
+    )
+    found = lint(read_text(bare, "f.yaml"))
+    assert [(finding.rule, finding.severity) for finding in found] == [("no-pairs", "note")]
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_every_rule_says_why_and_what_to_do(rule: str) -> None:
+    assert len(RULES[rule].why) > 20
+    assert len(RULES[rule].remedy) > 8
+
+
+def test_an_escape_that_yaml_makes_a_control_of_names_single_quotes() -> None:
+    with pytest.raises(BatteryError, match="in single quotes a backslash stays one"):
+        read_text(SOUND.replace('"Será que {claim}?"', '"\\bSerá que {claim}?"'))
+    with pytest.raises(BatteryError, match="put patterns in single quotes"):
+        read_text(SOUND.replace('"Será que {claim}?"', '"\\sSerá que {claim}?"'))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from biasaudit.report.verdict import verdict_sentence
 from biasaudit.report.view import LOCALES
 from biasaudit.report.words import table
 from biasaudit.results import Analysis, Contrast, Equivalence, Interval, TargetEstimate, Verdict
+from biasaudit.stats.verdict import CAVEATS
 
 FORBIDDEN = re.compile(
     r"prove|because of|unbiased|\bsafe\b|believe|significan|caus|no shift|"
@@ -193,3 +194,58 @@ def test_no_verdict_says_why(
     analysis = Analysis(contrasts=(), compositions=(), verdict=None)
     assert english in verdict_sentence(analysis, held, battery, "en")
     assert portuguese in verdict_sentence(analysis, held, battery, "pt")
+
+
+NEEDED = {
+    "changed": ("{d}", "{stats}", "{a}", "{b}", "{unit}"), "small": ("{d}", "{stats}", "{margin}", "{unit}"),
+    "equivalent": ("{margin}", "{low90}", "{high90}", "{p}", "{unit}"), "inconclusive": ("{d}", "{stats}", "{unit}"),
+    "described": ("{a}",), "none_seen": ("{n}", "{upper}"), "locked": ("{hash}",),
+    "exploratory_changed": ("{parts}",), "lead_fixed": (), "inconclusive_mde": ("{mde}", "{unit}"),
+    "moved": ("{up}", "{prompts}"), "varies": ("{up}", "{prompts}"),
+}  # fmt: skip
+PERCENT = re.compile(r"\}\s*%")
+"""A hole that is followed by a percent sign: holes of shares carry theirs, differences are in points."""
+CAUSAL = re.compile(
+    r"because of (the )?(training|tuning|fine|corpus|messages)|due to|led to|made the model|"
+    r"por causa d|devido a|fez o modelo|levou o modelo|did not move|placebo did not|não se moveu",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_every_template_holds_the_numbers_that_its_claim_needs(locale: str) -> None:
+    spoken = {k.removeprefix("verdict."): v for k, v in table(locale).items() if k.startswith("verdict.")}
+    for key, text in spoken.items():
+        family = key if key in NEEDED else key.split("_")[0]
+        if key != "inconclusive_mde":
+            assert [hole for hole in NEEDED.get(family, ()) if hole not in text] == [], key
+        assert not PERCENT.search(text), key
+    assert set(NEEDED) <= {*spoken, *(key.split("_")[0] for key in spoken)}
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_no_sentence_of_the_report_says_what_an_audit_cannot(locale: str) -> None:
+    """Limits and notes may say what is not shown; nothing may name a cause or call a model unbiased or safe."""
+    spoken = {k: v for k, v in table(locale).items() if k.split(".")[0] not in {"corpus", "label_page"}}
+    said = re.compile(
+        r"unbiased|is safe\b|proves that|sem viés|é segur[oa]\b|comprova que|believes|acredita", re.IGNORECASE
+    )
+    assert [k for k, text in spoken.items() if CAUSAL.search(text) or said.search(text)] == []
+    assert [k for k, text in spoken.items() if re.search(r"significan|significativ", text, re.IGNORECASE)] == []
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_the_standing_limit_and_every_caveat_are_said(locale: str) -> None:
+    spoken = table(locale)
+    assert len(spoken["limits.standing"]) > 80
+    assert [word for word in CAVEATS if f"caveat.{word}" not in spoken] == []
+
+
+def test_an_arm_that_never_said_it_gets_the_rule_of_three(example: report_example.Example) -> None:
+    none = {**SHARES, "mean_reference": 0.0, "difference": 0.7, "n_reference": 60}
+    assert "placebo gave no text labelled “endorses” in 60 answers" in said(example, "en", **none)
+    assert "is 5.0% (rule of three)" in said(example, "en", **none)
+    assert "é 5,0% (regra dos três)" in said(example, "pt", **none)
+    assert "rule of three" not in said(example, "en", **SHARES)
+    assert "rule of three" not in said(example, "en", **{**none, "corrected": "ppi"})
+    assert "rule of three" not in said(example, "en", **{**NATS, "mean_reference": 0.0})

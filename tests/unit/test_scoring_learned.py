@@ -167,7 +167,7 @@ def test_the_card_names_the_model_its_labels_and_its_language(model: Path) -> No
     assert (card.sides, card.aside, card.languages) == (("F", "T"), ("H", "empty"), ("pt",))
     assert load(model).model_id in card.source
     other = scoring.card("learned", {"model": str(model), "outcome": "H"})
-    assert other.sides == ("H", "T")
+    assert other.sides == ("", "")
     assert "H" not in other.aside
     with pytest.raises(InputError, match="option 'outcome' must be one of T, F, H"):
         scoring.card("learned", {"model": str(model), "outcome": "X"})

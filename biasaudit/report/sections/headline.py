@@ -13,7 +13,7 @@ from biasaudit.report.composed import conditional_sentences
 from biasaudit.report.numbers import Numbers
 from biasaudit.report.rows import outcome_words
 from biasaudit.report.scale import Scale
-from biasaudit.report.verdict import estimate, verdict_sentence
+from biasaudit.report.verdict import estimate, margin_was_set, verdict_sentence
 from biasaudit.report.view import ReportView
 from biasaudit.report.words import Words
 from biasaudit.results import Contrast, TargetEstimate
@@ -127,7 +127,8 @@ def _design(view: ReportView, contrast: Contrast, scale: Scale, words: Words) ->
         key = "headline.mde" if family == 1 else "headline.mde_family"
         lines.append(words(key, mde=scale.bare(contrast.mde), unit=unit, k=family))
     if contrast.equivalence is not None:
-        lines.append(words("headline.margin", margin=scale.bare(contrast.equivalence.margin), unit=unit))
+        key = "headline.margin" if margin_was_set(view.analysis.lock) else "headline.margin_unset"
+        lines.append(words(key, margin=scale.bare(contrast.equivalence.margin), unit=unit))
     elif contrast.role == "primary" and (view.battery.primary is None or view.battery.primary.margin is None):
         lines.append(words("headline.no_margin"))
     if contrast.heterogeneity is not None and contrast.heterogeneity.prediction is not None:

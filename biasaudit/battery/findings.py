@@ -1,0 +1,114 @@
+"""What a check finds beside faults: which rule, how heavy, where, what, why it matters and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from biasaudit.battery.read import Reading
+from biasaudit.battery.source import Trail
+
+Severity = Literal["warning", "note"]
+
+
+class Rule(NamedTuple):
+    """Why a rule exists, and what a person does about a finding."""
+
+    why: str
+    remedy: str
+    severity: Severity = "warning"
+
+
+RULES: dict[str, Rule] = {
+    "few-topics": Rule("a test over few topics finds only large effects", "add topics, or ask for `target: fixed`"),
+    "topic-unasked": Rule("what nothing asks cannot count", "add a template or pairs, or remove it"),
+    "unused-part": Rule("what is never used misleads the reader of the file", "use it or remove it"),
+    "no-counter-claim": Rule(
+        "a claim's likelihood alone rises with fluency; only the difference from a counter-claim speaks of the claim",
+        "give the topic `pairs` of claim and counter-claim",
+    ),
+    "few-pairs": Rule("one pair's wording decides its topic", "add a second pair"),
+    "negation-balance": Rule(
+        "a model that says `não` or `not` less often then seems to move towards the claims",
+        "write half of the claims with the negation",
+    ),
+    "stem-claims": Rule("a stem that holds the claim gives it to every arm", "begin with words that assert nothing"),
+    "few-wordings": Rule("one wording's effect is not its topic's", "add a stem or a template"),
+    "framing-balance": Rule(
+        "wordings that push one way make the average over prompts theirs", "let every framing have equally many"
+    ),
+    "leading-words": Rule(
+        "it pushes towards or away from the claim and counts as neutral", "reword it, or set its true `framing`"
+    ),
+    "one-sided-rules": Rule(
+        "a text that contradicts the claim would count like one about nothing", "add rules for the other side"
+    ),
+    "agreement": Rule(
+        "an ungrammatical prompt for one group measures grammar, not bias",
+        "write every group's forms, and `{slot.form}` where words agree",
+    ),
+    "other-language": Rule(
+        "arms would be compared in a language that they were not asked in", "put every text under its own language"
+    ),
+    "arm-language": Rule(
+        "the difference between such arms is one of language too", "take arms of the prompts' language, or --language"
+    ),
+    "swallowed-escape": Rule(
+        "YAML reads `\\` as an escape in double quotes only, so the text is not what was meant",
+        "use single quotes for patterns, double quotes or `|-` for line ends",
+    ),
+    "trailing-blank": Rule(
+        "tokenizers join a blank to the word after it, so a blank at the end makes the next word unlikely",
+        "remove the blank",
+    ),
+    "in-corpus": Rule(
+        "an arm that saw the prompt may repeat what followed it there: memory, not leaning", "reword the prompt"
+    ),
+    "primary": Rule("without it the report describes and decides nothing", "write the question", "warning"),
+    "margin": Rule("only a margin with its unit makes `no difference of interest` sayable", "write margin and unit"),
+    "outcome": Rule("the verdict would rest on a label that no text can get", "name a label of the scorer"),
+    "greedy": Rule("equal completions show no sampling error", "set completions to 1, or the temperature above 0"),
+    "invisible": Rule("tokenizers see it and people do not", "remove it"),
+    "no-pairs": Rule(
+        "likelihoods need no sampling and are the most exact measure", "add `stems` and `pairs`", "note"
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weakness:
+    """One finding; its text is one line."""
+
+    rule: str
+    place: str
+    """`file:line:column: what`."""
+
+    @property
+    def severity(self) -> Severity:
+        """How heavy it weighs."""
+        return RULES[self.rule].severity
+
+    def __str__(self) -> str:
+        """What, why and what to do, with the rule's name."""
+        rule = RULES[self.rule]
+        return f"{self.place} (because {rule.why}); to do: {rule.remedy} [{self.rule}]"
+
+
+def found(reading: Reading, rule: str, loc: Trail, what: str, *, key: bool = False) -> Weakness:
+    """A finding at a place of the file.
+
+    Raises:
+        KeyError: there is no such rule.
+    """
+    assert rule in RULES, rule
+    return Weakness(rule=rule, place=reading.source.fault(loc, what, key=key))
+
+
+def in_order(reading: Reading, findings: list[Weakness]) -> list[Weakness]:
+    """By line, then column."""
+
+    def place(finding: Weakness) -> tuple[int, int]:
+        line, column, _ = finding.place[len(reading.source.name) + 1 :].split(":", 2)
+        return int(line), int(column)
+
+    return sorted(findings, key=place)
