@@ -68,6 +68,7 @@ def test_a_changed_question_is_exploratory_and_says_in_what(
     assert "(exploratory)" in page
     assert "not what was locked: exploratory" in page
     assert "the only confirmatory test" not in page
+    assert "There is one confirmatory test" not in page
 
 
 def test_a_lock_that_came_after_completions_is_called_late(

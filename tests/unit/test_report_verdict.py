@@ -249,3 +249,18 @@ def test_an_arm_that_never_said_it_gets_the_rule_of_three(example: report_exampl
     assert "rule of three" not in said(example, "en", **SHARES)
     assert "rule of three" not in said(example, "en", **{**none, "corrected": "ppi"})
     assert "rule of three" not in said(example, "en", **{**NATS, "mean_reference": 0.0})
+
+
+@pytest.mark.parametrize(("locale", "told"), [("en", "not set in advance"), ("pt", "não foi fixada de antemão")])
+@pytest.mark.parametrize("kind", ["small", "equivalent"])
+def test_a_margin_that_is_not_the_locked_one_is_not_said_to_be_set_in_advance(
+    example: report_example.Example, locale: str, told: str, kind: str
+) -> None:
+    tost = Equivalence(margin=0.05, p=0.01, interval=Interval(low=-0.02, high=0.03, level=0.9), equivalent=True)
+    contrast: Contrast = dataclasses.replace(example.analysis.contrasts[0], **{**SHARES, "equivalence": tost})  # type: ignore[arg-type]
+    moved = {"state": "changed", "late": False, "deviations": [{"part": "margin", "primary": True}]}
+    verdict = Verdict(kind=kind, target="population", contrast=0)  # type: ignore[arg-type]
+    analysis = Analysis(contrasts=(contrast,), compositions=(), verdict=verdict, lock=moved)
+    sentence = verdict_sentence(analysis, example.arms, example.battery, locale)
+    assert told in sentence
+    assert sentence.startswith({"en": "Exploratory: ", "pt": "Exploratório: "}[locale])

@@ -65,7 +65,7 @@ def render(view: ReportView, locale: str) -> Markup:
         locale,
         question=_question(contrast, words, numbers) if contrast else "",
         estimand=words("methods.estimand_text", tuned=contrast.tuned, reference=contrast.reference) if contrast else "",
-        tests=_tests(contrast, words, numbers) if contrast else [],
+        tests=[*_tests(contrast, words, numbers), _family(view, contrast, words)] if contrast else [],
         references=[" ".join(entry.split()) for entry in _REFERENCES.split("\n\n")],
     )
 
@@ -126,9 +126,14 @@ def _tests(contrast: Contrast, words: Words, numbers: Numbers) -> list[str]:
                 range=scale.range(tost.interval),
             )
         )
-    family = max(contrast.population.family_size, contrast.fixed.family_size)
-    if contrast.role == "primary" and (contrast.population.p is not None or contrast.fixed.p is not None):
-        lines.append(words.plural("methods.multiplicity", family, k=family))
-    else:
-        lines.append(words("methods.multiplicity_none"))
     return lines
+
+
+def _family(view: ReportView, contrast: Contrast, words: Words) -> str:
+    """Which tests are adjusted together, and whether any is confirmatory."""
+    family = max(contrast.population.family_size, contrast.fixed.family_size)
+    if contrast.role != "primary" or (contrast.population.p is None and contrast.fixed.p is None):
+        return words("methods.multiplicity_none")
+    if view.analysis.lock.get("state") in ("changed", "late"):
+        return words("methods.multiplicity_exploratory", k=family)
+    return words.plural("methods.multiplicity", family, k=family)
