@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from biasaudit.errors import CorpusError
+from biasaudit.errors import CorpusError, InputError
 from biasaudit.pipeline.copying import (
     HOME,
     Against,
@@ -64,7 +65,10 @@ def as_before(folder: RunFolder, plan: RunPlan, console: Console) -> tuple[dict[
     lost, wanted = {}, []
     for measure in measures_of(plan.battery):
         used = {corpus["fingerprint"]: corpus["name"] for corpus in before.get(measure.name, {}).get("corpora", ())}
-        here = {source.fingerprint for source in find_sources(plan, measure)[0]} if used else set()
+        here: set[str] = set()
+        if used:
+            with contextlib.suppress(InputError):  # a folder that --corpus named is gone
+                here = {source.fingerprint for source in find_sources(plan, measure)[0]}
         if here == set(used):
             wanted += [measure] if used else []
             continue
