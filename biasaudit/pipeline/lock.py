@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from biasaudit import __version__, identity
 from biasaudit.errors import InputError, UsageError
 from biasaudit.pipeline.declared import with_declared
-from biasaudit.pipeline.lock_content import SHOWN, content_of
+from biasaudit.pipeline.lock_content import SHOWN, content_of, deviations
 from biasaudit.pipeline.outcome import Outcome
 from biasaudit.pipeline.plan import Machine, RunPlan, make_plan
 from biasaudit.pipeline.progress import Console
@@ -198,6 +198,13 @@ def with_lock(plan: RunPlan, battery: Path, lock: Path | None, *, ignore: bool, 
     if lock is None:
         console.say(f"lock {found['hash'][:SHOWN]} of {found['made']} found beside the battery: {path} "
                     "(--no-lock leaves it out)")  # fmt: skip
+    try:
+        deviations(found["content"], content_of(plan))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: what it locks cannot be read ({type(error).__name__}); it was made by biasaudit "
+            f"{found['version']}, this is {__version__}. Make it again, or use that version"
+        ) from None
     return dataclasses.replace(plan, lock={**found, "file": path.name})
 
 
@@ -228,8 +235,6 @@ def attach(plan: RunPlan, folder: RunFolder, console: Console) -> RunPlan:
 
 
 def _differences(plan: RunPlan) -> list[str]:
-    from biasaudit.pipeline.lock_content import deviations
-
     assert plan.lock is not None
     found = deviations(plan.lock["content"], content_of(plan))
     return [f"{row['part']} {row['name']}".strip() + (" (primary question)" if row["primary"] else "") for row in found]

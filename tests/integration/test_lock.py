@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from biasaudit.identity import content_hash
+
 Call = Callable[..., tuple[int, str, str]]
 
 
@@ -132,3 +134,13 @@ def test_a_lock_that_is_missing_and_a_lock_with_no_lock_are_refused(
     code, _, err = biasaudit("lock", *words, "--out", tmp_path / "nowhere" / "x.json")
     assert code == 2
     assert "does not exist" in err
+
+
+def test_a_lock_whose_content_no_version_wrote_is_refused(tmp_path: Path, biasaudit: Call, words: list[object]) -> None:
+    path = lock(tmp_path, biasaudit, words)
+    held = json.loads(path.read_text("utf-8"))
+    for content in ({}, {**held["content"], "arms": []}, {**held["content"], "decodings": 5}):
+        path.write_text(json.dumps({**held, "content": content, "hash": content_hash(content)}), encoding="utf-8")
+        code, _, err = biasaudit("run", *words, "--out", tmp_path / "run")
+        assert code == 2
+        assert "what it locks cannot be read" in err
