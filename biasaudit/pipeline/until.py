@@ -204,14 +204,16 @@ def _job(plan: RunPlan, folder: RunFolder) -> Job:
 
 def _scores(plan: RunPlan, folder: RunFolder) -> list[Score]:
     """Scores of the looked-at measure under the first decoding."""
-    from biasaudit.pipeline.score import score_completions
+    from biasaudit.pipeline.copying import SCORER, open_corpora
+    from biasaudit.pipeline.score import completion_scorer
     from biasaudit.pipeline.stored import Stored
     from biasaudit.store.tables import completions_from_table
 
     measure = next(found for found in plan.battery.measures if found.name == _looks(plan).measure)
     first = dataclasses.replace(plan, decodings=plan.decodings[:1])
     rows = (row for table in Stored(folder, first).tables(tokens=True) for row in completions_from_table(table))
-    return score_completions(plan.battery, plan.language, rows, [measure])[measure.name]
+    corpora = open_corpora(plan, Console(quiet=True), [measure]) if measure.scorer == SCORER else {}
+    return completion_scorer(plan.battery, plan.language, [measure], corpora=corpora)(rows)[measure.name]
 
 
 def restored(plan: RunPlan, manifest: Mapping[str, Any]) -> RunPlan:
