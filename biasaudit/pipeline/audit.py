@@ -158,7 +158,7 @@ class ScoreColumnsOf(Mapping[str, "ScoreColumns"]):
 def compute(stored: Stored) -> Analysis:
     """The analysis of what is stored; a pure function of it."""
     from biasaudit.pipeline.analyse import analyse as analyse_scores
-    from biasaudit.pipeline.lock_content import registration
+    from biasaudit.pipeline.lock_content import lock_badges, registration
     from biasaudit.pipeline.texts import texts_of
     from biasaudit.store.labels import read_labels
 
@@ -178,8 +178,7 @@ def compute(stored: Stored) -> Analysis:
         texts=texts_of(stored),
     )
     lock = registration(plan, stored.folder.manifest)
-    badges = {**found.badges, "locked": lock.get("state", False)}
-    return dataclasses.replace(found, lock=lock, badges=badges)
+    return dataclasses.replace(found, lock=lock, badges={**found.badges, **lock_badges(lock)})
 
 
 def analyse(stored: Stored, console: Console) -> Analysis:

@@ -168,7 +168,8 @@ def registration(plan: RunPlan, manifest: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         The lock's hash, time, version and file, `late` (completions existed before it), `deviations`, and `state`:
-        `changed` (the primary question is not what was locked), `late`, or `kept`.
+        `changed` (the primary question is not what was locked), `late`, or `kept`; and whether completions, of a
+        number without looks, carry the question (`counted`).
     """
     entry = manifest.get("lock")
     if not entry:
@@ -177,4 +178,13 @@ def registration(plan: RunPlan, manifest: Mapping[str, Any]) -> dict[str, Any]:
     touched = any(row["primary"] for row in found)
     state = "changed" if touched else "late" if entry["late"] else "kept"
     known = {key: entry[key] for key in ("hash", "made", "version", "file", "late", "existing")}
-    return {**known, "state": state, "deviations": found}
+    counted = _sampled(entry["content"]) and entry["content"]["looks"] is None
+    return {**known, "state": state, "deviations": found, "counted": counted}
+
+
+def lock_badges(lock: Mapping[str, Any]) -> dict[str, Any]:
+    """What the report's first screen says of a lock: its state, and whether n was fixed in advance by it."""
+    if not lock:
+        return {"locked": False}
+    moved = any(row["part"] in ("completions", "looks") for row in lock["deviations"])
+    return {"locked": lock["state"], "n_fixed_in_advance": not (moved or lock["late"]) if lock["counted"] else None}

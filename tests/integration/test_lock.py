@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from biasaudit.identity import content_hash
+from biasaudit.pipeline.lock_content import lock_badges
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -144,3 +145,21 @@ def test_a_lock_whose_content_no_version_wrote_is_refused(tmp_path: Path, biasau
         code, _, err = biasaudit("run", *words, "--out", tmp_path / "run")
         assert code == 2
         assert "what it locks cannot be read" in err
+
+
+@pytest.mark.parametrize(
+    ("lock_of", "said"),
+    [
+        ({}, {"locked": False}),
+        ({"state": "kept", "late": False, "counted": True, "deviations": []},
+         {"locked": "kept", "n_fixed_in_advance": True}),
+        ({"state": "late", "late": True, "counted": True, "deviations": []},
+         {"locked": "late", "n_fixed_in_advance": False}),
+        ({"state": "changed", "late": False, "counted": True, "deviations": [{"part": "completions"}]},
+         {"locked": "changed", "n_fixed_in_advance": False}),
+        ({"state": "kept", "late": False, "counted": False, "deviations": []},
+         {"locked": "kept", "n_fixed_in_advance": None}),
+    ],
+)  # fmt: skip
+def test_only_a_lock_says_that_n_was_fixed_in_advance(lock_of: dict[str, Any], said: dict[str, Any]) -> None:
+    assert lock_badges(lock_of) == said
