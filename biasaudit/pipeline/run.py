@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from biasaudit import __version__, identity
 from biasaudit.errors import StoreError, UsageError
 from biasaudit.pipeline.copying import with_corpora
-from biasaudit.pipeline.lock import attach, with_lock
 from biasaudit.pipeline.declared import with_declared
+from biasaudit.pipeline.lock import attach, with_lock
 from biasaudit.pipeline.outcome import Outcome
 from biasaudit.pipeline.plan import Machine, RunPlan, make_plan
 from biasaudit.pipeline.progress import Console

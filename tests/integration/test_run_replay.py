@@ -49,7 +49,7 @@ def test_a_recorded_arm_stands_beside_a_sampled_one(
     biasaudit: Call, arms: dict[str, Path], battery: Path, answers: Path, prompts: list[Prompt], tmp_path: Path
 ) -> None:
     words = ["run", battery, "--arm", f"base={arms['base']}", "--arm", f"tuned=replay:{answers}", *FAST]
-    code, out, err = biasaudit(*words, "--out", tmp_path / "r")
+    code, _out, err = biasaudit(*words, "--out", tmp_path / "r")
     assert code == 0, err
     assert "claim_odds cannot be measured on it" in err
     told = manifest(tmp_path / "r")
