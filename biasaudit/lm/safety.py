@@ -20,6 +20,8 @@ from biasaudit.errors import ModelError
 
 MAX_CONFIG_BYTES = 1 << 20
 MAX_HEADER_BYTES = 100 << 20
+# parameter -> the name that its checkpoints still have (GPT-NeoX, Pythia); transformers renames it while it reads
+STORED_AS = {"lm_head.weight": "embed_out.weight"}
 MAX_PARAMETERS = 10**13
 MAX_LAYERS = 1_000
 MAX_WIDTH = 2**20
@@ -208,7 +210,7 @@ def check_sizes(folder: Path, config: Any, class_name: str, tensors: Mapping[str
     tied = {name.removeprefix(prefix) for name in (getattr(model, "all_tied_weights_keys", None) or {})}
     parameters = 0
     for name, parameter in model.named_parameters():
-        shape = found.get(name.removeprefix(prefix))
+        shape = found.get(name.removeprefix(prefix), found.get(STORED_AS.get(name, "")))
         if shape is None and name.removeprefix(prefix) in tied:
             continue
         if shape != tuple(parameter.shape):

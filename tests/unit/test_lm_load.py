@@ -166,3 +166,18 @@ def test_memory_and_devices_that_are_not_there_are_said_before_loading() -> None
     with pytest.raises(UsageError, match="dtype 'int3'"):
         devices.pick_dtype("int3", torch.device("cpu"))
     assert devices.pick_dtype("fp16", torch.device("cpu")) == "float16"
+
+
+@pytest.mark.parametrize("stored", ["embed_out.weight", "lm_head.weight"])
+def test_a_gpt_neox_head_is_found_under_the_name_that_checkpoints_have(tmp_path: Path, stored: str) -> None:
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = transformers.GPTNeoXConfig(vocab_size=280, max_position_embeddings=32, **sizes)
+    folder = tmp_path / "neox"
+    transformers.GPTNeoXForCausalLM(config).save_pretrained(folder)
+    TOKENIZER.save(folder)
+    weights = {k.replace("embed_out", "lm_head"): v for k, v in load_file(folder / "model.safetensors").items()}
+    head = weights.pop("lm_head.weight")
+    save_file({**weights, stored: head}, folder / "model.safetensors", metadata={"format": "pt"})
+    assert describe(str(folder)).model_type == "gpt_neox"
+    loaded = load(str(folder), dtype="float32", device="cpu")
+    assert torch.equal(loaded.model.get_output_embeddings().weight, head)
