@@ -125,8 +125,8 @@ def find_folder(plan: RunPlan, reports: Path, out: Path | None, *, fresh: bool) 
             found = RunFolder.open(out)
             if not fits(found.manifest, plan):
                 raise UsageError(
-                    f"{out} holds a run of another battery, language, seed other arms, or other looks (which never "
-                    "change); give --out another folder"
+                    f"{out} holds a run of another battery, language or seed, of other arms, or of other looks "
+                    "(which never change); give --out another folder"
                 )
             if fresh:
                 raise UsageError(f"--fresh with --out {out}: that run exists; delete it or give another folder")
