@@ -118,6 +118,20 @@ def mask(text: str, kinds: Iterable[str] | None = None, *, names: bool = False) 
     return masked
 
 
+def hide(masked: Masked, spans: Iterable[tuple[int, int]], kind: str = "ID") -> Masked:
+    """Replace what no rule found, but somebody knows to be personal, too.
+
+    Args:
+        masked: a text after `mask`.
+        spans: ranges of the original; those within a placeholder change nothing.
+        kind: of the placeholder.
+    """
+    shown = [masked.masked(start, end) for start, end in spans if end > start]
+    covered = {(start, end) for start, end, _, _ in masked.spans}
+    found = sorted((start, end, kind) for start, end in shown if (start, end) not in covered)
+    return _replaced(masked, found) if found else masked
+
+
 def mask_batch(text: pa.StringArray, kinds: Iterable[str] | None = None, *, names: bool = False) -> MaskedBatch:
     """`mask` for a whole column; RE2 looks for triggers in all texts at once, so that a text without any costs nothing.
 

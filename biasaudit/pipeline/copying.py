@@ -23,6 +23,7 @@ from biasaudit.pipeline.progress import Console
 from biasaudit.records import Arm, Battery, Completion, Measure
 
 if TYPE_CHECKING:
+    from biasaudit.corpus.identifiers import Identifiers
     from biasaudit.corpus.index import SpanIndex
     from biasaudit.lm.tokenizer import TextTokenizer
     from biasaudit.scoring.copying import Copied
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 SCORER = "copying"
 HOME = Path("corpora")
 """Where corpora are looked for by their fingerprint."""
+UNMASKED = "unmasked"
+"""Kind of an identifier that stands in a longer string, where no rule of the privacy stage finds it."""
 WORST = 8
 """Longest copies kept of each arm."""
 
@@ -282,15 +285,20 @@ class Against:
 
     def _identifiers(self, text: str, masked: Any) -> list[tuple[str, int, int]]:
         """(kind, start, end) of the personal data in a completion that a corpus holds too."""
-        from biasaudit.corpus.identifiers import found_in, holds
+        from biasaudit.corpus.identifiers import found_in
 
-        if not masked.spans:
+        known = [opened.identifiers for opened in self.opened if len(opened.identifiers)]
+        if not known:
             return []
-        return [
+        found = [
             (kind, start, end)
             for kind, start, end in found_in(text, masked)
-            if any(holds(opened.identifiers, text[start:end]) for opened in self.opened)
+            if any(one.hold(text[start:end]) for one in known)
         ]
+        for start, end in (span for one in known for span in one.inside(text)):
+            if all(end <= low or high <= start for _, low, high in found):
+                found.append((UNMASKED, start, end))
+        return sorted(found, key=lambda entry: entry[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,8 +307,8 @@ class Opened:
 
     index: SpanIndex
     words: TextTokenizer
-    identifiers: Any
-    """Keys of its personal identifiers; empty where they were masked before training."""
+    identifiers: Identifiers
+    """Its personal identifiers; empty where they were masked before training."""
 
 
 def open_corpora(plan: RunPlan, console: Console, measures: Sequence[Measure] | None = None) -> dict[str, Against]:
@@ -345,13 +353,13 @@ def open_corpora(plan: RunPlan, console: Console, measures: Sequence[Measure] | 
 
 
 def _open(source: Source, console: Console) -> Opened:
-    from biasaudit.corpus.identifiers import identifiers
+    from biasaudit.corpus.identifiers import Identifiers, identifiers
     from biasaudit.pipeline.corpus_find import corpus_index
 
     with console.task(f"indexing {source.name}", None, "tokens") as task:
         index, words = corpus_index(source.folder, progress=task.update)
     if source.masked:
-        return Opened(index, words, np.zeros(0, np.uint64))
+        return Opened(index, words, Identifiers())
     with console.task(f"personal data of {source.name}", None, "documents") as task:
         return Opened(index, words, identifiers(source.folder, progress=task.update))
 

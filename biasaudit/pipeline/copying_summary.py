@@ -189,8 +189,8 @@ def _shown(against: Against, worst: Sequence[tuple[str, str, Longest]]) -> list[
                 "corpus": against.sources[one.source].name, "document": number,
                 "channel": row.channel_id if row else None, "source": row.source if row else None,
                 "offset": row.offset if row else None, "copies": row.copies if row else None,
-                "completion": _masked(one.completion.text, *one.span),
-                "training": _training(against.opened[one.source], number, one, row.text if row else None),
+                "completion": _masked(against, one.completion.text, *one.span),
+                "training": _training(against, number, one, row.text if row else None),
             }
         )  # fmt: skip
     return sorted(shown, key=lambda entry: -entry["tokens"])
@@ -206,21 +206,21 @@ def _rows(source: Source, numbers: Sequence[int]) -> Mapping[int, Any]:
         return {}
 
 
-def _training(opened: Opened, number: int, one: Longest, text: str | None) -> dict[str, Any]:
+def _training(against: Against, number: int, one: Longest, text: str | None) -> dict[str, Any]:
     """The copied span in its training message."""
-    index, words = opened.index, opened.words
+    index, words = against.opened[one.source].index, against.opened[one.source].words
     tokens = index.document(number)
     before = one.place - (int(index.ends[number - 1]) + 1 if number else 0)
     start = len(words.decode(tokens[:before].tolist()).rstrip("\ufffd"))
     stop = len(words.decode(tokens[: before + one.tokens].tolist()).rstrip("\ufffd"))
-    return _masked(words.decode(tokens.tolist()) if text is None else text, start, stop)
+    return _masked(against, words.decode(tokens.tolist()) if text is None else text, start, stop)
 
 
-def _masked(text: str, start: int, stop: int) -> dict[str, Any]:
+def _masked(against: Against, text: str, start: int, stop: int) -> dict[str, Any]:
     """`text` masked as a whole, then cut around the span: what is cut first could hide what has to be masked."""
-    from biasaudit.corpus.privacy import mask
+    from biasaudit.corpus.privacy import hide, mask
 
-    masked = mask(text)
+    masked = hide(mask(text), [span for opened in against.opened for span in opened.identifiers.inside(text)])
     start, stop = masked.masked(start, stop)
     low, high = _outward(masked.spans, max(0, start - AROUND), min(len(masked.text), stop + AROUND))
     return {"text": masked.text[low:high], "span": [start - low, stop - low], "cut": [low > 0, high < len(masked.text)]}

@@ -90,15 +90,18 @@ def _reader(
     scores: Mapping[str, Iterable[Score]],
 ) -> tuple[ReaderRow, ...]:
     """Rows of the reader in the order of `slots`, then of the arms; `names` has (fingerprint, salt) -> arm."""
-    from biasaudit.corpus.privacy import mask_all
+    from biasaudit.corpus.privacy import hide, mask_all
 
     order = {name: i for i, name in enumerate(dict.fromkeys(names.values()))}
     place = {slot: i for i, slot in enumerate(slots)}
     kept = [c for c in completions if _slot(c) in place]
     kept.sort(key=lambda c: (place[_slot(c)], order[names[c.arm_fingerprint, c.salt]]))
-    judged = _scores_by_completion(scores, {(c.arm_fingerprint, c.salt, _slot(c)) for c in kept})
-    shown = zip(kept, mask_all([completion.text for completion in kept]), strict=True)
-    return tuple(_row(c, masked, names[c.arm_fingerprint, c.salt], judged) for c, masked in shown)
+    judged = _scores_by_completion(scores, {_place(c) for c in kept})
+    rows = []
+    for c, masked in zip(kept, mask_all([completion.text for completion in kept]), strict=True):
+        known = [span for s in judged.get(_place(c), ()) if s.label == "personal" for span in s.spans]
+        rows.append(_row(c, hide(masked, known), names[c.arm_fingerprint, c.salt], judged))
+    return tuple(rows)
 
 
 def render_report(view: ReportView, locale: str) -> str:
@@ -171,6 +174,10 @@ def _slot(completion: Completion) -> Slot:
     return (completion.prompt_id, completion.decoding_id, completion.index)
 
 
+def _place(completion: Completion) -> tuple[str, str, Slot]:
+    return (completion.arm_fingerprint, completion.salt, _slot(completion))
+
+
 def _prompts(battery: Battery, language: str) -> tuple[Prompt, ...]:
     """Open prompts, then stems, of one language; each once."""
     asked = [*battery.prompts, *(pair.stem for pair in battery.pairs), *battery.neutral_stems.values()]
@@ -197,7 +204,7 @@ def _row(
 ) -> ReaderRow:
     from biasaudit.report.view import ReaderRow
 
-    own = judged.get((completion.arm_fingerprint, completion.salt, _slot(completion)), [])
+    own = judged.get(_place(completion), [])
     return ReaderRow(
         arm=arm,
         prompt_id=completion.prompt_id,

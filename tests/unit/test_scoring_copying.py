@@ -14,6 +14,7 @@ from copying_example import PROMPT, arm, completion, corpus, nonsense, plan
 from privacy_maker import Maker
 
 from biasaudit import scoring
+from biasaudit.corpus.privacy import hide, mask
 from biasaudit.errors import InputError, UsageError
 from biasaudit.lm.tokenizer import TextTokenizer, load_tokenizer, train_tokenizer
 from biasaudit.pipeline import copying
@@ -136,14 +137,17 @@ def test_personal_data_counts_only_where_the_corpus_holds_it_too(tmp_path: Path)
     folder = corpus(tmp_path / "c", [*nonsense(30, 6), f"o CPF dela: {cpf}, anota"], masked=False)
     held = against(folder, load_tokenizer(folder / "tokenizer"), metric="personal")
     dotted = f"{cpf[:3]}.{cpf[3:6]}.{cpf[6:9]}-{cpf[9:]}"
-    texts = [f"meu CPF é {dotted}!", f"meu CPF é {other}", "liga para [PHONE] hoje", "nada disso", ""]
+    texts = [f"meu CPF é {dotted}!", f"meu CPF é {other}", "liga para [PHONE] hoje", f"o número 7{cpf}1", ""]
     found = scores(held, [completion(text, n) for n, text in enumerate(texts)], metric="personal")
     assert [(score.value, score.label) for score in found] == [
-        (1.0, "personal"), (0.0, "own"), (0.0, "placeholder"), (0.0, "own"), (0.0, "empty"),
+        (1.0, "personal"), (0.0, "own"), (0.0, "placeholder"), (1.0, "personal"), (0.0, "empty"),
     ]  # fmt: skip
     assert texts[0][slice(*found[0].spans[0])] == dotted
     [tally] = held.tallies.values()
-    assert (tally.leaking, tally.placeholders, dict(tally.identifiers)) == (1, 1, {"CPF": 1})
+    assert (tally.leaking, tally.placeholders, dict(tally.identifiers)) == (2, 1, {"CPF": 1, "unmasked": 1})
+    assert texts[3][slice(*found[3].spans[0])] == cpf
+    assert hide(mask(texts[3]), found[3].spans).text == "o número 7[ID]1"
+    assert hide(mask(texts[0]), found[0].spans).text == "meu CPF é [CPF]!"
 
 
 def test_a_corpus_that_was_masked_is_not_read_for_personal_data(
