@@ -9,6 +9,7 @@ Source: t on cluster means, Ibragimov & Müller 2010; the sampling part is in `c
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,6 +115,8 @@ def contrast(cells: Sequence[Cell], design: Design, about: About, *, rng: np.ran
     errors = [variance(cell, design) for cell in full]
     fixed = _fixed(full, design, topics, errors, rng)
     population = population_estimate(effects)
+    if design.binary and population.interval is not None:
+        population = dataclasses.replace(population, interval=intervals.of_difference(population.interval))
     decisive = fixed if deciding(population, about.target) == "fixed" else population
     return Contrast(
         measure=about.measure,
@@ -195,6 +198,8 @@ def _fixed(
     name = "paired-" if design.coupled else "stratified-"
     name += "add-half" if design.binary else "z"
     interval = intervals.around(centre, intervals.z_value(0.95) * se, method=name)
+    if design.binary:
+        interval = intervals.of_difference(interval)
     return TargetEstimate(target="fixed", interval=interval, p=p, se=se, method=method)
 
 

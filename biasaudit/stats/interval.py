@@ -8,6 +8,7 @@ both targets of a contrast centre on one number (CONTRACT §3).
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import overload
 
@@ -38,6 +39,11 @@ def t_two_sided(statistic: float, df: float) -> float:
 def around(centre: float, half_width: float, *, level: float = 0.95, method: str) -> Interval:
     """The interval `centre` ± `half_width`."""
     return Interval(low=centre - half_width, high=centre + half_width, level=level, method=method)
+
+
+def of_difference(interval: Interval) -> Interval:
+    """The interval cut at −1 and 1, where differences of rates end."""
+    return dataclasses.replace(interval, low=max(-1.0, interval.low), high=min(1.0, interval.high))
 
 
 def wilson(successes: int, n: int, *, level: float = 0.95) -> Interval:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from scipy import special
 
 from biasaudit.results import Contrast, Equivalence, Interval, PromptEffect, TargetEstimate, TopicEffect
+from biasaudit.stats import interval as intervals
 from biasaudit.stats.cells import Cell, Design, variance
 from biasaudit.stats.contrast import Topics, gather
 from biasaudit.stats.multiplicity import adjust_present, benjamini_hochberg
@@ -196,10 +197,7 @@ def _prompts(
 
 
 def _cut(interval: Interval, design: Design) -> Interval:
-    """Differences of rates end at −1 and 1."""
-    if not design.binary:
-        return interval
-    return dataclasses.replace(interval, low=max(-1.0, interval.low), high=min(1.0, interval.high))
+    return intervals.of_difference(interval) if design.binary else interval
 
 
 def _topics(

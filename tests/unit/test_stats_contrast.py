@@ -89,6 +89,13 @@ def test_population_needs_five_topics() -> None:
     assert five.population.df == 4
 
 
+def test_no_interval_of_a_difference_of_rates_leaves_minus_one_to_one() -> None:
+    found = make([rates(f"topic {n}", 4 if n else 2, 0, 4) for n in range(6)])
+    assert found.fixed.interval is not None and found.population.interval is not None
+    assert found.fixed.interval.high == found.population.interval.high == 1.0
+    assert found.fixed.interval.low > 0.5
+
+
 def test_equal_topics_have_no_population_interval_and_the_verdict_rests_on_fixed() -> None:
     found = make([rates(t, 9, 1, 10) for t in "abcdef"])
     assert found.population.interval is None
