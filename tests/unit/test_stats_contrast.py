@@ -91,7 +91,8 @@ def test_population_needs_five_topics() -> None:
 
 def test_no_interval_of_a_difference_of_rates_leaves_minus_one_to_one() -> None:
     found = make([rates(f"topic {n}", 4 if n else 2, 0, 4) for n in range(6)])
-    assert found.fixed.interval is not None and found.population.interval is not None
+    assert found.fixed.interval is not None
+    assert found.population.interval is not None
     assert found.fixed.interval.high == found.population.interval.high == 1.0
     assert found.fixed.interval.low > 0.5
 
