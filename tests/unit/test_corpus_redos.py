@@ -101,7 +101,7 @@ def is_linear(short: Callable[[], object], long: Callable[[], object], growth: i
     if quick > CEILING:
         return False
     took = seconds(long)
-    for _ in range(3):  # Again only where it looks slow: neighbours of this process cost time too.
+    for _ in range(10):  # Again only where it looks slow: neighbours of this process cost time too.
         if took <= min(CEILING, growth * quick):
             return True
         took, quick = min(took, seconds(long)), min(quick, seconds(short))

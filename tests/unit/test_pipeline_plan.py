@@ -172,8 +172,9 @@ def test_training_shows_every_step_that_is_due_and_the_last_loss_known() -> None
 def test_a_list_of_nothing_says_where_it_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     lines = list_command(Path("audits")).text.splitlines()
-    assert lines[:4] == [
+    assert lines[:5] == [
         "runs: none in audits/",
+        "labelled runs: none in audits/",
         "batteries: none in prompts/",
         "corpora: none in corpora/",
         "models: none in models/",
