@@ -20,7 +20,7 @@ from biasaudit.cli_lock import lock
 from biasaudit.cli_options import ARMS, DECODING, LOOKS, NUMBER
 from biasaudit.errors import BiasAuditError
 from biasaudit.pipeline.signals import Terminated, signals_as_exceptions
-from biasaudit.terminal import JSON, PATH, QUIET, REPORT_LANGUAGE, show
+from biasaudit.terminal import COMPLETIONS, JSON, PATH, QUIET, REPORT_LANGUAGE, show
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -40,7 +40,7 @@ def cli() -> None:
 @click.argument("battery", type=PATH)
 @ARMS
 @DECODING
-@click.option("--completions", "-n", type=click.IntRange(1), default=None,
+@click.option("--completions", "-n", type=COMPLETIONS, default=None,
               help="Completions a prompt from every arm; with --until the most of them.")  # fmt: skip
 @click.option("--corpus", "corpora", multiple=True, metavar="NAME=FOLDER",
               help="The corpus that arm NAME was trained on, for measures of copying (default: by fingerprint, under "
@@ -192,7 +192,7 @@ def finetune(**given: Any) -> None:
 @click.argument("prompt", nargs=-1, required=True)
 @ARMS
 @DECODING
-@click.option("--completions", "-n", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--completions", "-n", type=COMPLETIONS, default=3, show_default=True)
 @click.option("--language", default="pt", show_default=True, help="Language tag of the prompt (part of its id).")
 @click.option("--dialogue", is_flag=True, help="Each PROMPT is a turn; rendered as a transcript to be continued.")
 @QUIET
@@ -255,7 +255,7 @@ def check(as_json: bool, **given: Any) -> None:
 @click.option("--pilot", type=PATH, default=None, metavar="RUN", help="Estimate the variances from this run.")
 @click.option("--measure", default="", metavar="MEASURE[:LABEL]", help="What to plan for (default: the primary one).")
 @click.option("--language", default=None, help="Language of the prompts.")
-@click.option("--completions", "-n", type=click.IntRange(1), default=None, help="Completions a prompt and arm.")
+@click.option("--completions", "-n", type=COMPLETIONS, default=None, help="Completions a prompt and arm.")
 @click.option("--arms", type=click.IntRange(2), default=None, help="Arms to sample (default: the pilot's, else 3).")
 @click.option("--effect", type=NUMBER, default=None, help="Difference whose power is asked for (default: the margin).")
 @click.option("--rate", type=NUMBER, default=None, help="Share that both arms are near (default: 0.35).")

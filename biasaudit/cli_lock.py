@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from biasaudit.cli_options import ARMS, DECODING, LOOKS
-from biasaudit.terminal import JSON, PATH, QUIET, show
+from biasaudit.terminal import COMPLETIONS, JSON, PATH, QUIET, show
 
 
 @click.command()
 @click.argument("battery", type=PATH)
 @ARMS
 @DECODING
-@click.option("--completions", "-n", type=click.IntRange(1), default=None, help="Completions a prompt from every arm.")
+@click.option("--completions", "-n", type=COMPLETIONS, default=None, help="Completions a prompt from every arm.")
 @LOOKS
 @click.option("--language", default=None, help="Language of the prompts (default: that of the arms).")
 @click.option("--reports", type=PATH, default=Path("reports"), show_default=True, help="Where earlier runs are sought.")

@@ -11,6 +11,8 @@ import click
 PATH = click.Path(path_type=Path)
 SEED = click.IntRange(0, 2**53)
 """What a battery may say too: every JSON reader keeps such a number exactly."""
+COMPLETIONS = click.IntRange(1, 100_000)
+"""Completions a prompt, bounded as a battery bounds them: a slip of the keys would plan work for years."""
 QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress, only warnings.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Results as JSON on stdout.")
 REPORT_LANGUAGE = click.option("--report-language", type=click.Choice(["pt", "en"]), default=None,

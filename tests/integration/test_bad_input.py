@@ -30,6 +30,10 @@ def test_a_fault_in_a_battery_has_file_line_and_column(biasaudit: Call, battery:
     refused(biasaudit("run", battery, "--arm", f"base={arms['base']}"), "tiny.yaml:", "framing")
 
 
+def test_completions_beyond_a_battery_s_own_limit_are_refused(biasaudit: Call, battery: Path) -> None:
+    refused(biasaudit("run", battery, "--arm", "base=embedded:base", "-n", "99999999999"), "100000")
+
+
 @pytest.mark.parametrize("word", ["base", "=x", "base="])
 def test_an_arm_needs_a_name_and_a_model(biasaudit: Call, battery: Path, word: str) -> None:
     refused(biasaudit("run", battery, "--arm", word), "--arm", "NAME=MODEL")
