@@ -23,7 +23,7 @@ from biasaudit.sampling.choose import Chooser
 from biasaudit.sampling.decoders.base import Decoder
 from biasaudit.sampling.queue import Job, Prompts, Window
 
-VERSION = "5"
+VERSION = "6"
 """Raised with every change that may change a bit of a completion."""
 
 _MARGIN = 16

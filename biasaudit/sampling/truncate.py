@@ -8,22 +8,17 @@ by itself: what a row keeps never depends on its neighbours.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 
 _WIDEST_GROUP = 64
 
-
-class Scratch:
-    """Memory for `best` over a whole tile: fresh pages for every step's temporaries cost more than the work in them."""
-
-    def __init__(self, rows: int, vocabulary: int, device: torch.device) -> None:
-        """Take it: a byte a cell."""
-        self.mask = torch.empty((rows, vocabulary), dtype=torch.bool, device=device)
+Cells = np.ndarray[Any, Any]
 
 
-def best(logits: torch.Tensor, k: int, scratch: Scratch | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+def best(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The `k` largest of each row of fp32 `logits` (B, V), ties at the k-th value by lowest id.
 
     Cells that reach a lower bound of the k-th value are packed together, and only these are compared exactly.
@@ -35,19 +30,25 @@ def best(logits: torch.Tensor, k: int, scratch: Scratch | None = None) -> tuple[
     if k >= vocabulary:
         ids = torch.arange(vocabulary, device=logits.device).expand(rows, vocabulary)
         return logits, ids
-    scratch = scratch or Scratch(rows, vocabulary, logits.device)
-    return (_best_on_cpu if logits.device.type == "cpu" else _best_on_gpu)(logits, k, scratch)
-
-
-def _best_on_cpu(logits: torch.Tensor, k: int, scratch: Scratch) -> tuple[torch.Tensor, torch.Tensor]:
-    """`best` by numpy, whose comparisons, quickselect and compressions are several times as fast as torch's here."""
-    rows, vocabulary = logits.shape
+    if logits.device.type != "cpu":
+        return _best_on_gpu(logits, k)
     cells = logits.contiguous().numpy()
-    found = np.flatnonzero(np.greater_equal(cells, _lower_bound(logits, k).numpy(), out=scratch.mask.numpy()))
-    sizes = np.diff(np.searchsorted(found, np.arange(rows + 1) * vocabulary))
-    if sizes.min() < k:  # only where a row holds NaN, which nothing reaches
-        return _best_on_cpu(logits.nan_to_num(nan=-torch.inf), k, scratch)
+    found = np.flatnonzero(reaches(cells, k))
     values = np.take(cells.reshape(-1), found)
+    stays = largest(values, np.bincount(found // vocabulary), k)
+    best_ids = found[stays].reshape(rows, k) % vocabulary
+    return torch.from_numpy(values[stays].reshape(rows, k)), torch.from_numpy(best_ids)
+
+
+def largest(values: Cells, sizes: Cells, k: int) -> Cells:
+    """Which are the `k` largest of their row, bool (n,).
+
+    Args:
+        values: fp32 (n,), row after row in order of ids.
+        sizes: int64 (B,), how many are each row's: at least `k`.
+        k: how many stay of each.
+    """
+    rows = len(sizes)
     table = np.full((rows, sizes.max()), -np.inf, dtype=np.float32)
     table[np.arange(table.shape[1]) < sizes[:, None]] = values
     split = table.shape[1] - k
@@ -61,50 +62,41 @@ def _best_on_cpu(logits: torch.Tensor, k: int, scratch: Scratch) -> tuple[torch.
         running = np.cumsum(tied)
         before = running[np.cumsum(sizes) - sizes] - tied[np.cumsum(sizes) - sizes]
         stays &= ~tied | (running - before[row] <= spare[row])
-    ids = found[stays].reshape(rows, k) - (np.arange(rows) * vocabulary)[:, None]
-    return torch.from_numpy(values[stays].reshape(rows, k)), torch.from_numpy(ids)
+    return stays
 
 
-def _best_on_gpu(logits: torch.Tensor, k: int, scratch: Scratch) -> tuple[torch.Tensor, torch.Tensor]:
+def reaches(cells: Cells, k: int) -> Cells:
+    """Which cells of (B, V) may be among the `k` largest of their row, bool: at least `k` of each, seldom many more.
+
+    A cell reaches a lower bound of the k-th value: the k-th largest of the maxima of disjoint groups, as k cells reach
+    it, one in each of k groups. Four times as many groups as `k` make it close, and the maxima are still a small table.
+    """
+    rows, vocabulary = cells.shape
+    size = max(1, min(_WIDEST_GROUP, vocabulary // (4 * k)))
+    groups = vocabulary // size
+    # Strided groups: the maximum of `size` long runs of memory, cell by cell. Cells after the last run stand alone.
+    maxima = np.empty((rows, groups + vocabulary - groups * size), dtype=np.float32)
+    np.maximum.reduce(cells[:, : groups * size].reshape(rows, size, groups), axis=1, out=maxima[:, :groups])
+    maxima[:, groups:] = cells[:, groups * size :]
+    split = maxima.shape[1] - k
+    maxima.partition(split, axis=1)
+    # Not below: nothing reaches NaN, and a row that holds one must find k cells too.
+    return ~(cells < maxima[:, split : split + 1])
+
+
+def _best_on_gpu(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     rows, vocabulary = logits.shape
-    kth = _kth_value(logits, k)
-    stays = torch.ge(logits, kth, out=scratch.mask)
+    kth = torch.topk(logits, k, dim=1, sorted=True).values[:, -1:]
+    stays = logits >= kth
     if int(stays.sum()) != rows * k:
         tied = logits == kth
         spare = k - (logits > kth).sum(1, keepdim=True)
         stays &= ~tied | (tied.cumsum(1) <= spare)
     flat = stays.flatten().nonzero().squeeze(1)
     if len(flat) != rows * k:  # only where a row holds NaN
-        return _best_on_gpu(logits.nan_to_num(nan=-torch.inf), k, scratch)
+        return _best_on_gpu(logits.nan_to_num(nan=-torch.inf), k)
     ids = flat.view(rows, k) % vocabulary
     return logits.gather(1, ids), ids
-
-
-def _lower_bound(logits: torch.Tensor, k: int) -> torch.Tensor:
-    """(B, 1): at most the k-th largest value of each row, and not far below it.
-
-    The k-th largest of the maxima of disjoint groups: k cells reach it, one in each of k groups. Four times
-    as many groups as `k` make the bound close, and the maxima are still a small table.
-    """
-    vocabulary = logits.shape[1]
-    size = min(_WIDEST_GROUP, vocabulary // (4 * k))
-    if size < 2:
-        return _kth_value(logits, k)
-    groups = vocabulary // size
-    # Strided groups: the maximum of `size` long runs of memory, cell by cell. Cells after the last run stand alone.
-    maxima = logits[:, : groups * size].reshape(len(logits), size, groups).amax(1)
-    return _kth_value(torch.cat((maxima, logits[:, groups * size :]), 1), k)
-
-
-def _kth_value(values: torch.Tensor, k: int) -> torch.Tensor:
-    """(B, 1): the k-th largest of each row of (B, n)."""
-    if values.device.type == "cpu":
-        # numpy's vectorised quickselect takes a third of the time of torch.topk here.
-        split = values.shape[1] - k
-        copy = values.clone()
-        copy.numpy().partition(split, axis=1)
-        return copy[:, split : split + 1].clone()
-    return torch.topk(values, k, dim=1, sorted=True).values[:, -1:]
 
 
 def ranked(values: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

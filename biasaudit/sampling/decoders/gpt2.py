@@ -19,8 +19,8 @@ from biasaudit.sampling.decoders.base import (
     bucket_length,
     padded,
 )
-from biasaudit.sampling.decoders.blocks import BlockCache
 from biasaudit.sampling.decoders.even import even, gelu_tanh
+from biasaudit.sampling.decoders.grouped import cache
 from biasaudit.sampling.decoders.linear import Head, Linear, linear
 from biasaudit.sampling.decoders.past import after, joined, sees
 
@@ -80,7 +80,7 @@ class Gpt2Decoder:
 
     def open(self, tile: int, _length: int) -> None:
         """Forget all rows and prepare `tile` of them."""
-        self._cache = BlockCache(
+        self._cache = cache(
             layers=len(self._blocks),
             rows=tile,
             heads=self._heads,
@@ -90,7 +90,7 @@ class Gpt2Decoder:
             allocate=self._allocate,
         )
         self._output = self._allocate((tile, self._width), self.dtype, self.device)
-        self._logits = self._allocate((tile, self.vocabulary), torch.float32, self.device)
+        self._logits = self._head.room(tile, self._allocate)
         if tile != self._rows:
             self._layers = [self._layer(block, tile) for block in self._blocks]
             self._rows = tile

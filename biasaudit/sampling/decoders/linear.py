@@ -8,13 +8,16 @@ tried on the real weights and given up for the plain call where torch, the build
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 import torch.nn.functional as F
 
 from biasaudit.sampling import kernels
+from biasaudit.sampling.decoders.base import Allocate
 from biasaudit.sampling.decoders.even import gelu_tanh
+
+_ALIGNED = 64
 
 Linear = Callable[[torch.Tensor], torch.Tensor]
 """(rows, in) → (rows, out)."""
@@ -76,21 +79,28 @@ class Head:
             weight: (V, C), in the model's dtype.
             bias: (V,), or None.
         """
-        self.weight = weight.detach().float()
+        # Rows of a whole number of cache lines are written a sixth faster.
+        self._columns = -(-len(weight) // _ALIGNED) * _ALIGNED
+        self._weight = F.pad(weight.detach().float(), (0, 0, 0, self._columns - len(weight)))
+        self.weight = self._weight[: len(weight)]
         self.bias = None if bias is None else bias.detach().float()
         self._kernel = kernels.head(weight.device, weight)
         self._packed = None if self._kernel is None else self._kernel.pack(weight.detach().contiguous())
         self._halves = weight.dtype == torch.bfloat16 and weight.device.type == "cpu" and packs()
 
+    def room(self, rows: int, allocate: Allocate) -> torch.Tensor:
+        """fp32 (B, V) for `__call__` to write into."""
+        columns = self._columns if self._kernel is None else len(self.weight)
+        return allocate((rows, columns), torch.float32, self.weight.device)[:, : len(self.weight)]
+
     def __call__(self, states: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-        """fp32 logits (B, V) of (B, C) states of the model's dtype, into `out`."""
+        """fp32 logits (B, V) of (B, C) states of the model's dtype, into `out`, which `room` made."""
         if self._kernel is not None:
             self._kernel.head(states.contiguous(), self._packed, out)
-        elif self._halves:
-            with _products_in_bf16():
-                torch.mm(states.float(), self.weight.t(), out=out)
         else:
-            torch.mm(states.float(), self.weight.t(), out=out)
+            whole = out.as_strided((len(out), self._columns), out.stride())
+            with _products_in_bf16() if self._halves else nullcontext():
+                torch.mm(states.float(), self._weight.t(), out=whole)
         return out if self.bias is None else out.add_(self.bias)
 
 

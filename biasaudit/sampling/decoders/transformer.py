@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 
 from biasaudit.sampling.decoders.base import Allocate, PromptState, bucket_length, padded
-from biasaudit.sampling.decoders.blocks import BlockCache
 from biasaudit.sampling.decoders.even import gelu_tanh
+from biasaudit.sampling.decoders.grouped import cache
 from biasaudit.sampling.decoders.linear import Head, linear
 from biasaudit.sampling.decoders.past import after, joined, sees
 
@@ -138,7 +138,7 @@ class TransformerDecoder:
 
     def open(self, tile: int, _length: int) -> None:
         """Forget all rows and prepare `tile` of them."""
-        self._cache = BlockCache(
+        self._cache = cache(
             layers=len(self._layers),
             rows=tile,
             heads=self._stack.key_heads,
@@ -148,7 +148,7 @@ class TransformerDecoder:
             allocate=self._allocate,
         )
         self._output = self._allocate((tile, self._head.weight.shape[1]), self.dtype, self.device)
-        self._logits = self._allocate((tile, self.vocabulary), torch.float32, self.device)
+        self._logits = self._head.room(tile, self._allocate)
         if tile != self._rows:
 
             def made(layer: torch.nn.Linear, *, gelu: bool = False) -> Map:
