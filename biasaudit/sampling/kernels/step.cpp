@@ -2,78 +2,20 @@
 // that the loader compares it with; rows are computed each by itself, so no row depends on its neighbours.
 
 #include <ATen/Parallel.h>
-#include <ATen/core/Tensor.h>
-#include <ATen/native/CPUBlas.h>
 #include <ATen/ops/empty.h>
 #include <torch/library.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <tuple>
 #include <vector>
-#ifdef __AVX512F__
-#include <immintrin.h>
-#endif
+
+#include "lanes.h"
 
 namespace {
 
-using at::BFloat16;
-using at::Tensor;
-
-// Sixteen floats, wherever the compiler keeps them.
-typedef float Lanes __attribute__((vector_size(64)));
-typedef int32_t Ints __attribute__((vector_size(64)));
-
-inline Lanes load(const float* from) {
-  Lanes value;
-  std::memcpy(&value, from, sizeof(value));
-  return value;
-}
-inline Lanes load(const BFloat16* from) {
-#ifdef __AVX512F__
-  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-  return reinterpret_cast<Lanes>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
-#else
-  Lanes value;
-  for (int i = 0; i < 16; ++i) value[i] = static_cast<float>(from[i]);
-  return value;
-#endif
-}
-inline void store(float* to, Lanes x) { std::memcpy(to, &x, sizeof(x)); }
-inline void store(BFloat16* to, Lanes x) {
-#ifdef __AVX512BF16__
-  const __m256bh halves = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(x));
-  std::memcpy(to, &halves, sizeof(halves));
-#else
-  for (int i = 0; i < 16; ++i) to[i] = static_cast<BFloat16>(x[i]);
-#endif
-}
-inline float sum_of(Lanes x) {
-#ifdef __AVX512F__
-  return _mm512_reduce_add_ps(reinterpret_cast<__m512>(x));
-#else
-  float sum = 0.0f;
-  for (int i = 0; i < 16; ++i) sum += x[i];
-  return sum;
-#endif
-}
-
-// exp(x) for x <= 0, to about one unit in the last place; 0 below -87. The polynomial is that of Cephes' expf.
-inline Lanes exp_of_negative(Lanes x) {
-  const Lanes floor = x < -87.0f ? Lanes{} - 87.0f : x;
-  const Lanes n = (floor * 1.44269504f + 12582912.0f) - 12582912.0f;
-  const Lanes r = (floor - n * 0.693359375f) + n * 2.12194440e-4f;
-  Lanes p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  const Ints power = (__builtin_convertvector(n, Ints) + 127) << 23;
-  return x < -87.0f ? Lanes{} : p * reinterpret_cast<Lanes>(power);
-}
+using namespace biasaudit;
 
 // A row's keys or values of one head: cells in blocks, `stride` elements from block to block.
 template <typename T>
@@ -331,44 +273,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> survey(const Tensor& logits, 
   return {values, ids, top, total, sums};
 }
 
-// bf16 weights (V, C) in the order in which the matrix unit reads them: runs of 64 outputs, pairs of inputs together.
-Tensor pack(const Tensor& weight) {
-  const int64_t outputs = weight.size(0), inputs = weight.size(1), runs = (outputs + RUN - 1) / RUN;
-  Tensor packed = at::empty({runs, inputs / 2, RUN, 2}, weight.options());
-  const BFloat16* from = weight.const_data_ptr<BFloat16>();
-  BFloat16* to = packed.mutable_data_ptr<BFloat16>();
-  at::parallel_for(0, runs * inputs / 2, 512, [&](int64_t begin, int64_t end) {
-    for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t run = unit / (inputs / 2), pair = unit % (inputs / 2);
-      for (int64_t i = 0; i < 2 * RUN; ++i) {
-        const int64_t output = run * RUN + i / 2;
-        to[unit * 2 * RUN + i] = output < outputs ? from[output * inputs + 2 * pair + i % 2] : BFloat16(0.0f);
-      }
-    }
-  });
-  return packed;
-}
-
-// fp32 logits (B, V) of bf16 states (B, C) and packed weights, into `out`.
-void head(const Tensor& states, const Tensor& packed, Tensor out) {
-  const int64_t rows = states.size(0), inputs = states.size(1), outputs = out.size(1), runs = packed.size(0);
-  at::parallel_for(0, runs, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t run = begin; run < end; ++run) {
-      at::native::cpublas::brgemm(rows, std::min(RUN, outputs - run * RUN), inputs, inputs, RUN, outputs, false,
-                                  states.const_data_ptr<BFloat16>(),
-                                  packed.const_data_ptr<BFloat16>() + run * inputs * RUN,
-                                  out.mutable_data_ptr<float>() + run * RUN);
-    }
-    at::native::cpublas::brgemm_release();
-  });
-}
-
 }  // namespace
 
 TORCH_LIBRARY(biasaudit_step, library) {
   library.def("attend(Tensor(a!) keys, Tensor(b!) values, Tensor positions, Tensor query, Tensor key, Tensor value, "
               "float scale, int window) -> Tensor", &attend);
   library.def("survey(Tensor logits, int k) -> (Tensor, Tensor, Tensor, Tensor, Tensor)", &survey);
-  library.def("pack(Tensor weight) -> Tensor", &pack);
-  library.def("head(Tensor states, Tensor packed, Tensor(a!) out) -> ()", &head);
 }
