@@ -49,6 +49,7 @@ class Surveyor:
     def __init__(self, rows: int, vocabulary: int, device: torch.device) -> None:
         """Take the memory: fresh pages for every step's temporaries cost more than the work in them."""
         self._kernel = kernels.step(device)
+        self.race = None if self._kernel is None else self._kernel.race
         if self._kernel is None:
             self._weights = torch.empty((rows, vocabulary), device=device)
             self.scratch: truncate.Scratch | None = truncate.Scratch(rows, vocabulary, device)
@@ -65,7 +66,7 @@ class Surveyor:
         """
         vocabulary = logits.shape[1]
         if self._kernel is not None:
-            values, ids, top, total, sums = self._kernel.survey(logits.contiguous(), k if k < vocabulary else 0)
+            values, ids, top, total, sums = self._kernel.survey(logits, k if k < vocabulary else 0)
             if k >= vocabulary:
                 values, ids = truncate.best(logits, k)
             return Survey(logits, top, total, values, ids, sums)

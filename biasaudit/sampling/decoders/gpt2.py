@@ -83,9 +83,10 @@ class Gpt2Decoder:
     def open(self, tile: int, _length: int) -> None:
         """Forget all rows and prepare `tile` of them."""
         self._output = self._allocate((tile, self._width), self.dtype, self.device)
-        self._logits = self._allocate((tile, self.vocabulary), torch.float32, self.device)
         if self._whole:
-            return self._whole.open(tile)
+            self._logits = self._whole.open(tile, self.vocabulary)
+            return
+        self._logits = self._allocate((tile, self.vocabulary), torch.float32, self.device)
         self._cache = BlockCache(
             layers=len(self._blocks),
             rows=tile,
@@ -98,7 +99,6 @@ class Gpt2Decoder:
         if tile != self._rows:
             self._layers = [self._layer(block, tile) for block in self._blocks]
             self._rows = tile
-        return None
 
     def _layer(self, block: Any, rows: int) -> _Layer:
         """The products of a block for a step."""
@@ -126,10 +126,10 @@ class Gpt2Decoder:
         """Copy the prompt's keys and values into `row`."""
         self._output[row] = state.output
         if self._whole:
-            return self._whole.admit(row, state, tokens)
+            self._whole.admit(row, state, tokens)
+            return
         self._cache.reserve(tokens)
         self._cache.place(row, *state.memory)
-        return None
 
     def logits(self) -> torch.Tensor:
         """fp32 (B, V)."""

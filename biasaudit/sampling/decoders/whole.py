@@ -1,8 +1,8 @@
 """GPT-2's decode step as one call of the compiled kernel, over prompts that their completions share.
 
 A prompt's keys and values stay where prefill left them, and every row that continues the prompt reads them there: next
-to nothing is copied when a row starts, and neighbours that share a prompt find its cells in the processor's cache. A row
-has memory of its own only for what it adds.
+to nothing is copied when a row starts, and neighbours that share a prompt find its cells in the processor's cache. A
+row has memory of its own only for what it adds.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from biasaudit.sampling.decoders.base import Allocate, PromptState
 
 CELLS = 16
 """The cells of a row come in multiples of these."""
+
+
+_LINE = 16
+"""fp32 values in a line of memory: where every row of the logits begins one, they are written past the caches."""
 
 
 class WholeStep:
@@ -48,14 +52,16 @@ class WholeStep:
         """Weight and bias of a Conv1D, whose weights are (in, out)."""
         return [self._kernel.pack(conv.weight.detach().t().contiguous()), conv.bias.detach().float()]
 
-    def open(self, tile: int) -> None:
-        """Forget all rows and prepare `tile` of them."""
+    def open(self, tile: int, vocabulary: int) -> torch.Tensor:
+        """Forget all rows and prepare `tile` of them; returns room for their logits, fp32 (B, V)."""
         self._tile, self._cells = tile, 0
         self._keys = self._values = self._zeros(0)
         self._prompts = torch.zeros((tile, 3), dtype=torch.int64)
         self._held: list[tuple[torch.Tensor, ...]] = [()] * tile
         rows = -(-tile // 32) * 32
         self._work = self._allocate((10, rows, self._width), torch.bfloat16, torch.device("cpu"))
+        lines = -(-vocabulary // _LINE)
+        return self._allocate((tile, lines * _LINE), torch.float32, torch.device("cpu"))[:, :vocabulary]
 
     def _zeros(self, cells: int) -> torch.Tensor:
         shape = (self._layers, self._tile, self._heads, cells, self._width // self._heads)

@@ -21,10 +21,12 @@ using namespace biasaudit;
 
 using Sums = float[2][2][16][16];
 
+// x times the sigmoid of twice the argument of tanh; 1 / y by the processor's estimate and one step of Newton's.
 inline Lanes gelu_tanh(Lanes x) {
-  const Lanes twice = 1.59576912f * (x + 0.044715f * x * x * x);
-  const Lanes small = exp_of_negative(twice < 0.0f ? twice : -twice);
-  return x * (twice < 0.0f ? small : Lanes{} + 1.0f) / (1.0f + small);
+  const Lanes twice = x * (1.59576912f + 0.0713548162f * x * x);
+  const Lanes small = exp_of_negative(Lanes(_mm512_or_ps(__m512(twice), _mm512_set1_ps(-0.0f))));
+  const Lanes whole = 1.0f + small, guess = Lanes(_mm512_rcp14_ps(__m512(whole)));
+  return x * (twice < 0.0f ? small : Lanes{} + 1.0f) * (guess * (2.0f - whole * guess));
 }
 
 // 16 sums of 16 lanes each, one vector of them.
@@ -343,10 +345,11 @@ Tensor pack(const Tensor& weight) {
   return packed;
 }
 
-// fp32 logits (B, V) of bf16 states (B, C) and packed weights, into `out`.
+// fp32 logits (B, V) of bf16 states (B, C) and packed weights, into `out`, whose rows may lie apart. Where every row
+// begins a line of memory, whole lines are written past the caches, which could not keep them.
 void head(const Tensor& states, const Tensor& packed, Tensor out) {
   const int64_t rows = states.size(0), inputs = states.size(1), outputs = out.size(1), panels = packed.size(0);
-  TORCH_CHECK(states.is_contiguous() && out.is_contiguous() && padded(outputs) == panels * PANEL, "head: shapes");
+  TORCH_CHECK(states.is_contiguous() && out.stride(1) == 1 && padded(outputs) == panels * PANEL, "head: shapes");
   TORCH_CHECK(matrix_unit_granted(), "the system does not give us the matrix unit");
   const int64_t whole = padded(rows);
   Tensor tiles = at::empty({whole, inputs}, states.options());
@@ -359,6 +362,8 @@ void head(const Tensor& states, const Tensor& packed, Tensor out) {
     }
   }
   float* const logits = out.mutable_data_ptr<float>();
+  const int64_t stride = out.stride(0);
+  const bool stream = stride % 16 == 0 && reinterpret_cast<uintptr_t>(logits) % 64 == 0;
   const BFloat16* const weights = packed.const_data_ptr<BFloat16>();
   const int64_t threads = std::max<int64_t>(1, at::get_num_threads());
 #pragma omp parallel num_threads(threads)
@@ -370,15 +375,19 @@ void head(const Tensor& states, const Tensor& packed, Tensor out) {
              [&](int64_t block, int64_t panel, const Sums& sums) {
                const int64_t most = std::min(PANEL, outputs - panel * PANEL);
                for (int64_t r = 0; r < std::min<int64_t>(32, rows - block * 32); ++r) {
-                 float* to = logits + (block * 32 + r) * outputs + panel * PANEL;
+                 float* to = logits + (block * 32 + r) * stride + panel * PANEL;
                  const float *low = sums[r / 16][0][r % 16], *high = sums[r / 16][1][r % 16];
-                 if (most == PANEL) {
+                 if (most == PANEL && stream) {
+                   _mm512_stream_ps(to, __m512(load(low)));
+                   _mm512_stream_ps(to + 16, __m512(load(high)));
+                 } else if (most == PANEL) {
                    store(to, load(low)), store(to + 16, load(high));
                  } else {
                    for (int64_t i = 0; i < most; ++i) to[i] = i < 16 ? low[i] : high[i - 16];
                  }
                }
              });
+    _mm_sfence();
   }
 }
 

@@ -63,8 +63,13 @@ inline Lanes exp_of_negative(Lanes x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
+#ifdef __AVX512F__
+  const __mmask16 near = _mm512_cmp_ps_mask(__m512(x), _mm512_set1_ps(-87.0f), _CMP_NLT_UQ);
+  return Lanes(_mm512_maskz_scalef_ps(near, __m512(p), __m512(n)));
+#else
   const Ints power = (__builtin_convertvector(n, Ints) + 127) << 23;
   return x < -87.0f ? Lanes{} : p * reinterpret_cast<Lanes>(power);
+#endif
 }
 
 }  // namespace biasaudit

@@ -26,18 +26,18 @@ inline bool matrix_unit_granted() {
   return granted;
 }
 
+// Eight registers of 16 rows of 64 bytes. The compiler must find them in memory: it knows nothing of who reads them.
+struct alignas(64) Registers {
+  uint8_t palette = 1, start = 0, reserved[14] = {};
+  uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+inline const Registers REGISTERS;
+
 // A thread's use of the unit.
 class MatrixUnit {
  public:
-  MatrixUnit() {
-    struct alignas(64) {
-      uint8_t palette = 1, start = 0, reserved[14] = {};
-      uint16_t bytes[16] = {};
-      uint8_t rows[16] = {};
-    } shape;
-    for (int i = 0; i < 8; ++i) shape.bytes[i] = 64, shape.rows[i] = 16;
-    _tile_loadconfig(&shape);
-  }
+  MatrixUnit() { _tile_loadconfig(&REGISTERS); }
   ~MatrixUnit() { _tile_release(); }
 };
 
