@@ -92,7 +92,7 @@ class OrderJudge:
         Args:
             start: a place in the view.
             end: a place in the view.
-            known: blocks of lines that were found already, each with the line's start that it begins at; rising.
+            known: blocks of lines that were found already, each with the span's start that it begins at; rising.
         """
         if not self._signs:
             return np.zeros(0, np.int64)
@@ -101,12 +101,16 @@ class OrderJudge:
         for base, block in known:
             if base <= high and base + block.decided >= low:
                 parts += self._lines(low, base - 1)
-                parts.append(_Lines(block, base, low, high))
+                # A span may begin behind a byte order mark or a stray line end, where no line of the file does.
+                parts.append(_Lines(block, base, max(low, base + (not self._line_begins(base))), high))
                 low = max(low, base + block.decided + 1)
         parts += self._lines(low, high)
         columns = _joined(parts, self._dialect, self._signs)
         found = columns.at[_standing_out(columns, self._signs) & columns.exposed]
         return found[(found >= start) & (found < end)]
+
+    def _line_begins(self, place: int) -> bool:
+        return place == self._dialect.start or self._view[place - 1] == self._finder.eol
 
     def _lines(self, first: int, last: int) -> list[_Lines]:
         """The lines that begin in [first, last], found now; nothing when there is no such place."""

@@ -46,16 +46,26 @@ def test_bulk_equals_one_by_one_on_damaged_dumps(seed: int) -> None:
     compare(damaged(rng.choice(BASES), rng), rng, SourceOptions())
 
 
+def compare_seed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(f"dump {seed}")
+    monkeypatch.setattr(dump_bulk, "BLOCK", rng.choice([1500, 3000, 1 << 21]))
+    content, options = random_dump(rng)
+    if rng.random() < 0.5:
+        content, options = damaged(rng.choice([content, *BASES]) or b"x", rng), SourceOptions()
+    try:
+        compare(content, rng, options)
+    except Exception as error:
+        raise AssertionError(f"seed {seed}") from error
+
+
+@pytest.mark.parametrize("seed", [12700, 17180])
+def test_what_the_large_run_found_stays_repaired(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both: a span that begins where no line of the file does, behind a byte order mark and a stray line end."""
+    compare_seed(seed, monkeypatch)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(100))
 def test_a_hundred_thousand_random_and_damaged_dumps(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(1000 * block, 1000 * (block + 1)):
-        rng = random.Random(f"dump {seed}")
-        monkeypatch.setattr(dump_bulk, "BLOCK", rng.choice([1500, 3000, 1 << 21]))
-        content, options = random_dump(rng)
-        if rng.random() < 0.5:
-            content, options = damaged(rng.choice([content, *BASES]) or b"x", rng), SourceOptions()
-        try:
-            compare(content, rng, options)
-        except Exception as error:
-            raise AssertionError(f"seed {seed}") from error
+        compare_seed(seed, monkeypatch)
