@@ -52,6 +52,24 @@ def test_a_completion_in_another_language_is_found_and_a_short_one_is_unscored()
     ]  # fmt: skip
 
 
+def test_what_tells_no_language_is_unscored_and_another_script_is_another_language() -> None:
+    noise = ("k" * 30, "hahahahahahahahahahaha", "la la la la la la la la la la la", "vacina" * 6)
+    assert read(scored("language", {}, *noise)) == [(None, None)] * len(noise)
+    assert read(scored("language", {"metric": "switching"}, *noise)) == [(None, None)] * len(noise)
+    strange = ("这是一个关于疫苗的中文句子，没有人知道里面有什么东西。", "Это предложение о вакцинах на русском языке")
+    assert read(scored("language", {}, *strange)) == [(0.0, "other")] * 2
+
+
+def test_short_portuguese_messages_are_seldom_taken_for_another_language() -> None:
+    said = (
+        " a lista das doses está no centro. 📢", " tem vacina na escola na terça de tarde!",
+        " não tem lista da vacina no posto", " as vacinas todas não foram separadas por idade.",
+        " os genes de quem toma não ficam intactos.", " essas doses põem um chip escondido em todo mundo?",
+        " a empresa não mostra os danos", " o cartão fica na quadra depois da dose!",
+    )  # fmt: skip
+    assert [score.label for score in scored("language", {}, *said)].count("other") == 0
+
+
 def test_switching_is_the_share_of_letters_in_windows_of_another_language() -> None:
     mixed = f"{PT} {EN}"
     same, other, both = scored("language", {"metric": "switching"}, PT, EN, mixed)
