@@ -45,6 +45,8 @@ def cli() -> None:
 @click.option("--corpus", "corpora", multiple=True, metavar="NAME=FOLDER",
               help="The corpus that arm NAME was trained on, for measures of copying (default: by fingerprint, under "
               "corpora/). Repeat it.")  # fmt: skip
+@click.option("--likelihood-dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="fp32",
+              show_default=True, help="Precision of likelihoods, whatever --dtype samples in.")  # fmt: skip
 @LOOKS
 @click.option("--lock", type=PATH, default=None, metavar="FILE",
               help="What was registered by `biasaudit lock` (default: BATTERY's .lock.json beside it).")  # fmt: skip

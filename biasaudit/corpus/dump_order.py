@@ -30,6 +30,7 @@ _RARE = 0.002
 """A sign that more records of the sample bear than this share is none."""
 _DIGITS = 18
 _QUOTE, _DASH, _COLON = 34, 45, 58
+_DAY_LENGTH = 10
 _CLOCK = (11, 12, 14, 15, 17, 18)
 _UNKNOWN = int(np.iinfo(np.int64).min) + 1
 
@@ -263,11 +264,12 @@ def _dates(b: npt.NDArray[np.uint8], start: Int64s, end: Int64s) -> Int64s:
     value = np.full(len(start), _UNKNOWN)
     iso = b[np.minimum(start + 4, last)] == _DASH
     length = end - start
+    filled = length >= _DAY_LENGTH
     timed = (length >= 16) & (b[np.minimum(start + 13, last)] == _COLON)
     seconds = timed & (length >= 19) & (b[np.minimum(start + 16, last)] == _COLON)
     for day_places, chosen in (((0, 1, 2, 3, 5, 6, 8, 9), iso), ((6, 7, 8, 9, 3, 4, 0, 1), ~iso)):
         for clock_places, rows in ((_CLOCK, seconds), (_CLOCK[:4], timed & ~seconds), ((), ~timed)):
-            chosen_rows = np.flatnonzero(chosen & rows)
+            chosen_rows = np.flatnonzero(chosen & rows & filled)
             if len(chosen_rows):
                 value[chosen_rows] = _digits(b, start[chosen_rows], (*day_places, *clock_places))
     return value

@@ -82,6 +82,8 @@ def sample_elsewhere(
         return
     journal = folder.path / f".asked-{arm.fingerprint[:16]}.jsonl"
     console.say(f"opening {arm.name} ({arm.spec})")
+    if likelihood_measures(plan):  # one engine answers both, so it keeps to the precision of likelihoods
+        machine = machine.for_likelihoods
     backend = open_elsewhere(arm, machine, seed=plan.seed, journal=journal)
     if measures and not skipped:
         score_arm_likelihoods(plan, folder, arm, measures, backend, console)

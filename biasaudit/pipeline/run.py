@@ -35,6 +35,7 @@ def run_command(
     conditions: Sequence[str],
     corpora: Sequence[str] = (),
     dtype: str,
+    likelihood_dtype: str = "float32",
     device: str,
     tile: int | None,
     threads: int | None,
@@ -65,7 +66,14 @@ def run_command(
         "temperature": temperature, "top_k": top_k, "top_p": top_p,
         "greedy": greedy, "max_new_tokens": max_new_tokens,
     }  # fmt: skip
-    machine = Machine(dtype=dtype, device=device, tile=tile, threads=threads, processes=processes)
+    machine = Machine(
+        dtype=dtype,
+        likelihood_dtype=likelihood_dtype,
+        device=device,
+        tile=tile,
+        threads=threads,
+        processes=processes,
+    )
     plan = make_plan(
         battery,
         arms=arms,

@@ -143,7 +143,7 @@ def test_a_labelled_completion_is_judged_without_its_own_prompt(tmp_path: Path) 
     ]  # fmt: skip
     made = load(stored(tmp_path / "m", fitted(own)))
     text = next(example.text for example in own if example.label == "F")
-    seen, new = (made.probabilities([text], [group_key(prompt)])[0] for prompt in ("p3", "another"))
+    seen, new = (made.probabilities([text], [group_key(prompt)])[0][0] for prompt in ("p3", "another"))
     at = made.labels.index("F")
     assert seen[at] == 0 < 0.2 < new[at]
 
