@@ -158,6 +158,7 @@ class ScoreColumnsOf(Mapping[str, "ScoreColumns"]):
 def compute(stored: Stored) -> Analysis:
     """The analysis of what is stored; a pure function of it."""
     from biasaudit.pipeline.analyse import analyse as analyse_scores
+    from biasaudit.pipeline.beside import read_beside
     from biasaudit.pipeline.lock_content import lock_badges, registration
     from biasaudit.pipeline.texts import texts_of
     from biasaudit.store.labels import read_labels
@@ -176,6 +177,7 @@ def compute(stored: Stored) -> Analysis:
         stopping=until.stopping_of(plan, stored.folder.manifest),
         labels=read_labels(stored.folder),
         texts=texts_of(stored),
+        beside=read_beside(stored.folder),
     )
     lock = registration(plan, stored.folder.manifest)
     return dataclasses.replace(found, lock=lock, badges={**found.badges, **lock_badges(lock)})
@@ -313,12 +315,16 @@ def read_analysis(folder: RunFolder) -> Analysis:
     return analysis_from_json(folder.read_json("analysis.json"))
 
 
-def again(stage: str, path: Path, *, report_language: str | None, quiet: bool) -> Outcome:
-    """Repeat a stage, and those after it, from what is stored."""
+def again(stage: str, path: Path, *, report_language: str | None, quiet: bool, beside: Sequence[Path] = ()) -> Outcome:
+    """Repeat a stage, and those after it, from what is stored; with `beside`, runs in other languages laid beside."""
+    from biasaudit.pipeline.beside import lay_beside
+
     folder = open_run(path)
     console = Console(quiet=quiet)
     with folder.lock():
         refuse_too_early(folder, stage)
+        if beside:
+            lay_beside(folder, beside)
         stored = Stored(folder, stored_plan(folder))
         if FROM[stage] <= FROM["score"]:
             score(stored, console)
