@@ -23,6 +23,7 @@ from biasaudit.corpus.dialect import (
     Recogniser,
     may_lack_date,
 )
+from biasaudit.corpus.dump_inside import InsideFinder
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -56,6 +57,8 @@ class Block:
     quotes: Int64s
     strays: Int64s
     """Bytes that end lines elsewhere: carriage returns where lines end in line feeds, and the other way round."""
+    inner: Int64s
+    """Places of what could be another dump inside a text, rising."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +79,7 @@ class LineFinder:
     def __init__(self, dialect: Dialect, patterns: Recogniser) -> None:
         """Prepare the dialect's columns before the text."""
         kinds = {number: name for name, number in dialect.fields.items()}
+        self._inside = InsideFinder(dialect)
         self._kinds = [kinds[n] for n in range(dialect.fields["text"])]
         self._may_lack_date = may_lack_date(self._kinds)
         self._delimiter = dialect.delimiter[0]
@@ -144,11 +148,28 @@ class LineFinder:
         asked = np.concatenate([rows[doubtful], np.flatnonzero(odd)])
         single = np.array(sorted({int(n) for n in asked if self._starts.match(data, int(starts[n]))}), np.int64)
         rows, bounds, clean, text = rows[sure], bounds[sure], clean[sure], text[sure]
-        return self._joined(marks, rows, bounds, clean, text, padded[first[rows] + columns], single)
+        inner = self._inner(marks, delimiters, first[rows], np.concatenate([rows, single]))
+        return self._joined(marks, rows, bounds, clean, text, padded[first[rows] + columns], single, inner)
+
+    def _inner(self, marks: _Marks, delimiters: Int64s, first: Int64s, rows: Int64s) -> Int64s:
+        """Places of what could be another dump, where neither the lines in `rows` nor their cells begin."""
+        others = np.ones(len(marks.starts), bool)
+        others[rows] = False
+        starts = np.concatenate([marks.starts[others], marks.strays + 1])
+        known = first + self._kinds.index("date") - 1 if "date" in self._kinds[1:] else np.zeros(0, np.int64)
+        ends = np.concatenate([marks.limits, marks.strays])
+        return np.array(sorted(self._inside.places(marks.data, starts, ends, delimiters, known)), np.int64)
 
     @staticmethod
     def _joined(
-        marks: _Marks, rows: Int64s, bounds: Int64s, clean: Bools, text: Int64s, after: Int64s, single: Int64s
+        marks: _Marks,
+        rows: Int64s,
+        bounds: Int64s,
+        clean: Bools,
+        text: Int64s,
+        after: Int64s,
+        single: Int64s,
+        inner: Int64s,
     ) -> Block:
         single = np.setdiff1d(single, rows, assume_unique=True)
         if len(single):
@@ -160,7 +181,7 @@ class LineFinder:
             text, after = np.concatenate([text, none])[order], np.concatenate([after, none])[order]
         return Block(
             marks.data, marks.last, marks.starts[rows], marks.lines[rows], clean, bounds, text, after, marks.quotes,
-            marks.strays,
+            marks.strays, inner,
         )  # fmt: skip
 
     def _dated(self, b: Bytes8, bounds: Int64s) -> tuple[Bools, Bools]:

@@ -63,6 +63,8 @@ class _Columns:
     channel: Int64s
     ids: Int64s
     dates: Int64s
+    worded: Bools
+    """The id begins with something else than a digit, as a line does that was glued on without a line end."""
     exposed: Bools
     """The record before is not quoted, so it can hold a forged line."""
 
@@ -163,6 +165,8 @@ def _standing_out(columns: _Columns, signs: Signs) -> Bools:
     out = np.zeros(len(columns.at), bool)
     if signs.channel:
         out |= _guests(columns.at, columns.channel)
+    if signs.ids:
+        out |= columns.worded
     if signs.ids or signs.dates:
         order = np.argsort(columns.channel, kind="stable")
         for keys, direction in ((columns.ids, signs.ids), (columns.dates, signs.dates)):
@@ -212,7 +216,7 @@ def _displaced(at: Int64s, keys: Int64s, group: Int64s) -> Bools:
 def _joined(parts: Sequence[_Lines], dialect: Dialect, signs: Signs) -> _Columns:
     """Read the cells that `signs` ask for in the plain lines of blocks, as numbers that compare as they do."""
     kinds = {name: n for name, n in dialect.fields.items() if n < dialect.fields["text"]}
-    places, channels, ids, dates, quoted = [], [], [], [], []
+    places, channels, ids, dates, worded, quoted = [], [], [], [], [], []
     for part in parts:
         block = part.block
         inside = (block.at >= part.first - part.base) & (block.at <= part.last - part.base)
@@ -223,6 +227,7 @@ def _joined(parts: Sequence[_Lines], dialect: Dialect, signs: Signs) -> _Columns
         places.append(block.at[rows] + part.base)
         channels.append(_values(block.data, *cells["channel_id"]) if "channel_id" in cells else None)
         ids.append(_numbers(b, *cells["id"]) if signs.ids and "id" in cells else none)
+        worded.append(_worded(b, *cells["id"]) if signs.ids and "id" in cells else none > 0)
         dates.append(_dates(b, *cells["date"]) if (signs.dates or signs.all_dates) and "date" in cells else none)
         quoted.append(b[np.minimum(block.text[rows], len(b) - 1)] == _QUOTE)
     at = np.concatenate(places)
@@ -233,7 +238,14 @@ def _joined(parts: Sequence[_Lines], dialect: Dialect, signs: Signs) -> _Columns
     codes: Int64s = np.zeros(len(at), np.int64)
     if known:
         codes = pa.concat_arrays(known).dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return _Columns(at=at, channel=codes, ids=np.concatenate(ids), dates=np.concatenate(dates), exposed=exposed)
+    return _Columns(
+        at=at,
+        channel=codes,
+        ids=np.concatenate(ids),
+        dates=np.concatenate(dates),
+        worded=np.concatenate(worded),
+        exposed=exposed,
+    )
 
 
 def _values(data: bytes, start: Int64s, end: Int64s) -> pa.BinaryArray:
@@ -256,6 +268,11 @@ def _numbers(b: npt.NDArray[np.uint8], start: Int64s, end: Int64s) -> Int64s:
         value *= 10
         value += np.where(inside, digit, 0)
     return np.where(known, value, _UNKNOWN)
+
+
+def _worded(b: npt.NDArray[np.uint8], start: Int64s, end: Int64s) -> Bools:
+    """Cells that are not empty and do not begin with a digit."""
+    return (end > start) & (b[np.minimum(start, len(b) - 1)] - np.uint8(48) > 9)
 
 
 def _dates(b: npt.NDArray[np.uint8], start: Int64s, end: Int64s) -> Int64s:
