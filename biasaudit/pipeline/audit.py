@@ -77,6 +77,8 @@ def scored_pieces(
     console: Console,
     measures: Sequence[Measure] | None = None,
     corpora: Mapping[str, TrainingText] | None = None,
+    *,
+    only_kept: bool = False,
 ) -> dict[str, ParquetPieces]:
     """Measure -> the scores of every wanted completion, in key order; a few thousand are objects at a time.
 
@@ -85,6 +87,7 @@ def scored_pieces(
         console: where progress is shown.
         measures: some of those that read completions; all of them when None.
         corpora: measure name -> the training corpora that its completions are held against.
+        only_kept: whether judges are asked nothing, and answer with what the run keeps alone.
     """
     from biasaudit import scoring
     from biasaudit.pipeline.score import completion_scorer, measures_reading
@@ -98,7 +101,9 @@ def scored_pieces(
     if not measures:
         return pieces
     said = read_labels(stored.folder)
-    scorer = completion_scorer(plan.battery, plan.language, measures, said, corpora, stored.folder.path)
+    scorer = completion_scorer(
+        plan.battery, plan.language, measures, said, corpora, stored.folder.path, only_kept=only_kept
+    )
     tokens = any(scoring.card(measure.scorer).reads_tokens for measure in measures)
     total = sum(stored.by_arm()[0].values())
     with console.task("score", total, "completions") as task:
@@ -361,6 +366,8 @@ def refuse_too_early(folder: RunFolder, stage: str) -> None:
 
 def verify(path: Path) -> Outcome:
     """Check every file against its hash, and the stored analysis against one made anew from completions and scores."""
+    from biasaudit.pipeline.rescored import rescored
+
     folder = open_run(path)
     faults = list(folder.verify())
     if not faults:
@@ -376,21 +383,3 @@ def verify(path: Path) -> Outcome:
         faults += until.faults(stored.plan, folder)
     text = "\n".join(faults) if faults else f"{path}: every file matches its hash and every number was recomputed"
     return Outcome(text=text, data={"faults": faults}, exit_code=1 if faults else 0)
-
-
-def rescored(stored: Stored) -> list[str]:
-    """Measures whose stored scores differ from a new scoring of the stored completions and likelihoods."""
-    from biasaudit.pipeline.copying_summary import as_before
-    from biasaudit.store.contents import parquet_table
-    from biasaudit.store.tables import same_rows, scores_table
-
-    folder, console = stored.folder, Console(quiet=True)
-    corpora, gone = as_before(folder, stored.plan, console)
-    found = {name: scores_table(scores) for name, scores in likelihood_scores(folder, stored.plan).items()}
-    for name, pieces in scored_pieces(stored, console, corpora=corpora).items():
-        found[name] = parquet_table(pieces.finish(), folder.path / score_file(name))
-    return [*gone.values()] + [
-        f"scores of '{name}': a new scoring of what is stored differs"
-        for name, table in found.items()
-        if name not in gone and not same_rows(table, folder.read_table(score_file(name)))
-    ]
