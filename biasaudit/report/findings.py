@@ -69,14 +69,14 @@ LEVEL = 0.05
 """Of adjusted p-values that are counted."""
 
 
-def _doses(values: Sequence[float], numbers: Numbers) -> str:
+def doses(values: Sequence[float], numbers: Numbers) -> str:
+    """Doses, or other settings, with the digits that they have."""
     return "; ".join(numbers.decimal(value, len(f"{value:.4f}".rstrip("0").partition(".")[2])) for value in values)
 
 
-def _levels(row: Finding, values: Sequence[float], numbers: Numbers) -> str:
-    if is_share(row):
-        return "; ".join(numbers.percent(value) for value in values)
-    return "; ".join(shown(row, value, numbers) for value in values)
+def level(row: Finding, value: float, numbers: Numbers) -> str:
+    """A mean: a share in percent, anything else in its unit."""
+    return numbers.percent(value) if is_share(row) else shown(row, value, numbers)
 
 
 def _dose(row: Finding, words: Words, numbers: Numbers) -> Iterator[str]:
@@ -89,9 +89,9 @@ def _dose(row: Finding, words: Words, numbers: Numbers) -> Iterator[str]:
         least=numbers.p(found["least_p"]),
         p=numbers.p(row.p),
         fit=numbers.p(found["lack_of_fit"]),
-        doses=_doses(found["doses"], numbers),
-        means=_levels(row, found["means"], numbers),
-        isotonic=_levels(row, found["isotonic"], numbers),
+        doses=doses(found["doses"], numbers),
+        means="; ".join(level(row, value, numbers) for value in found["means"]),
+        isotonic="; ".join(level(row, value, numbers) for value in found["isotonic"]),
     )
     yield f"{about(row, words)}: {line}"
 
@@ -111,8 +111,8 @@ def _temperature(row: Finding, words: Words, numbers: Numbers) -> Iterator[str]:
     """The effect at each temperature."""
     pairs = zip(row.details["temperatures"], row.details["differences"], strict=True)
     each = "; ".join(
-        words("designs.at", level=_doses([level], numbers), value=with_unit(row, value, words, numbers))
-        for level, value in pairs
+        words("designs.at", level=doses([setting], numbers), value=with_unit(row, value, words, numbers))
+        for setting, value in pairs
     )
     yield f"{about(row, words)}, {arms(row, words)}: " + words(
         "designs.temperature_detail", each=each, p=numbers.p(row.p)

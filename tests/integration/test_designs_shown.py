@@ -101,6 +101,9 @@ def test_doses_and_conditions_give_a_curve_and_one_model_counts_once(
     assert "Each dot is a trained model" in block
     assert block.count("<svg") >= 2
     assert "Mean over trained models" in page
+    table = page[page.index("Dose and effect") :]
+    table = table[table.index("<table") : table.index("</table>")]
+    assert "other, dose 1" in table
 
 
 NAMES = """\

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from biasaudit.report import html
-from biasaudit.report.findings import arms, lines, shown
+from biasaudit.report.findings import about, arms, doses, level, lines, shown
 from biasaudit.report.findings_drawn import figures
 from biasaudit.report.numbers import MISSING, Numbers
 from biasaudit.report.view import ReportView
@@ -20,6 +20,9 @@ ORDER = 48
 SHOWN = (
     "composition", "runs", "dose", "temperature", "slots", "language", "robust", "text", "words", "families", "curve",
 )  # fmt: skip
+
+TableRow = tuple[str, str, list[str], str]
+"""What it is, of what, numbers, and n."""
 
 
 def render(view: ReportView, locale: str) -> Markup:
@@ -42,19 +45,41 @@ def _block(design: str, rows: Sequence[Finding], locale: str) -> dict[str, Any]:
         "legend": words("designs.dose_legend") if design == "dose" and drawn else "",
         "lines": lines(design, rows, words, numbers),
         "figures": drawn,
-        "rows": [_row(row, words, numbers) for row in rows],
+        "rows": [line for row in rows for line in (_row(row, words, numbers), *_models(row, words, numbers))],
     }
 
 
-def _row(row: Finding, words: Words, numbers: Numbers) -> tuple[str, str, list[str], str]:
+def _row(row: Finding, words: Words, numbers: Numbers) -> TableRow:
     """One line of the table."""
     interval = row.interval
     limits = MISSING
     if interval is not None:
         limits = words("number.range", low=shown(row, interval.low, numbers), high=shown(row, interval.high, numbers))
-    about = "; ".join(part for part in (row.measure, arms(row, words), *_choice(row, words)) if part)
+    told = "; ".join(part for part in (row.measure, arms(row, words), *_choice(row, words)) if part)
     cells = [shown(row, row.estimate, numbers), limits, numbers.p(row.p), numbers.p(row.p_adjusted)]
-    return _name(row, words), about, cells, _counted(row, words, numbers)
+    return _name(row, words), told, cells, _counted(row, words, numbers)
+
+
+def _models(row: Finding, words: Words, numbers: Numbers) -> list[TableRow]:
+    """A line for every trained model that a figure of doses or of runs shows."""
+    if row.design not in ("dose", "runs"):
+        return []
+    found = row.details
+    values = found["arm_means"] if row.design == "dose" else found["differences"]
+    names = found["arms"]
+    if row.design == "dose":
+        pairs = zip(names, found["arm_doses"], strict=True)
+        names = [words("designs.at_dose", arm=arm, dose=doses([dose], numbers)) for arm, dose in pairs]
+    limits = [
+        words("number.range", low=level(row, ends[0], numbers), high=level(row, ends[1], numbers)) if ends else MISSING
+        for ends in found.get("arm_limits", [None] * len(values))
+    ]
+    told = [level(row, value, numbers) if row.design == "dose" else shown(row, value, numbers) for value in values]
+    name = words("designs.mean") if row.design == "dose" else _name(row, words)
+    return [
+        (name, f"{about(row, words)}; {arm}", [value, ends, MISSING, MISSING], "")
+        for arm, value, ends in zip(names, told, limits, strict=True)
+    ]
 
 
 def _choice(row: Finding, words: Words) -> list[str]:
