@@ -245,7 +245,7 @@ def report(stored: Stored, locale: str) -> Outcome:
     """Render the page, seal the run, and say the verdict and where the page is."""
     from biasaudit.pipeline.arms import conditions
     from biasaudit.pipeline.complete import likelihood_measures
-    from biasaudit.pipeline.copying_summary import read_summary
+    from biasaudit.pipeline.copying_summary import read_summary, within_strings
     from biasaudit.pipeline.corpus_page import link_cards
     from biasaudit.pipeline.render import MAX_ROWS, build_view, choose, render_report
     from biasaudit.pipeline.stored import as_arrays
@@ -272,6 +272,7 @@ def report(stored: Stored, locale: str) -> Outcome:
         corpora=link_cards(folder, plan.arms, locale),
         slots=slots,
         total=sum(stored.by_arm()[0].values()),
+        within=within_strings(folder),
     )
     view = dataclasses.replace(view, copying=read_summary(folder))
     folder.write_text(REPORT, render_report(view, locale))
