@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from biasaudit import __version__, identity
 from biasaudit.errors import StoreError, UsageError
+from biasaudit.pipeline.asked import Asked
 from biasaudit.pipeline.copying import with_corpora
-from biasaudit.pipeline.declared import with_declared
-from biasaudit.pipeline.elsewhere import refuse_short_recordings
 from biasaudit.pipeline.lock import attach, with_lock
 from biasaudit.pipeline.outcome import Outcome
-from biasaudit.pipeline.plan import Machine, RunPlan, make_plan
+from biasaudit.pipeline.plan import Machine, RunPlan
 from biasaudit.pipeline.progress import Console
 from biasaudit.pipeline.same_run import differences, fits, identity_of
-from biasaudit.pipeline.until import RULES, add_looks, sample_until
+from biasaudit.pipeline.until import sample_until
 
 if TYPE_CHECKING:
     from biasaudit.store.run import RunFolder
@@ -30,97 +29,31 @@ LARGE_RUN = 200_000
 
 def run_command(
     *,
-    battery: Path,
-    arms: Sequence[str],
-    salts: Sequence[str],
-    doses: Sequence[str],
-    conditions: Sequence[str],
     corpora: Sequence[str] = (),
-    dtype: str,
-    likelihood_dtype: str = "float32",
-    device: str,
-    tile: int | None,
-    threads: int | None,
-    temperature: Sequence[float],
-    top_k: Sequence[int],
-    top_p: Sequence[float],
-    greedy: bool,
-    max_new_tokens: int | None,
-    seed: int | None,
-    completions: int | None,
-    until: str | None,
-    looks: int | None,
-    anytime: bool,
-    look_at: str,
     lock: Path | None = None,
     no_lock: bool = False,
-    language: str | None,
     out: Path | None,
-    reports: Path,
-    processes: int,
     fresh: bool,
     report_language: str | None,
-    quiet: bool,
+    **given: Any,
 ) -> Outcome:
-    """Plan, find or make the run folder, and do whatever is not done yet."""
-    console = Console(quiet=quiet)
-    decoding = {
-        "temperature": temperature, "top_k": top_k, "top_p": top_p,
-        "greedy": greedy, "max_new_tokens": max_new_tokens,
-    }  # fmt: skip
-    machine = Machine(
-        dtype=dtype,
-        likelihood_dtype=likelihood_dtype,
-        device=device,
-        tile=tile,
-        threads=threads,
-        processes=processes,
-    )
-    plan = make_plan(
-        battery,
-        arms=arms,
-        salts=salts,
-        language=language,
-        completions=completions,
-        seed=seed,
-        decoding=decoding,
-        machine=machine,
-        console=console,
-        accepted=lambda name: described_before(reports / name, out),
-    )
-    plan = with_corpora(plan, corpora, console)
-    plan = with_declared(plan, doses, conditions)
-    plan = with_looks(plan, until=until, looks=looks, anytime=anytime, look_at=look_at)
-    plan = with_lock(plan, battery, lock, ignore=no_lock, console=console)
-    folder = find_folder(plan, reports, out, fresh=fresh)
-    return execute(plan, folder, battery.read_bytes(), machine, console, report_language)
+    """Plan, find or make the run folder, and do whatever is not done yet.
 
-
-def with_looks(plan: RunPlan, *, until: str | None, looks: int | None, anytime: bool, look_at: str) -> RunPlan:
-    """The plan with the looks that the command asks for.
-
-    Raises:
-        UsageError: options of looks without --until, or looks that cannot be.
+    Args:
+        corpora: `NAME=FOLDER` words.
+        lock: what was registered; else the lock beside the battery.
+        no_lock: leave that one out.
+        out: run folder.
+        fresh: start a new run.
+        report_language: of the report.
+        given: the fields of `Asked`.
     """
-    if until is not None:
-        plan = add_looks(plan, until=until, looks=looks, anytime=anytime, look_at=look_at)
-        refuse_short_recordings(plan)
-        return plan
-    given = [name for name, value in (("--looks", looks), ("--anytime", anytime), ("--look-at", look_at)) if value]
-    if given:
-        raise UsageError(f"{given[0]} goes with --until, which says when sampling stops: {', '.join(RULES)}")
-    return plan
-
-
-def described_before(parent: Path, out: Path | None) -> set[str]:
-    """Fingerprints of the models of the run that may go on: planning need not build these models again."""
-    from biasaudit.store.names import runs
-    from biasaudit.store.run import RunFolder
-
-    found = runs(parent)[:1]
-    if out is not None:
-        found = [RunFolder.open(out)] if (out / "manifest.json").exists() else []
-    return {arm["fingerprint"] for run in found for arm in run.manifest.get("arms", [])}
+    asked = Asked(**given)
+    console = Console(quiet=asked.quiet)
+    plan = with_corpora(asked.plan(console, out), corpora, console)
+    plan = with_lock(plan, asked.battery, lock, ignore=no_lock, console=console)
+    folder = find_folder(plan, asked.reports, out, fresh=fresh)
+    return execute(plan, folder, asked.battery.read_bytes(), asked.machine, console, report_language)
 
 
 def find_folder(plan: RunPlan, reports: Path, out: Path | None, *, fresh: bool) -> RunFolder:

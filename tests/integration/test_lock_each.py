@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from conftest_models import BATTERY
 
+from biasaudit.pipeline.asked import with_looks
 from biasaudit.pipeline.declared import with_declared
 from biasaudit.pipeline.lock_content import content_of, deviations
 from biasaudit.pipeline.plan import Machine, RunPlan, make_plan
 from biasaudit.pipeline.progress import Console
-from biasaudit.pipeline.run import with_looks
 from biasaudit.report.words import Words
 
 ASKED = BATTERY.replace(
