@@ -40,6 +40,7 @@ def build_view(
     max_rows: int = MAX_ROWS,
     slots: Sequence[Slot] | None = None,
     total: int | None = None,
+    within: Mapping[tuple[str, str, Slot], Sequence[tuple[int, int]]] | None = None,
 ) -> ReportView:
     """Gather what a report shows; every text in it is masked.
 
@@ -58,6 +59,7 @@ def build_view(
         max_rows: completions embedded at most.
         slots: what the reader shows, from `choose`, where `completions` and `scores` were read for these only.
         total: completions that there are, where `completions` are not all of them.
+        within: what is personal in a completion and no rule finds, from `copying_summary.within_strings`.
 
     Returns:
         The view, the same for the same input in any order.
@@ -74,7 +76,7 @@ def build_view(
         prompts=_prompts(battery, language),
         decodings=tuple(battery.decodings if decodings is None else decodings),
         analysis=analysis,
-        reader=_reader(known, chosen, names, scores),
+        reader=_reader(known, chosen, names, scores, within or {}),
         reader_total=len(known) if total is None else total,
         manifest=manifest,
         run_id=run_id,
@@ -88,6 +90,7 @@ def _reader(
     slots: Sequence[Slot],
     names: Mapping[tuple[str, str], str],
     scores: Mapping[str, Iterable[Score]],
+    within: Mapping[tuple[str, str, Slot], Sequence[tuple[int, int]]],
 ) -> tuple[ReaderRow, ...]:
     """Rows of the reader in the order of `slots`, then of the arms; `names` has (fingerprint, salt) -> arm."""
     from biasaudit.corpus.privacy import hide, mask_all
@@ -100,7 +103,9 @@ def _reader(
     rows = []
     for c, masked in zip(kept, mask_all([completion.text for completion in kept]), strict=True):
         known = [span for s in judged.get(_place(c), ()) if s.label == "personal" for span in s.spans]
-        rows.append(_row(c, hide(masked, known), names[c.arm_fingerprint, c.salt], judged))
+        rows.append(
+            _row(c, hide(masked, {*known, *within.get(_place(c), ())}), names[c.arm_fingerprint, c.salt], judged)
+        )
     return tuple(rows)
 
 

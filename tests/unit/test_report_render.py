@@ -54,6 +54,17 @@ def test_a_sample_keeps_whole_slots_and_counts_the_rest(example: report_example.
     assert {r.slot for r in view.reader} == set(choose_slots(example.completions, example.battery.seed, 100))
 
 
+def test_what_a_training_corpus_knows_to_be_personal_is_hidden(example: report_example.Example) -> None:
+    first = dataclasses.replace(example.completions[0], text="o número 7529982247251 é dela")
+    place = (first.arm_fingerprint, first.salt, (first.prompt_id, first.decoding_id, first.index))
+    completions = [first, *example.completions[1:]]
+    (shown,) = (r.text for r in view_of(example, completions=completions).reader if r.text.startswith("o número"))
+    assert "52998224725" in shown, "no rule knows it, so somebody has to say where it stands"
+    rows = view_of(example, completions=completions, within={place: [(10, 21), (10, 21)]}).reader
+    (hidden,) = (r.text for r in rows if r.text.startswith("o número"))
+    assert hidden == "o número 7[ID]1 é dela"
+
+
 def test_personal_data_are_masked_and_spans_follow(example: report_example.Example) -> None:
     text = " fale com maria@example.org que a vacina mata"
     first = dataclasses.replace(example.completions[0], text=text)

@@ -111,8 +111,19 @@ def stretch(found: Survey, start: int, stop: int, *, synced: bool = True) -> Ite
         stop: where to stop, `found.size` for the end.
         synced: False looks for the first record that seems to begin at `start` or after it; the first batch says where.
             The caller checks that the stretch before ended there, and asks again from the right place otherwise.
+
+    Raises:
+        CorpusError: the file was cut while it was read.
     """
-    yield from _module(found.kind).stretch(found, start, stop, synced)
+    batches = _module(found.kind).stretch(found, start, stop, synced)
+    while True:
+        # Sources read through maps: touching what is no longer there would end the process.
+        if found.unit == "bytes" and regular_size(found.path) < found.size:
+            raise CorpusError(f"{found.path}: was cut while it was read. Run again when nothing writes to it.")
+        batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
 
 
 def _module(name: str) -> Any:

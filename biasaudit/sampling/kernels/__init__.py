@@ -13,10 +13,15 @@ import logging
 import os
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from biasaudit.sampling.kernels import machine
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,9 +47,28 @@ _WHOLE_WIDTHS = (32, 64, 96, 128)
 _TILE = 32
 
 
+_HELD: ContextVar[bool | None] = ContextVar("compiled", default=None)
+
+
+def asked() -> bool:
+    """Whether the kernel is asked for: as `held` says, else by the environment as it is now."""
+    known = _HELD.get()
+    return os.environ.get(SWITCH, "0") not in ("", "0") if known is None else known
+
+
+@contextmanager
+def held(answer: bool) -> Iterator[None]:
+    """While open, whether the kernel is asked for stays `answer`: what began with one arithmetic ends with it."""
+    token = _HELD.set(answer)
+    try:
+        yield
+    finally:
+        _HELD.reset(token)
+
+
 def step(device: torch.device) -> Any | None:
     """The kernel's functions (see step.cpp), or None where it is not asked for or cannot be had."""
-    if device.type != "cpu" or os.environ.get(SWITCH, "0") in ("", "0"):
+    if device.type != "cpu" or not asked():
         return None
     return _loaded()
 
@@ -86,10 +110,10 @@ def _build_key() -> str:
 
 
 def processor() -> tuple[str, ...]:
-    """The instructions that decide how a CPU rounds: those torch was told to use, and those of matrices in bf16."""
+    """What decides how a CPU rounds: instructions torch was told to use, those of matrices in bf16, and its model."""
     names = ("avx512_bf16", "amx_tile")
     found = [name for name in names if getattr(torch.cpu, f"_is_{name}_supported", bool)()]
-    return (torch.backends.cpu.get_cpu_capability(), *found)
+    return (torch.backends.cpu.get_cpu_capability(), *found, machine.model())
 
 
 def settings() -> tuple[str, ...]:
