@@ -6,6 +6,7 @@ compiled kernel where that is asked for; both find the same best tokens and diff
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,11 @@ from biasaudit.sampling import kernels, truncate
 
 RUN = 64
 """Ids whose weights are summed together, before one of them is drawn."""
+
+Race = Callable[
+    [torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]
+]
+"""The best tokens, their ids, the largest logit, position keys and hashed ids, to winners and their scores, (B, 1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class Surveyor:
     def __init__(self, rows: int, vocabulary: int, device: torch.device) -> None:
         """Take the memory: fresh pages for every step's temporaries cost more than the work in them."""
         self._kernel = kernels.step(device)
-        self.race = None if self._kernel is None else self._kernel.race
+        self.race: Race | None = None if self._kernel is None else self._kernel.race
         if self._kernel is None:
             self._weights = torch.empty((rows, vocabulary), device=device)
             self.scratch: truncate.Scratch | None = truncate.Scratch(rows, vocabulary, device)
