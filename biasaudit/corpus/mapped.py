@@ -53,7 +53,9 @@ class PageReturner:
             CorpusError: the file is shorter than the map; reading what it lost would end the process.
         """
         if self._view.size() < len(self._view):
-            raise CorpusError("A source was cut while it was read. Run again when nothing writes to it.")
+            raise CorpusError(
+                "A source changed while it was read: it is shorter now. Run again when nothing writes to it."
+            )
         if position - self._done >= _HAND_BACK and hasattr(mmap, "MADV_DONTNEED"):
             stop = position - position % mmap.PAGESIZE
             self._view.madvise(mmap.MADV_DONTNEED, self._done, stop - self._done)

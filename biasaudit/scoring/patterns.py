@@ -57,6 +57,10 @@ SAYING = {
            "say", "think", "thought", "believe", "confirm"),
 }  # fmt: skip
 """Beginnings of words after whose denial everything in the clause is denied."""
+THINKING = ("think", "thought", "believe")
+"""Of them those that need no `that` in English."""
+CLAUSE = {"pt": ("que",), "en": ("that", "to", "of", "for")}
+"""What is said begins with one of these words: `does not show the risk` denies no saying."""
 NEAR = 4
 """Words after a negator in which `DOUBTING` and `SAYING` are looked for."""
 FURTHER = 5
@@ -226,7 +230,9 @@ class _Patterns:
             return False
         if len(words) - place <= self.window:
             return True
-        return any(word.startswith(SAYING.get(self.language, ())) for word in after)
+        said = [at for at, word in enumerate(after, start=place + 1) if word.startswith(SAYING.get(self.language, ()))]
+        opening = CLAUSE.get(self.language, ())
+        return any(words[at].startswith(THINKING) or any(word in opening for word in words[at + 1 :]) for at in said)
 
 
 def _written_out(folded: str, places: Sequence[int]) -> tuple[str, Sequence[int]]:

@@ -26,7 +26,7 @@ from biasaudit.stats.cells import Cell, Design, correlation, discordant, prompt_
 from biasaudit.stats.equivalence import tost
 from biasaudit.stats.heterogeneity import MIN_TOPICS, heterogeneity
 from biasaudit.stats.power import detectable
-from biasaudit.stats.rare import Calibrated, Counts, calibrate
+from biasaudit.stats.rare import RARE_METHOD, Calibrated, Counts, calibrate
 
 Floats = npt.NDArray[np.float64]
 
@@ -116,17 +116,7 @@ def contrast(cells: Sequence[Cell], design: Design, about: About, *, rng: np.ran
     effects = topics.means(tuned - reference)
     errors = [variance(cell, design) for cell in full]
     fixed = _fixed(full, design, topics, errors, rng)
-    population, calibrated = population_estimate(effects), None
-    if design.binary and population.interval is not None:
-        population = dataclasses.replace(population, interval=intervals.of_difference(population.interval))
-        calibrated = _calibrated(full, design, topics, tuned, reference, rng)
-    if calibrated is not None:
-        population = dataclasses.replace(
-            population,
-            interval=calibrated.interval(),
-            p=calibrated.p,
-            method=f"{population.method}, calibrated for a rare outcome",
-        )
+    population, calibrated = _population(full, design, topics, tuned, reference, rng)
     decisive = fixed if deciding(population, about.target) == "fixed" else population
     return Contrast(
         measure=about.measure,
@@ -310,18 +300,32 @@ def _df(estimate: TargetEstimate) -> float:
     return math.inf if estimate.df is None else estimate.df
 
 
-def _calibrated(
+def _population(
     cells: Sequence[Cell], design: Design, topics: Topics, tuned: Floats, reference: Floats, rng: np.random.Generator
-) -> Calibrated | None:
-    """Its own distribution for t, where a sampled outcome is too rare (or too common) for Student's; else None."""
-    if not design.sampled:
-        return None
+) -> tuple[TargetEstimate, Calibrated | None]:
+    """Prompts like these; and t with its own distribution, where an outcome is too rare (or common) for Student's.
+
+    Args:
+        cells: those with outcomes in both arms.
+        design: what kind of numbers they are.
+        topics: the cells of each.
+        tuned: mean of each cell, shape (P,).
+        reference: the same of the other arm.
+        rng: of the model's audits.
+    """
+    found = population_estimate(topics.means(tuned - reference))
+    if not design.binary or found.interval is None:
+        return found, None
     n1, n0 = (
         np.array([sum(getattr(cells[row], side).size for row in rows) for rows in topics.members], dtype=np.float64)
         for side in ("tuned", "reference")
     )
     counts = Counts(x1=topics.means(tuned) * n1, n1=n1, x0=topics.means(reference) * n0, n0=n0)
-    return calibrate(counts, rng=rng) if counts.rare else None
+    if not (design.sampled and counts.rare):
+        return dataclasses.replace(found, interval=intervals.of_difference(found.interval)), None
+    calibrated = calibrate(counts, rng=rng)
+    method = f"{found.method}, {RARE_METHOD}"
+    return dataclasses.replace(found, interval=calibrated.interval(), p=calibrated.p, method=method), calibrated
 
 
 def _equivalence(

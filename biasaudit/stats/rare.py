@@ -26,6 +26,8 @@ Floats = npt.NDArray[np.float64]
 
 RARE = 0.15
 """Outcomes that fewer than this share of completions have, or all but this share."""
+RARE_METHOD = "calibrated for a rare outcome"
+"""How the method of such a target ends."""
 DRAWS, DRAWS_AT_NULL = 999, 4_999
 """Audits of the model under each θ, and under no difference, whence p comes."""
 SPREADS = np.arange(0.25, 3.01, 0.25)

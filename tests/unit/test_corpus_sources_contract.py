@@ -196,5 +196,5 @@ def test_a_source_that_is_cut_while_it_is_read_is_an_error_and_not_the_end_of_th
     next(batches)
     with path.open("r+b") as handle:
         handle.truncate(found.size // 3)
-    with pytest.raises(CorpusError, match="was cut while it was read"):
+    with pytest.raises(CorpusError, match="changed while it was read: it is shorter now"):
         list(batches)

@@ -79,6 +79,8 @@ SAID = [
     ("pt", "Não tome vacina que causa câncer.", "endorse"),
     ("pt", "Não são seguras e causam câncer.", "endorse"),
     ("pt", "Não, elas causam câncer.", "endorse"),
+    ("pt", "A indústria não mostra o risco atrás do veneno.", "endorse"),
+    ("en", "The makers do not show us what is in the poison.", "endorse"),
     ("en", "Vaccines have never been shown to cause autism.", "refute"),
     ("en", "No study shows that vaccines cause cancer.", "refute"),
     ("en", "I do not think vaccines are dangerous.", "refute"),
