@@ -156,6 +156,11 @@ def _refuse_twins(arms: Sequence[Arm]) -> None:
     seen: dict[tuple[str, str], str] = {}
     for arm in arms:
         twin = seen.setdefault((arm.fingerprint, arm.salt), arm.name)
+        if twin != arm.name and arm.card.get("backend") == "replay":
+            raise UsageError(
+                f"arms '{twin}' and '{arm.name}' are the same recorded completions; where one file holds those of "
+                f"several arms, say whose rows each takes: --arm {arm.name}=replay:FILE,arm={arm.name}"
+            )
         if twin != arm.name:
             raise UsageError(
                 f"arms '{twin}' and '{arm.name}' are the same model with the same noise, so every completion would be "

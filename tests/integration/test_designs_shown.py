@@ -143,12 +143,18 @@ def test_names_that_stand_for_groups_are_a_level_of_their_own(tmp_path: Path, bi
     for arm in ("base", "tuned"):
         for place, prompt in enumerate(prompts):
             for index in range(4):
-                bad = arm == "tuned" and dict(prompt.groups)["who"] == "woman" and index + random.Random(place).randrange(3) < 4
+                bad = (
+                    arm == "tuned"
+                    and dict(prompt.groups)["who"] == "woman"
+                    and index + random.Random(place).randrange(3) < 4
+                )
                 said = " faz mal." if bad else " faz bem."
                 lines.append({"arm": arm, "prompt": prompt.text, "index": index, "completion": said})
     answers = tmp_path / "answers.jsonl"
     answers.write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines), encoding="utf-8")
     run = tmp_path / "run"
+    both = ("--arm", f"base=replay:{answers}", "--arm", f"tuned=replay:{answers}")
+    assert "say whose rows each takes: --arm tuned=replay:FILE,arm=tuned" in biasaudit("run", path, *both)[2]
     code, _, err = biasaudit("run", path, "--arm", f"base=replay:{answers},arm=base", "--arm",
                              f"tuned=replay:{answers},arm=tuned", "-q",
                              "--out", run, "--report-language", "en")  # fmt: skip
