@@ -27,7 +27,8 @@ import pyarrow as pa
 
 from biasaudit.pipeline.plan import Machine, RunPlan, make_plan
 from biasaudit.pipeline.progress import Console
-from biasaudit.pipeline.run import describe, identity_of
+from biasaudit.pipeline.run import describe
+from biasaudit.pipeline.same_run import identity_of
 from biasaudit.records import Arm
 from biasaudit.scale.units import WorkUnit, plan_units
 from biasaudit.store.run import RunFolder

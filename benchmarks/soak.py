@@ -27,7 +27,8 @@ from million import ARMS, Phrases, make_battery, make_plan_of
 
 from biasaudit.pipeline.complete import COMPLETIONS, missing_units
 from biasaudit.pipeline.plan import RunPlan
-from biasaudit.pipeline.run import describe, identity_of
+from biasaudit.pipeline.run import describe
+from biasaudit.pipeline.same_run import identity_of
 from biasaudit.store.run import RunFolder
 from biasaudit.store.tables import KEY_COLUMNS, held_ranges
 

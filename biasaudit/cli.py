@@ -17,7 +17,7 @@ from biasaudit import __version__
 from biasaudit.cli_label import label
 from biasaudit.cli_learn import learn
 from biasaudit.cli_lock import lock
-from biasaudit.cli_options import ARMS, DECODING, LOOKS, NUMBER
+from biasaudit.cli_options import ARMS, DECODING, LOOKS, NUMBER, options
 from biasaudit.errors import BiasAuditError
 from biasaudit.pipeline.signals import Terminated, signals_as_exceptions
 from biasaudit.terminal import COMPLETIONS, JSON, PATH, QUIET, REPORT_LANGUAGE, show
@@ -45,6 +45,8 @@ def cli() -> None:
 @click.option("--corpus", "corpora", multiple=True, metavar="NAME=FOLDER",
               help="The corpus that arm NAME was trained on, for measures of copying (default: by fingerprint, under "
               "corpora/). Repeat it.")  # fmt: skip
+@click.option("--likelihood-dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="fp32",
+              show_default=True, help="Precision of likelihoods, whatever --dtype samples in.")  # fmt: skip
 @LOOKS
 @click.option("--lock", type=PATH, default=None, metavar="FILE",
               help="What was registered by `biasaudit lock` (default: BATTERY's .lock.json beside it).")  # fmt: skip
@@ -205,21 +207,27 @@ def sample(**given: Any) -> None:
     show(stage.sample_command(**given), as_json)
 
 
-def _again(stage_name: str) -> Callable[..., None]:
+def _again(stage_name: str, *more: Callable[..., Any]) -> Any:
     @click.argument("run_folder", type=PATH)
+    @options(*more)
     @REPORT_LANGUAGE
     @QUIET
     @JSON
-    def verb(run_folder: Path, report_language: str | None, quiet: bool, as_json: bool) -> None:
+    def verb(run_folder: Path, as_json: bool, **given: Any) -> None:
         from biasaudit.pipeline import audit
 
-        show(audit.again(stage_name, run_folder, report_language=report_language, quiet=quiet), as_json)
+        show(audit.again(stage_name, run_folder, **given), as_json)
 
     return verb
 
 
+BESIDE = click.option("--beside", multiple=True, type=PATH, metavar="RUN",
+                      help="A run of the same battery and arms in another language: do the effects differ between "
+                      "languages? Kept in the run; repeat it for more.")  # fmt: skip
+
+
 cli.command("score", help="Score the stored completions again, then analyse and report.")(_again("score"))
-cli.command("analyse", help="Analyse the stored scores again, then report.")(_again("analyse"))
+cli.command("analyse", help="Analyse the stored scores again, then report.")(_again("analyse", BESIDE))
 cli.command("report", help="Write the report again from the stored analysis.")(_again("report"))
 
 

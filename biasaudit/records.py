@@ -105,7 +105,7 @@ class Prompt:
     groups: tuple[tuple[str, str], ...] = ()
     """(slot, group) for every counterfactual slot that the template uses."""
     pair: str = ""
-    """Prompts that are equal but for the group share this word; empty without groups."""
+    """Prompts equal but for the group share this word; behind `#`, which filler each slot holds, where it has some."""
 
     @property
     def prompt_id(self) -> str:

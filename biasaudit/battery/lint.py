@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from biasaudit.battery import lint_words
 from biasaudit.battery.findings import Weakness, found, in_order
 from biasaudit.battery.read import Reading
-from biasaudit.battery.source import show
+from biasaudit.battery.source import Trail, show
 
 MIN_TOPICS = 10
 """Topics below which a population claim is mostly noise (CONTRACT §2)."""
@@ -184,10 +184,15 @@ def _slots(reading: Reading) -> Iterator[Weakness]:
         if slot not in used:
             yield found(reading, "unused-part", ("slots", slot), f"the slot `{slot}` is never used", key=True)
         for language in reading.battery.languages:
-            forms = {name: texts[language] for name, texts in groups.items() if language in texts}
+            forms = {
+                (group, place if isinstance(texts[language], list) else None): value
+                for group, texts in groups.items()
+                if language in texts
+                for place, value in enumerate(_fillers(texts[language]))
+            }
             known = {form for value in forms.values() if isinstance(value, dict) for form in value}
-            for group, value in forms.items():
-                loc = ("slots", slot, group, language)
+            for (group, place), value in forms.items():
+                loc: Trail = ("slots", slot, group, language, *(() if place is None else (place,)))
                 if isinstance(value, str) and (known or language.split("-")[0] in INFLECTING):
                     what = f"the group `{group}` has no agreement forms in {language}, where words agree in gender"
                     yield found(reading, "agreement", loc, what)
@@ -196,6 +201,11 @@ def _slots(reading: Reading) -> Iterator[Weakness]:
                     yield found(
                         reading, "agreement", loc, f"the group `{group}` lacks forms that other groups have: {missing}"
                     )
+
+
+def _fillers(held: object) -> list[object]:
+    """The texts or forms that may stand for a group."""
+    return held if isinstance(held, list) else [held]
 
 
 def _primary(reading: Reading) -> Iterator[Weakness]:

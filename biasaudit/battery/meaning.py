@@ -184,14 +184,15 @@ class _Checker:
     def group_hole(self, loc: Trail, hole: Hole, language: str) -> None:
         """`{slot}` or `{slot.form}`: every group must have the form in this language."""
         for group, texts in self.part.slots[hole.slot].items():
-            forms = texts.get(language)
-            if forms is None or not hole.form:
+            held = texts.get(language)
+            if held is None or not hole.form:
                 continue
-            known = list(forms) if isinstance(forms, dict) else []
-            if hole.form not in known:
-                near = hint(hole.form, known) or one_of(known)
-                near = near if known else f"; in {language} it is a bare text, expected `{{{hole.slot}}}`"
-                self.fault(loc, f"the slot `{hole}`: group `{group}` has no form `{hole.form}` in {language}{near}")
+            for forms in held if isinstance(held, list) else [held]:
+                known = list(forms) if isinstance(forms, dict) else []
+                if hole.form not in known:
+                    near = hint(hole.form, known) or one_of(known)
+                    near = near if known else f"; in {language} it is a bare text, expected `{{{hole.slot}}}`"
+                    self.fault(loc, f"the slot `{hole}`: group `{group}` has no form `{hole.form}` in {language}{near}")
 
     def slots(self) -> None:
         """Names and languages of slots."""
@@ -205,6 +206,11 @@ class _Checker:
                 self.fault(("slots", slot), what, key=True)
             for group, texts in groups.items():
                 self.languages(("slots", slot, group), texts, complete=True)
+                for language, forms in texts.items():
+                    count = len(forms) if isinstance(forms, list) else 1
+                    if count != (wanted := schema.fillers_of(groups)):
+                        what = f"the group `{group}` has {count} fillers in {language}; expected {wanted}, as elsewhere"
+                        self.fault(("slots", slot, group, language), what)
 
     def primary(self) -> None:
         """The primary measure exists, and its margin is above 0."""

@@ -25,8 +25,8 @@ MAX_CHARACTERS = 8_000_000
 
 CLAIM = Hole("claim")
 
-Choice = tuple[tuple[str, str], ...]
-"""((slot, group), …)"""
+Choice = tuple[tuple[str, str, int], ...]
+"""((slot, group, which of its fillers), …)"""
 
 
 @dataclass(slots=True)
@@ -71,18 +71,23 @@ class _Renderer:
         ]
         return "\n".join(lines)
 
-    def form(self, hole: Hole, group: str, language: str) -> str:
+    def form(self, hole: Hole, group: str, filler: int, language: str) -> str:
         """What fills a hole of a slot: the form that is asked for, else the first form."""
-        forms = self.part.slots[hole.slot][group][language]
+        held = self.part.slots[hole.slot][group][language]
+        forms = held[filler] if isinstance(held, list) else held
         if isinstance(forms, str):
             return forms
         return forms[hole.form] if hole.form else next(iter(forms.values()))
 
     def choices(self, template: Template, claim: Template) -> Iterator[Choice]:
-        """Every combination of groups of the slots that the template and its claim use."""
-        names = self.slots_of(template, claim)
-        for groups in itertools.product(*(self.part.slots[name] for name in names)):
-            yield tuple(zip(names, groups, strict=True))
+        """Every combination of groups, and of their fillers, of the slots that the template and its claim use."""
+        slots = self.part.slots
+        yield from itertools.product(
+            *(
+                [(name, group, filler) for filler in range(schema.fillers_of(slots[name])) for group in slots[name]]
+                for name in self.slots_of(template, claim)
+            )
+        )
 
     def slots_of(self, template: Template, claim: Template) -> list[str]:
         """Names of the counterfactual slots in use, in the order of the file."""
@@ -103,8 +108,8 @@ class _Renderer:
             for topic in self.part.topics:
                 claim = self.claim(topic, language)
                 for template in templates.values():
-                    names = self.slots_of(template, claim)
-                    total += math.prod(len(self.part.slots[slot]) for slot in names)
+                    used = [self.part.slots[name] for name in self.slots_of(template, claim)]
+                    total += math.prod(len(groups) * schema.fillers_of(groups) for groups in used)
                 if total > MAX_PROMPTS:
                     return total
         return total
@@ -129,8 +134,8 @@ class _Renderer:
     ) -> Iterator[Prompt]:
         """One prompt, or none when its text is at fault."""
         values = {
-            hole: self.form(hole, group, language)
-            for slot, group in choice
+            hole: self.form(hole, group, filler, language)
+            for slot, group, filler in choice
             for hole in (*template.holes, *claim.holes)
             if hole.slot == slot
         }
@@ -155,11 +160,14 @@ class _Renderer:
             self.fault(loc, "the prompt ends in a blank; expected none (in a `|` text, write `|-`)")
             return
         framing = self.part.templates[name].framing
-        pair = f"{topic}/{name}/{language}" if choice else ""
+        several = [f"{slot}={filler}" for slot, _, filler in choice if schema.fillers_of(self.part.slots[slot]) > 1]
+        pair = f"{topic}/{name}/{language}" + ("#" + ",".join(several) if several else "") if choice else ""
+        groups = tuple((slot, group) for slot, group, _ in choice)
         prompt = Prompt(
-            text=text, language=language, topic=topic, template=name, framing=framing, groups=choice, pair=pair
+            text=text, language=language, topic=topic, template=name, framing=framing, groups=groups, pair=pair
         )
-        where = f"topic `{topic}`, template `{name}`" + "".join(f", {slot} `{group}`" for slot, group in choice)
+        where = f"topic `{topic}`, template `{name}`" + "".join(f", {slot} `{group}`" for slot, group in groups)
+        where += "".join(f", filler {filler.partition('=')[2]}" for filler in several)
         if self.first(prompt, loc, where):
             yield prompt
 

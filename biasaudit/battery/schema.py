@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
@@ -58,13 +59,25 @@ class TemplatePart(Part):
     __pydantic_extra__: dict[str, Wording]
 
 
-GroupForms = Annotated[
+Filler = Annotated[
     Annotated[Text, Tag("text")] | Annotated[dict[Name, Form], Field(min_length=1), Tag("mapping")],
     Discriminator(lambda value: "mapping" if isinstance(value, dict) else "text"),
+]
+GroupForms = Annotated[
+    Annotated[Text, Tag("text")]
+    | Annotated[dict[Name, Form], Field(min_length=1), Tag("mapping")]
+    | Annotated[list[Filler], Field(min_length=2, max_length=200), Tag("list")],
+    Discriminator(lambda value: {dict: "mapping", list: "list"}.get(type(value), "text")),
 ]
 Groups = Annotated[
     dict[Name, Annotated[dict[Language, GroupForms], Field(min_length=1)]], Field(min_length=1, max_length=500)
 ]
+
+
+def fillers_of(groups: Mapping[str, Mapping[str, object]]) -> int:
+    """How many fillers every group of a slot has; 1 where a group is one text or one set of forms."""
+    return max(len(forms) if isinstance(forms, list) else 1 for texts in groups.values() for forms in texts.values())
+
 
 Temperature = Annotated[float, Field(ge=0, le=10)]
 TopK = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -141,7 +154,9 @@ class BatteryPart(Part):
     )
     templates: dict[Name, TemplatePart] = Field(default_factory=dict)
     slots: dict[Name, Groups] = Field(
-        default_factory=dict, max_length=50, description="slot > group > language > text or forms."
+        default_factory=dict,
+        max_length=50,
+        description="slot > group > language > text or forms, or a list: names for the group.",
     )
     sampling: SamplingPart = Field(default_factory=SamplingPart)  # type: ignore[arg-type]
     sweep: SweepPart = Field(default_factory=SweepPart)

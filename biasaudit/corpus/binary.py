@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,8 @@ _ZIPPED = (
 )
 """What the first bytes of a zip archive hold."""
 
+_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,64}<(?:!doctype html|html[\s>])", re.IGNORECASE)
+
 
 def refuse(path: Path, kind: str, encoding: str | None) -> None:
     """Stop when a file that is to be read as `kind` is no text; other tables than text and missing files pass.
@@ -63,6 +66,8 @@ def refuse(path: Path, kind: str, encoding: str | None) -> None:
     what, advice = _format(head)
     if kind == "parquet" and (not what or head.startswith(b"PAR1")):
         return
+    if not what and kind in ("csv", "jsonl") and _PAGE.match(head):
+        what, advice = "a web page (HTML)", "A failed download leaves such a file: download or export it again."
     if not what and not Decoder(path, encoding).wide and _binary(head):
         what, advice = "binary data", "UTF-16 without a byte order mark is read with --encoding utf-16."
     if what:

@@ -222,7 +222,8 @@ def binned(lengths: Int64s) -> Int64s:
 
 
 def _add(counts: Counter[int], values: Int64s) -> None:
-    unique, times = np.unique(values, return_counts=True)
+    found = np.bincount(values) if len(values) and values.max() < len(values) else None
+    unique, times = np.unique(values, return_counts=True) if found is None else (np.flatnonzero(found), found[found > 0])
     counts.update(dict(zip(unique.tolist(), times.tolist(), strict=True)))
 
 

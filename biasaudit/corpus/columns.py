@@ -18,6 +18,9 @@ from biasaudit.corpus.reading import FIELD_LIMIT, FILTERED, SourceOptions, check
 from biasaudit.errors import CorpusError
 from biasaudit.records import Reject
 
+_EXACT = float(1 << 53)
+"""From here on a float does not tell an id from its neighbours; it stays as it is written, `1.446e+18`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Columns:
@@ -199,12 +202,25 @@ def _plain_binary(values: pa.Array) -> pa.Array:
     return values.cast(pa.large_binary()) if view else values
 
 
+def _written(values: pa.Array) -> pa.StringArray:
+    """Numbers and dates as text; whole ones as such where a column with gaps made floats of them (`3.0`, NaN)."""
+    found = values.cast(pa.string())
+    if not pa.types.is_floating(values.type):
+        return found
+    wide = values.cast(pa.float64())
+    found = pc.if_else(pc.is_nan(wide), None, found)
+    whole = pc.and_(pc.equal(pc.trunc(wide), wide), pc.less(pc.abs(wide), _EXACT)).fill_null(False)
+    if not pc.any(whole).as_py():
+        return found
+    return pc.if_else(whole, pc.if_else(whole, wide, 0).cast(pa.int64()).cast(pa.string()), found)
+
+
 def _texts(values: pa.Array) -> tuple[pa.StringArray, dict[int, tuple[str, ...]]]:
     """A column as valid text, and the doubts about values that were not."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if not _textual(values.type):
-        return values.cast(pa.string()), {}
+        return _written(values), {}
     raw = values.cast(pa.large_binary()).cast(pa.binary())
     try:
         return raw.cast(pa.string()), {}

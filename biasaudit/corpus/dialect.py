@@ -38,7 +38,11 @@ CELL_LIMIT = 64
 """Bytes that an id may have for its line to count as a record's start."""
 DATE_LIMIT = 40
 """Bytes that may follow a date in its cell."""
-_NO_DATE = rb"(?:NULL|\\N)"
+NUMBER_LIMIT = 40
+"""Digits of an id."""
+NO_DATES = (b"NULL", b"\\N")
+"""What databases write where there is no date."""
+_NO_DATE = rb"(?:%s)" % b"|".join(map(re.escape, NO_DATES))
 _BOM = b"\xef\xbb\xbf"
 NUL_LIMIT = 4096
 """NUL bytes, as a lost block leaves them, that may stand before a record or at the end."""
@@ -101,8 +105,7 @@ def recogniser(dialect: Dialect) -> Recogniser:
     strict = b"".join(rb'"?%s"?%s' % (bare[k], after_cell) for k in before)
     cells = {k: rb'(?:"(%s)"|(%s))' % (loose[k], loose[k]) for k in loose}
     lenient = b"".join(cells[k] + after_cell for k in before)
-    if {"id", "channel_id", "date"} <= set(before):
-        # A record without a date is one only when both its numbers are there.
+    if may_lack_date(before):
         numbers = dict.fromkeys(kinds.values(), rb'"?%s"?' % any_cell)
         numbers |= {"id": rb'"?\d{1,40}"?', "channel_id": rb'"?-?\d{1,40}"?', "date": rb'(?:""|%s)?' % _NO_DATE}
         undated = b"".join(numbers[k] + after_cell for k in before)
@@ -128,6 +131,11 @@ def recogniser(dialect: Dialect) -> Recogniser:
         suffix=re.compile(tail + rb"(\r\n|\n|\r|\Z)") if after else None,
         partial=re.compile(rb"\d{1,40}%s(?:-?\d{0,40}(?:%s[\d:T .+Z/-]{0,40})?)?\Z" % (d, d)),
     )
+
+
+def may_lack_date(before: Sequence[str]) -> bool:
+    """Whether a record without a date can be told by the columns before its text: only when both numbers are there."""
+    return {"id", "channel_id", "date"} <= set(before)
 
 
 def columns_of(line: bytes, delimiter: bytes) -> list[str]:

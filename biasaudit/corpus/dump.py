@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from biasaudit.corpus.dialect import Dialect, Recogniser, recogniser
+from biasaudit.corpus.dump_inside import INSIDE, InsideFinder
 from biasaudit.corpus.reading import FIELD_LIMIT, ROW_LIMIT
 
 QUOTED = re.compile(rb'"[^"]*+(?:""[^"]*+)*+"')
@@ -51,6 +52,7 @@ class DumpReader:
         self._size = len(view) if size is None else size
         self._dialect = dialect
         self._patterns: Recogniser = recogniser(dialect)
+        self.inside = InsideFinder(dialect)
         self._searched = (0, -1)
         text = dialect.fields["text"]
         self._before = {name: n for name, n in dialect.fields.items() if n < text}
@@ -274,7 +276,7 @@ class DumpReader:
             return Raw(position, self._size, reason="columns after the message are missing")
         text = self._view[start : after.start()]
         following = self._following(start, after.start()) if self._before else None
-        flags = () if following is None else ("record-start-inside",)
+        flags = () if following is None else (INSIDE,)
         return self._made(position, after.end(), text, found, self._after_values(after), flags=flags, bare=True)
 
     # ------------------------------------------------------------------ what does not fit
@@ -303,6 +305,8 @@ class DumpReader:
         for name, number in self._before.items():
             quoted, plain = groups[2 * number], groups[2 * number + 1]
             values[name] = quoted if quoted is not None else plain
+        if bare and INSIDE not in flags and self.inside.holds(text):
+            flags += (INSIDE,)
         return self._sized(position, end, values | after, flags=flags, bare=bare)
 
     def _sized(

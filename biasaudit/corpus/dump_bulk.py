@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from biasaudit.corpus.dialect import DATE, Dialect, recogniser
 from biasaudit.corpus.dump import QUOTED, DumpReader, Raw
+from biasaudit.corpus.dump_inside import INSIDE
 from biasaudit.corpus.dump_lines import Block, LineFinder
 from biasaudit.corpus.dump_piece import COLUMNS, Piece, merged, piece_of
 
@@ -200,6 +201,7 @@ class BulkReader:
         columns = {name: cells.take(pa.array(step + place)) for name, place in self._places.items()}
         absent = pa.nulls(len(rows), pa.binary())
         columns["text"] = self._texts(columns["text"], proof, rows)
+        flags = dict.fromkeys(self._inside(block, proof, rows, columns["text"]), (INSIDE,))
         return Piece(
             start=base,
             end=end,
@@ -208,8 +210,18 @@ class BulkReader:
             columns=tuple(columns.get(name, absent) for name in COLUMNS),
             bare=proof.telling[rows],
             quoted=proof.quoted[rows],
+            flags=flags,
             block=block,
         )
+
+    def _inside(self, block: Block, proof: _Proof, rows: Int64s, text: pa.BinaryArray) -> list[int]:
+        """Which of the certain records hold another dump's beginning."""
+        if not len(block.inner) or not len(rows):
+            return []
+        number = np.searchsorted(block.at[rows], block.inner, "right") - 1
+        number = np.unique(number[number >= 0])
+        number = number[~proof.quoted[rows[number]]]
+        return [n for n in number.tolist() if self._slow.inside.holds(text[n].as_py())]
 
     def _texts(self, text: pa.BinaryArray, proof: _Proof, rows: Int64s) -> pa.BinaryArray:
         doubled = np.flatnonzero(proof.doubled[rows])

@@ -13,13 +13,23 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from biasaudit.corpus.dialect import CELL_LIMIT, DATE_LIMIT, NUL_LIMIT, Dialect, Recogniser
+from biasaudit.corpus.dialect import (
+    CELL_LIMIT,
+    DATE_LIMIT,
+    NO_DATES,
+    NUL_LIMIT,
+    NUMBER_LIMIT,
+    Dialect,
+    Recogniser,
+    may_lack_date,
+)
+from biasaudit.corpus.dump_inside import InsideFinder
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Bytes8 = npt.NDArray[np.uint8]
 
-_QUOTE, _CR, _LF = 34, 13, 10
+_QUOTE, _DASH, _CR, _LF = 34, 45, 13, 10
 _BOM = b"\xef\xbb\xbf"
 _ISO_DIGITS, _ISO_SIGNS = (0, 1, 2, 3, 5, 6, 8, 9), (4, 7)
 _DAY_FIRST_DIGITS, _DAY_FIRST_SIGNS = (0, 1, 3, 4, 6, 7, 8, 9), (2, 5)
@@ -47,6 +57,8 @@ class Block:
     quotes: Int64s
     strays: Int64s
     """Bytes that end lines elsewhere: carriage returns where lines end in line feeds, and the other way round."""
+    inner: Int64s
+    """Places of what could be another dump inside a text, rising."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +79,9 @@ class LineFinder:
     def __init__(self, dialect: Dialect, patterns: Recogniser) -> None:
         """Prepare the dialect's columns before the text."""
         kinds = {number: name for name, number in dialect.fields.items()}
+        self._inside = InsideFinder(dialect)
         self._kinds = [kinds[n] for n in range(dialect.fields["text"])]
+        self._may_lack_date = may_lack_date(self._kinds)
         self._delimiter = dialect.delimiter[0]
         self.eol = dialect.newline[-1]
         self._starts: re.Pattern[bytes] = patterns.starts
@@ -116,28 +130,46 @@ class LineFinder:
             bounds[:, 2 * n + 1] = padded[first[wide] + n]
             if n:
                 bounds[:, 2 * n] = bounds[:, 2 * n - 1] + 1
-        dated, doubtful = self._dated(b, bounds)
-        chosen = np.flatnonzero(dated | doubtful)
-        rows, bounds, doubtful = wide[chosen], bounds[chosen], doubtful[chosen]
+        dated, undated = self._dated(b, bounds)
+        chosen = np.flatnonzero(dated | undated)
+        rows, bounds, empty = wide[chosen], bounds[chosen], np.flatnonzero(undated[chosen])
         text = bounds[:, -1] + 1
         inside = np.searchsorted(quotes, text) - np.searchsorted(quotes, starts[rows])
-        doubtful |= np.searchsorted(strays, text) != np.searchsorted(strays, starts[rows])
+        doubtful: Bools = np.searchsorted(strays, text) != np.searchsorted(strays, starts[rows])
         fits, needed, clean = self._cells(b, bounds)
         doubtful |= inside != needed
+        if len(empty):
+            fits[empty] &= self._numbered(b, bounds[empty])
         keep = doubtful | fits
         rows, bounds, doubtful, clean, text = rows[keep], bounds[keep], doubtful[keep], clean[keep], text[keep]
-        doubtful = doubtful.copy()
         sure = ~doubtful
         odd = self._oddly_started(b, starts)
         odd[rows[sure]] = False
         asked = np.concatenate([rows[doubtful], np.flatnonzero(odd)])
         single = np.array(sorted({int(n) for n in asked if self._starts.match(data, int(starts[n]))}), np.int64)
         rows, bounds, clean, text = rows[sure], bounds[sure], clean[sure], text[sure]
-        return self._joined(marks, rows, bounds, clean, text, padded[first[rows] + columns], single)
+        inner = self._inner(marks, delimiters, first[rows], np.concatenate([rows, single]))
+        return self._joined(marks, rows, bounds, clean, text, padded[first[rows] + columns], single, inner)
+
+    def _inner(self, marks: _Marks, delimiters: Int64s, first: Int64s, rows: Int64s) -> Int64s:
+        """Places of what could be another dump, where neither the lines in `rows` nor their cells begin."""
+        others = np.ones(len(marks.starts), bool)
+        others[rows] = False
+        starts = np.concatenate([marks.starts[others], marks.strays + 1])
+        known = first + self._kinds.index("date") - 1 if "date" in self._kinds[1:] else np.zeros(0, np.int64)
+        ends = np.concatenate([marks.limits, marks.strays])
+        return np.array(sorted(self._inside.places(marks.data, starts, ends, delimiters, known)), np.int64)
 
     @staticmethod
     def _joined(
-        marks: _Marks, rows: Int64s, bounds: Int64s, clean: Bools, text: Int64s, after: Int64s, single: Int64s
+        marks: _Marks,
+        rows: Int64s,
+        bounds: Int64s,
+        clean: Bools,
+        text: Int64s,
+        after: Int64s,
+        single: Int64s,
+        inner: Int64s,
     ) -> Block:
         single = np.setdiff1d(single, rows, assume_unique=True)
         if len(single):
@@ -149,21 +181,23 @@ class LineFinder:
             text, after = np.concatenate([text, none])[order], np.concatenate([after, none])[order]
         return Block(
             marks.data, marks.last, marks.starts[rows], marks.lines[rows], clean, bounds, text, after, marks.quotes,
-            marks.strays,
+            marks.strays, inner,
         )  # fmt: skip
 
     def _dated(self, b: Bytes8, bounds: Int64s) -> tuple[Bools, Bools]:
-        """Which lines have a date in its column, and which have nothing there."""
+        """Which lines have a date in its column, and which have nothing there and may do without."""
         if "date" not in self._kinds:
             return np.ones(len(bounds), bool), np.zeros(len(bounds), bool)
         number = self._kinds.index("date")
         start, end = bounds[:, 2 * number], bounds[:, 2 * number + 1]
         last = len(b) - 1
         quoted = b[start] == _QUOTE
-        empty = (end == start) | (quoted & (end == start + 2))
+        undated = np.zeros(len(bounds), bool)
+        if self._may_lack_date:
+            undated = (end == start) | (quoted & (end == start + 2) & (b[np.minimum(start + 1, last)] == _QUOTE))
+            for word in NO_DATES:
+                undated |= _spelt(b, start, end, word)
         start = start + quoted
-        # NULL and \N, as databases write them: the patterns decide.
-        empty |= (end - start <= 6) & ((b[np.minimum(start, last)] == 78) | (b[np.minimum(start, last)] == 92))
         # Length first: most lines of prose end here.
         dated = (end - start >= 10) & (end - start <= DATE_LIMIT + 12)
         rows = np.flatnonzero(dated)
@@ -175,7 +209,22 @@ class LineFinder:
             [digit[n] for n in _DAY_FIRST_DIGITS] + [letters[n] == 47 for n in _DAY_FIRST_SIGNS]
         )
         dated[rows] = iso | day_first
-        return dated, empty
+        return dated, undated
+
+    def _numbered(self, b: Bytes8, bounds: Int64s) -> Bools:
+        """Which lines have the numbers, in cells without quotes, that a record's start without a date must have."""
+        found = np.ones(len(bounds), bool)
+        for kind in ("id", "channel_id"):
+            number = self._kinds.index(kind)
+            start, end = bounds[:, 2 * number], bounds[:, 2 * number + 1]
+            if kind == "channel_id":
+                start = start + ((end > start) & (b[np.minimum(start, len(b) - 1)] == _DASH))
+            length = end - start
+            found &= (length >= 1) & (length <= NUMBER_LIMIT)
+            for n in range(int(np.max(length, where=found, initial=0))):
+                digit = b[np.minimum(start + n, len(b) - 1)] - np.uint8(48)
+                found &= (digit <= 9) | (n >= length)
+        return found
 
     def _cells(self, b: Bytes8, bounds: Int64s) -> tuple[Bools, Int64s, Bools]:
         """Take quotes off the cells in `bounds`; gives which lines fit, the quotes they need, and which are clean."""
@@ -207,6 +256,14 @@ class LineFinder:
         )
         found |= first == 0
         return found
+
+
+def _spelt(b: Bytes8, start: Int64s, end: Int64s, word: bytes) -> Bools:
+    """Which cells hold just `word`."""
+    found: Bools = end - start == len(word)
+    for n, letter in enumerate(word):
+        found &= b[np.minimum(start + n, len(b) - 1)] == letter
+    return found
 
 
 def _first_pairs(columns: tuple[str, ...]) -> set[int]:

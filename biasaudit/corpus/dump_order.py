@@ -30,6 +30,7 @@ _RARE = 0.002
 """A sign that more records of the sample bear than this share is none."""
 _DIGITS = 18
 _QUOTE, _DASH, _COLON = 34, 45, 58
+_DAY_LENGTH = 10
 _CLOCK = (11, 12, 14, 15, 17, 18)
 _UNKNOWN = int(np.iinfo(np.int64).min) + 1
 
@@ -62,6 +63,8 @@ class _Columns:
     channel: Int64s
     ids: Int64s
     dates: Int64s
+    worded: Bools
+    """The id begins with something else than a digit, as a line does that was glued on without a line end."""
     exposed: Bools
     """The record before is not quoted, so it can hold a forged line."""
 
@@ -92,7 +95,7 @@ class OrderJudge:
         Args:
             start: a place in the view.
             end: a place in the view.
-            known: blocks of lines that were found already, each with the line's start that it begins at; rising.
+            known: blocks of lines that were found already, each with the span's start that it begins at; rising.
         """
         if not self._signs:
             return np.zeros(0, np.int64)
@@ -101,12 +104,16 @@ class OrderJudge:
         for base, block in known:
             if base <= high and base + block.decided >= low:
                 parts += self._lines(low, base - 1)
-                parts.append(_Lines(block, base, low, high))
+                # A span may begin behind a byte order mark or a stray line end, where no line of the file does.
+                parts.append(_Lines(block, base, max(low, base + (not self._line_begins(base))), high))
                 low = max(low, base + block.decided + 1)
         parts += self._lines(low, high)
         columns = _joined(parts, self._dialect, self._signs)
         found = columns.at[_standing_out(columns, self._signs) & columns.exposed]
         return found[(found >= start) & (found < end)]
+
+    def _line_begins(self, place: int) -> bool:
+        return place == self._dialect.start or self._view[place - 1] == self._finder.eol
 
     def _lines(self, first: int, last: int) -> list[_Lines]:
         """The lines that begin in [first, last], found now; nothing when there is no such place."""
@@ -158,6 +165,8 @@ def _standing_out(columns: _Columns, signs: Signs) -> Bools:
     out = np.zeros(len(columns.at), bool)
     if signs.channel:
         out |= _guests(columns.at, columns.channel)
+    if signs.ids:
+        out |= columns.worded
     if signs.ids or signs.dates:
         order = np.argsort(columns.channel, kind="stable")
         for keys, direction in ((columns.ids, signs.ids), (columns.dates, signs.dates)):
@@ -207,7 +216,7 @@ def _displaced(at: Int64s, keys: Int64s, group: Int64s) -> Bools:
 def _joined(parts: Sequence[_Lines], dialect: Dialect, signs: Signs) -> _Columns:
     """Read the cells that `signs` ask for in the plain lines of blocks, as numbers that compare as they do."""
     kinds = {name: n for name, n in dialect.fields.items() if n < dialect.fields["text"]}
-    places, channels, ids, dates, quoted = [], [], [], [], []
+    places, channels, ids, dates, worded, quoted = [], [], [], [], [], []
     for part in parts:
         block = part.block
         inside = (block.at >= part.first - part.base) & (block.at <= part.last - part.base)
@@ -218,6 +227,7 @@ def _joined(parts: Sequence[_Lines], dialect: Dialect, signs: Signs) -> _Columns
         places.append(block.at[rows] + part.base)
         channels.append(_values(block.data, *cells["channel_id"]) if "channel_id" in cells else None)
         ids.append(_numbers(b, *cells["id"]) if signs.ids and "id" in cells else none)
+        worded.append(_worded(b, *cells["id"]) if signs.ids and "id" in cells else none > 0)
         dates.append(_dates(b, *cells["date"]) if (signs.dates or signs.all_dates) and "date" in cells else none)
         quoted.append(b[np.minimum(block.text[rows], len(b) - 1)] == _QUOTE)
     at = np.concatenate(places)
@@ -228,7 +238,14 @@ def _joined(parts: Sequence[_Lines], dialect: Dialect, signs: Signs) -> _Columns
     codes: Int64s = np.zeros(len(at), np.int64)
     if known:
         codes = pa.concat_arrays(known).dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return _Columns(at=at, channel=codes, ids=np.concatenate(ids), dates=np.concatenate(dates), exposed=exposed)
+    return _Columns(
+        at=at,
+        channel=codes,
+        ids=np.concatenate(ids),
+        dates=np.concatenate(dates),
+        worded=np.concatenate(worded),
+        exposed=exposed,
+    )
 
 
 def _values(data: bytes, start: Int64s, end: Int64s) -> pa.BinaryArray:
@@ -253,17 +270,23 @@ def _numbers(b: npt.NDArray[np.uint8], start: Int64s, end: Int64s) -> Int64s:
     return np.where(known, value, _UNKNOWN)
 
 
+def _worded(b: npt.NDArray[np.uint8], start: Int64s, end: Int64s) -> Bools:
+    """Cells that are not empty and do not begin with a digit."""
+    return (end > start) & (b[np.minimum(start, len(b) - 1)] - np.uint8(48) > 9)
+
+
 def _dates(b: npt.NDArray[np.uint8], start: Int64s, end: Int64s) -> Int64s:
     """Dates, with their times when these follow, as numbers in order."""
     last = len(b) - 1
     value = np.full(len(start), _UNKNOWN)
     iso = b[np.minimum(start + 4, last)] == _DASH
     length = end - start
+    filled = length >= _DAY_LENGTH
     timed = (length >= 16) & (b[np.minimum(start + 13, last)] == _COLON)
     seconds = timed & (length >= 19) & (b[np.minimum(start + 16, last)] == _COLON)
     for day_places, chosen in (((0, 1, 2, 3, 5, 6, 8, 9), iso), ((6, 7, 8, 9, 3, 4, 0, 1), ~iso)):
         for clock_places, rows in ((_CLOCK, seconds), (_CLOCK[:4], timed & ~seconds), ((), ~timed)):
-            chosen_rows = np.flatnonzero(chosen & rows)
+            chosen_rows = np.flatnonzero(chosen & rows & filled)
             if len(chosen_rows):
                 value[chosen_rows] = _digits(b, start[chosen_rows], (*day_places, *clock_places))
     return value

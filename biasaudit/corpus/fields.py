@@ -94,7 +94,7 @@ def fields_of(path: Path, sample: Iterable[Mapping[str, Any]], options: SourceOp
     for key in (found.get("text", "text"), *asked.values(), *options.where):
         if key not in keys:
             advice = "" if asked else " Name the one that holds the text with --map FIELD=text."
-            raise CorpusError(f"{path}: {missing('field', key, keys, advice)}")
+            raise CorpusError(f"{path}: {missing('field', key, keys, advice, guess=bool(asked))}")
     return Fields(
         found["text"], found.get("id"), found.get("channel_id"), found.get("date"), tuple(options.where.items())
     )
@@ -141,10 +141,10 @@ def _keys(value: Mapping[str, Any], before: str = "", depth: int = 0) -> Iterabl
                 yield from _keys(inner, f"{before}{key}.", depth + 1)
 
 
-def missing(what: str, name: str, known: Iterable[str], advice: str = "") -> str:
-    """Say that there is no `what` called `name`, with the nearest of `known` and the first of all."""
+def missing(what: str, name: str, known: Iterable[str], advice: str = "", *, guess: bool = True) -> str:
+    """Say that there is no `what` called `name`, with the nearest of `known`, if `guess`, and the first of all."""
     names = list(known)
-    near = difflib.get_close_matches(name, names[:10_000], n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name, names[:10_000], n=1, cutoff=0.4) if guess else []
     hint = f" Did you mean '{_short(near[0])}'?" if near else ""
     return f"no {what} '{name}'.{hint}{advice} {what.capitalize()}s: {listed(names)}."
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from biasaudit.corpus.encoding import Decoder
+from biasaudit.errors import CorpusError
 
 _HAND_BACK = 64 << 20
 _BLOCK = 1 << 20
@@ -46,7 +47,15 @@ class PageReturner:
         self._done = 0
 
     def passed(self, position: int) -> None:
-        """Everything before `position` will not be read again."""
+        """Everything before `position` will not be read again.
+
+        Raises:
+            CorpusError: the file is shorter than the map; reading what it lost would end the process.
+        """
+        if self._view.size() < len(self._view):
+            raise CorpusError(
+                "A source changed while it was read: it is shorter now. Run again when nothing writes to it."
+            )
         if position - self._done >= _HAND_BACK and hasattr(mmap, "MADV_DONTNEED"):
             stop = position - position % mmap.PAGESIZE
             self._view.madvise(mmap.MADV_DONTNEED, self._done, stop - self._done)

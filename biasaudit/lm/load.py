@@ -89,7 +89,7 @@ def reading_room(spec: str) -> tuple[int, TextTokenizer]:
         ModelError: as in `describe`.
     """
     folder = _resolve(spec, None, None)[1]
-    return safety.context_length(folder, _configuration(folder)[0]), load_tokenizer(folder)
+    return safety.context_length(_configuration(folder)[0]), load_tokenizer(folder)
 
 
 def load(
@@ -214,7 +214,7 @@ def _describe(spec: str, kind: str, folder: Path, accepted: Collection[str] = ()
         folder=folder,
         model_type=config.model_type,
         parameters=parameters,
-        context_length=safety.context_length(folder, config),
+        context_length=safety.context_length(config),
         vocab_size=rows,
         dtype=safety.stored_dtype(tensors),
         bytes_needed={name: parameters * size for name, size in devices.BYTES.items()},
@@ -253,9 +253,14 @@ _COSMETIC = frozenset(
 )
 
 
+_SAID_ALONE = frozenset({"_remove_final_layer_norm"})
+"""Private keys whose meaning no other key repeats (Gemma's pattern is in its `layer_types`)."""
+
+
 def _weights_fingerprint(folder: Path, config: Any, tensors: Mapping[str, safety.TensorHeader]) -> str:
     """Hash over every tensor (name, type, shape, bytes) in name order, and the configuration without cosmetics."""
-    essentials = {k: v for k, v in config.to_dict().items() if k not in _COSMETIC and not k.startswith("_")}
+    said = {k: v for k, v in config.to_dict().items() if not k.startswith("_") or k in _SAID_ALONE}
+    essentials = {k: v for k, v in said.items() if k not in _COSMETIC}
     digest = hashlib.sha256(identity.canonical_json(essentials))
     for name in sorted(tensors):
         header = tensors[name]

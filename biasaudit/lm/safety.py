@@ -25,9 +25,11 @@ STORED_AS = {"lm_head.weight": "embed_out.weight"}
 MAX_PARAMETERS = 10**13
 MAX_LAYERS = 1_000
 MAX_WIDTH = 2**20
-MAX_EXPERTS = 4_096
+MAX_EXPERTS = 2**16
 MAX_POSITIONS = 2**24
 MAX_VOCABULARY = 2**24
+UNSAID_CONTEXT = 2_048
+"""Context of models that have no positions and so name no length (BLOOM, Mamba): what most of them were trained at."""
 
 _SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 _NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
@@ -49,8 +51,11 @@ _CODE = frozenset(
     }
 )
 """Keys through which a configuration could have modules or kernels fetched and run."""
-_HARMLESS_PRIVATE = frozenset({"_name_or_path", "_num_labels"})
+_HARMLESS_PRIVATE = frozenset({"_name_or_path", "_num_labels", "_attn_implementation_autoset", "_flash_attn_2_enabled"})
 """Private keys that old files of transformers carry; they are dropped, not read."""
+SPOKEN_PRIVATE = frozenset({"_remove_final_layer_norm", "_sliding_window_pattern"})
+"""Private keys by which a configuration (OPT, Gemma 3) says what is computed; a whole number or a truth value each."""
+_FLOATS = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{path}: cannot be read as JSON ({type(error).__name__}).") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("model_type"), str):
         raise ModelError(f"{path}: no model_type, so the architecture is unknown.")
-    _refuse_code(path, raw)
+    raw = dict(_decoded(raw))
+    _refuse_code(path, {key: value for key, value in raw.items() if not _spoken(key, value)})
     for key in _HARMLESS_PRIVATE:
         raw.pop(key, None)
     for key, limit in _BOUNDS.items():
@@ -90,6 +96,22 @@ def read_config(folder: Path) -> dict[str, Any]:
             shown = str(value)[:20] if not isinstance(value, int) or abs(value) < 10**20 else "a huge number"
             raise ModelError(f"{path}: {key} is {shown}; expected a whole number from 1 to {limit}.")
     return raw
+
+
+def _spoken(key: str, value: Any) -> bool:
+    """Whether this is a private key that means something and can name no code."""
+    return key in SPOKEN_PRIVATE and isinstance(value, int)
+
+
+def _decoded(value: Any) -> Any:
+    """Numbers for which JSON has no word: transformers writes `{"__float__": "Infinity"}`."""
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"__float__"} and value["__float__"] in _FLOATS:
+        return _FLOATS[value["__float__"]]
+    return {key: _decoded(item) for key, item in value.items()}
 
 
 def _refuse_code(path: Path, value: Any) -> None:
@@ -205,38 +227,52 @@ def check_sizes(folder: Path, config: Any, class_name: str, tensors: Mapping[str
             model = getattr(transformers, class_name)(config)
     except Exception as error:  # the configuration is foreign: whatever its class raises is the user's to see
         raise ModelError(f"{path}: no model can be built from it: {str(error).splitlines()[0]}") from error
+    parameters = dict(model.named_parameters())
+    wrong = _mismatch(model, parameters, tensors)
+    if wrong:  # files may have other names, and a tensor an expert: the inverse of what transformers does on loading
+        wrong = _mismatch(model, _as_saved(model, parameters), tensors)
+    if wrong:
+        raise ModelError(f"{folder}: {wrong}. Configuration and weights belong to different models.")
+    count: int = sum(parameter.numel() for parameter in parameters.values())
+    if count > MAX_PARAMETERS:
+        raise ModelError(f"{folder}: {count} parameters; the limit is {MAX_PARAMETERS}.")
+    return count
+
+
+def _as_saved(model: Any, parameters: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    """Parameters (on `meta`) by the names and in the pieces that a saved file has."""
+    from transformers.core_model_loading import revert_weight_conversion
+
+    try:
+        found: Mapping[str, torch.Tensor] = revert_weight_conversion(model, dict(parameters))
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError):  # not for a conversion without values
+        return parameters
+    return found
+
+
+def _mismatch(model: Any, promised: Mapping[str, torch.Tensor], tensors: Mapping[str, TensorHeader]) -> str:
+    """The first promised tensor that is not there or of another shape; empty when all fit."""
     prefix = model.base_model_prefix + "."
     found = {name.removeprefix(prefix): header.shape for name, header in tensors.items()}
     tied = {name.removeprefix(prefix) for name in (getattr(model, "all_tied_weights_keys", None) or {})}
-    parameters = 0
-    for name, parameter in model.named_parameters():
+    for name, parameter in promised.items():
         shape = found.get(name.removeprefix(prefix), found.get(STORED_AS.get(name, "")))
         if shape is None and name.removeprefix(prefix) in tied:
             continue
         if shape != tuple(parameter.shape):
             there = "is missing" if shape is None else f"has shape {list(shape)}"
-            raise ModelError(
-                f"{folder}: tensor {name} {there}, and config.json promises {list(parameter.shape)}. "
-                "Configuration and weights belong to different models."
-            )
-        parameters += parameter.numel()
-    if parameters > MAX_PARAMETERS:
-        raise ModelError(f"{folder}: {parameters} parameters; the limit is {MAX_PARAMETERS}.")
-    return parameters
+            return f"tensor {name} {there}, and config.json promises {list(parameter.shape)}"
+    return ""
 
 
-def context_length(folder: Path, config: Any) -> int:
-    """Positions that the model was built for.
-
-    Raises:
-        ModelError: the configuration names none, or an absurd number.
-    """
+def context_length(config: Any) -> int:
+    """Positions that the model was built for; `UNSAID_CONTEXT` where it has no positions, and so no such limit."""
     text = config.get_text_config()
     for key in ("n_positions", "max_position_embeddings", "n_ctx", "max_seq_len", "seq_length"):
         value = getattr(text, key, None)
         if isinstance(value, int) and value > 0:
             return min(value, MAX_POSITIONS)
-    raise ModelError(f"{folder / 'config.json'}: no context length (n_positions or max_position_embeddings).")
+    return UNSAID_CONTEXT
 
 
 def stored_dtype(tensors: Mapping[str, TensorHeader]) -> str:

@@ -11,6 +11,7 @@ from biasaudit.records import Arm, Battery, Decoding, Score
 from biasaudit.results import Analysis
 
 if TYPE_CHECKING:
+    from biasaudit.stats.designs_language import Beside
     from biasaudit.stats.readings import ScoreColumns
     from biasaudit.stats.stopping import Stopping
 
@@ -28,6 +29,7 @@ def analyse(
     stopping: Stopping | None = None,
     labels: Sequence[HumanLabel] = (),
     texts: Mapping[str, Mapping[str, Mapping[int, str]]] | None = None,
+    beside: Sequence[Beside] = (),
 ) -> Analysis:
     """Compare every tuned arm with its reference, on every measure, outcome and decoding.
 
@@ -38,14 +40,12 @@ def analyse(
         scores: measure name -> its scores, of all arms; looked up once a measure.
         decodings: of the run, the confirmatory one first; the battery's own when None.
         completions: arm name -> completions stored; every measure over completions must have as many scores.
-        wanted: arm name -> completions that the run asks for.
+        wanted: the same of completions that the run asks for.
         numerics: arm name -> ids of the numerics fingerprints of its completions.
         stopping: how far each prompt was followed, where the run stopped by looks.
         labels: what people said of the run's completions.
         texts: arm name -> prompt id -> index -> completion under the first decoding, for the tests on texts.
-
-    Returns:
-        Contrasts (the confirmatory ones first), compositions, verdicts, counts.
+        beside: runs of the same battery and arms in other languages.
 
     Raises:
         InputError: a measure's options, its arms' tokenizers, or the margin's unit do not fit.
@@ -74,7 +74,7 @@ def analyse(
         labels=tuple(labels),
         texts=texts or {},
     )
-    return _with_cards(dataclasses.replace(assemble(job), labelling=labellings(job, labels)), battery, arms)
+    return _with_cards(dataclasses.replace(assemble(job, beside), labelling=labellings(job, labels)), battery, arms)
 
 
 def _with_cards(analysis: Analysis, battery: Battery, arms: Sequence[Arm]) -> Analysis:

@@ -46,6 +46,13 @@ def answers_likelihoods(arm: Arm) -> bool:
     return backend_of(arm) not in UNVERIFIABLE
 
 
+def own_precision(arm: Arm) -> list[str]:
+    """The precision that the spec itself asks for, as vLLM's may; empty where the machine's settings rule."""
+    from biasaudit.sampling.backends import read_spec
+
+    return [value for name, value in read_spec(arm.spec).options.items() if name == "dtype"]
+
+
 def conditions(arms: Sequence[Arm], *, likelihoods: bool) -> dict[str, bool]:
     """What a report must say first of arms that nobody can look into.
 

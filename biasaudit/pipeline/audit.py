@@ -77,6 +77,8 @@ def scored_pieces(
     console: Console,
     measures: Sequence[Measure] | None = None,
     corpora: Mapping[str, TrainingText] | None = None,
+    *,
+    only_kept: bool = False,
 ) -> dict[str, ParquetPieces]:
     """Measure -> the scores of every wanted completion, in key order; a few thousand are objects at a time.
 
@@ -85,6 +87,7 @@ def scored_pieces(
         console: where progress is shown.
         measures: some of those that read completions; all of them when None.
         corpora: measure name -> the training corpora that its completions are held against.
+        only_kept: whether judges are asked nothing, and answer with what the run keeps alone.
     """
     from biasaudit import scoring
     from biasaudit.pipeline.score import completion_scorer, measures_reading
@@ -98,7 +101,9 @@ def scored_pieces(
     if not measures:
         return pieces
     said = read_labels(stored.folder)
-    scorer = completion_scorer(plan.battery, plan.language, measures, said, corpora, stored.folder.path)
+    scorer = completion_scorer(
+        plan.battery, plan.language, measures, said, corpora, stored.folder.path, only_kept=only_kept
+    )
     tokens = any(scoring.card(measure.scorer).reads_tokens for measure in measures)
     total = sum(stored.by_arm()[0].values())
     with console.task("score", total, "completions") as task:
@@ -158,6 +163,7 @@ class ScoreColumnsOf(Mapping[str, "ScoreColumns"]):
 def compute(stored: Stored) -> Analysis:
     """The analysis of what is stored; a pure function of it."""
     from biasaudit.pipeline.analyse import analyse as analyse_scores
+    from biasaudit.pipeline.beside import read_beside
     from biasaudit.pipeline.lock_content import lock_badges, registration
     from biasaudit.pipeline.texts import texts_of
     from biasaudit.store.labels import read_labels
@@ -176,6 +182,7 @@ def compute(stored: Stored) -> Analysis:
         stopping=until.stopping_of(plan, stored.folder.manifest),
         labels=read_labels(stored.folder),
         texts=texts_of(stored),
+        beside=read_beside(stored.folder),
     )
     lock = registration(plan, stored.folder.manifest)
     return dataclasses.replace(found, lock=lock, badges={**found.badges, **lock_badges(lock)})
@@ -238,7 +245,7 @@ def report(stored: Stored, locale: str) -> Outcome:
     """Render the page, seal the run, and say the verdict and where the page is."""
     from biasaudit.pipeline.arms import conditions
     from biasaudit.pipeline.complete import likelihood_measures
-    from biasaudit.pipeline.copying_summary import read_summary
+    from biasaudit.pipeline.copying_summary import read_summary, within_strings
     from biasaudit.pipeline.corpus_page import link_cards
     from biasaudit.pipeline.render import MAX_ROWS, build_view, choose, render_report
     from biasaudit.pipeline.stored import as_arrays
@@ -265,6 +272,7 @@ def report(stored: Stored, locale: str) -> Outcome:
         corpora=link_cards(folder, plan.arms, locale),
         slots=slots,
         total=sum(stored.by_arm()[0].values()),
+        within=within_strings(folder),
     )
     view = dataclasses.replace(view, copying=read_summary(folder))
     folder.write_text(REPORT, render_report(view, locale))
@@ -313,12 +321,16 @@ def read_analysis(folder: RunFolder) -> Analysis:
     return analysis_from_json(folder.read_json("analysis.json"))
 
 
-def again(stage: str, path: Path, *, report_language: str | None, quiet: bool) -> Outcome:
-    """Repeat a stage, and those after it, from what is stored."""
+def again(stage: str, path: Path, *, report_language: str | None, quiet: bool, beside: Sequence[Path] = ()) -> Outcome:
+    """Repeat a stage, and those after it, from what is stored; with `beside`, runs in other languages laid beside."""
+    from biasaudit.pipeline.beside import lay_beside
+
     folder = open_run(path)
     console = Console(quiet=quiet)
     with folder.lock():
         refuse_too_early(folder, stage)
+        if beside:
+            lay_beside(folder, beside)
         stored = Stored(folder, stored_plan(folder))
         if FROM[stage] <= FROM["score"]:
             score(stored, console)
@@ -355,6 +367,8 @@ def refuse_too_early(folder: RunFolder, stage: str) -> None:
 
 def verify(path: Path) -> Outcome:
     """Check every file against its hash, and the stored analysis against one made anew from completions and scores."""
+    from biasaudit.pipeline.rescored import rescored
+
     folder = open_run(path)
     faults = list(folder.verify())
     if not faults:
@@ -370,21 +384,3 @@ def verify(path: Path) -> Outcome:
         faults += until.faults(stored.plan, folder)
     text = "\n".join(faults) if faults else f"{path}: every file matches its hash and every number was recomputed"
     return Outcome(text=text, data={"faults": faults}, exit_code=1 if faults else 0)
-
-
-def rescored(stored: Stored) -> list[str]:
-    """Measures whose stored scores differ from a new scoring of the stored completions and likelihoods."""
-    from biasaudit.pipeline.copying_summary import as_before
-    from biasaudit.store.contents import parquet_table
-    from biasaudit.store.tables import same_rows, scores_table
-
-    folder, console = stored.folder, Console(quiet=True)
-    corpora, gone = as_before(folder, stored.plan, console)
-    found = {name: scores_table(scores) for name, scores in likelihood_scores(folder, stored.plan).items()}
-    for name, pieces in scored_pieces(stored, console, corpora=corpora).items():
-        found[name] = parquet_table(pieces.finish(), folder.path / score_file(name))
-    return [*gone.values()] + [
-        f"scores of '{name}': a new scoring of what is stored differs"
-        for name, table in found.items()
-        if name not in gone and not same_rows(table, folder.read_table(score_file(name)))
-    ]

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from biasaudit import identity
-from biasaudit.pipeline.arms import answers_likelihoods, backend_of
+from biasaudit.errors import InputError, ResourceError
+from biasaudit.pipeline.arms import answers_likelihoods, backend_of, own_precision
 from biasaudit.pipeline.elsewhere import sample_elsewhere
 from biasaudit.pipeline.plan import Machine, RunPlan
 from biasaudit.pipeline.progress import Console, Task
-from biasaudit.pipeline.reference import needs_reference, open_reference, reference_arm
+from biasaudit.pipeline.reference import known_reference, needs_reference, reference_arm
 from biasaudit.pipeline.sample import open_backend
 from biasaudit.records import Arm, Completion, Measure, SampleRequest
 
 if TYPE_CHECKING:
     from biasaudit.sampling.backends.torch import TorchBackend
+    from biasaudit.sampling.distributions import Compared, Reference
     from biasaudit.scale.units import Held, WorkUnit
     from biasaudit.store.run import RunFolder
 
@@ -38,7 +42,8 @@ def likelihood_unit(plan: RunPlan, arm: Arm, measure: Measure) -> str:
     """Id of one arm's likelihoods for one measure: hash of everything that they depend on."""
     pairs = [p for p in plan.battery.pairs if p.stem.language == plan.language]
     neutral = plan.battery.neutral_stems.get(plan.language)
-    parts = ["likelihoods", plan.precision, arm.fingerprint, measure, plan.language, pairs, neutral, plan.prompts]
+    precision = [plan.precision, *own_precision(arm)]
+    parts = ["likelihoods", *precision, arm.fingerprint, measure, plan.language, pairs, neutral, plan.prompts]
     if needs_reference([measure]):
         parts.append(reference_arm(plan.arms).fingerprint)
     return identity.content_hash(parts)[: identity.ID_HEX]
@@ -46,7 +51,6 @@ def likelihood_unit(plan: RunPlan, arm: Arm, measure: Measure) -> str:
 
 def ask_arms(plan: RunPlan, folder: RunFolder, machine: Machine, console: Console) -> None:
     """Score the likelihoods and sample the completions that are missing, one model at a time in memory."""
-    from biasaudit.sampling.distributions import Compared
     from biasaudit.store.files import require_space
 
     units = missing_units(plan, folder)
@@ -58,32 +62,118 @@ def ask_arms(plan: RunPlan, folder: RunFolder, machine: Machine, console: Consol
         console.say(f"{wanted - todo:,} of {wanted:,} completions are stored already")
     folder.quarantine_damaged(LIKELIHOODS)
     done = folder.units_done(LIKELIHOODS)
-    asked = [arm for arm in plan.arms if answers_likelihoods(arm)]
-    owed = [m for arm in asked for m in likelihood_measures(plan) if likelihood_unit(plan, arm, m) not in done]
-    reference = open_reference(plan, machine, console) if needs_reference(owed) else None
-    for arm in plan.arms:
-        mine = [u for u in units if (u.arm_fingerprint, u.salt) == (arm.fingerprint, arm.salt)]
-        measures = [m for m in likelihood_measures(plan) if likelihood_unit(plan, arm, m) not in done]
+    owed = {
+        arm.name: [m for m in likelihood_measures(plan) if likelihood_unit(plan, arm, m) not in done]
+        for arm in plan.arms
+    }
+    compared = needs_reference([m for arm in plan.arms if answers_likelihoods(arm) for m in owed[arm.name]])
+    first = known_reference(plan) if compared else None
+    mine = {arm.name: [u for u in units if (u.arm_fingerprint, u.salt) == (arm.fingerprint, arm.salt)]
+            for arm in plan.arms}  # fmt: skip
+    recorded = [arm for arm in plan.arms if backend_of(arm) == "replay"]
+    _take_recorded(recorded, lambda arm: sample_elsewhere(plan, folder, arm, mine[arm.name], [], machine, console))
+    laws = Laws(plan, first)
+    for arm in sorted((arm for arm in plan.arms if arm not in recorded), key=lambda arm: arm is not first):
         if backend_of(arm) != "torch":
-            sample_elsewhere(plan, folder, arm, mine, measures, machine, console)
-            continue
-        alone = machine.processes == 1
-        if not measures and (not mine or not alone):
-            backend = None
+            sample_elsewhere(plan, folder, arm, mine[arm.name], owed[arm.name], machine, console)
         else:
-            backend = open_backend(arm, machine, seed=plan.seed, memory=plan.memory.get(arm.name, 0), console=console)
-        if backend is not None:
-            score_arm_likelihoods(plan, folder, arm, measures, Compared(backend, reference), console)
-        if mine:
-            warn_of_short_room(plan, arm, console)
-            with console.task(f"sample {arm.name}", sum(u.count for u in mine), COMPLETIONS) as task:
-                if backend is not None and alone:
-                    _sample(plan, folder, mine, backend, task)
-                else:
-                    from biasaudit.pipeline.worker import sample_in_processes
+            _ask_weights(plan, folder, arm, mine[arm.name], owed[arm.name], laws, machine, console)
 
-                    backend = None  # the workers load their own
-                    sample_in_processes(plan, folder, arm, mine, machine, task)
+
+@dataclass(slots=True)
+class Laws:
+    """The reference's distributions of the next token, once its turn has come."""
+
+    plan: RunPlan
+    arm: Arm | None
+    """The reference; None where nothing that is owed is held against it."""
+    found: Reference | None = None
+
+    def beside(self, arm: Arm, backend: TorchBackend) -> Compared:
+        """What scorers ask of `arm`."""
+        from biasaudit.sampling.distributions import Compared, Reference
+
+        if arm is self.arm:
+            self.found = Reference(backend, [prompt.text for prompt in self.plan.prompts])
+        return Compared(backend, self.found)
+
+
+def _ask_weights(
+    plan: RunPlan,
+    folder: RunFolder,
+    arm: Arm,
+    units: Sequence[WorkUnit],
+    measures: Sequence[Measure],
+    laws: Laws,
+    machine: Machine,
+    console: Console,
+) -> None:
+    """Do what one arm of weights owes; nothing of it stays in memory."""
+    backend = None
+    if measures or arm is laws.arm:
+        backend = open_for_likelihoods(plan, arm, machine, console)
+        score_arm_likelihoods(plan, folder, arm, measures, laws.beside(arm, backend), console)
+    if not units:
+        return
+    warn_of_short_room(plan, arm, console)
+    if backend is None or not samples_too(machine):
+        backend = None
+        gc.collect()  # the weights that scored are gone before those that sample come
+        if machine.processes == 1:
+            backend = open_backend(arm, machine, seed=plan.seed, memory=plan.memory.get(arm.name, 0), console=console)
+    with console.task(f"sample {arm.name}", sum(u.count for u in units), COMPLETIONS) as task:
+        if backend is not None:
+            _sample(plan, folder, units, backend, task)
+        else:
+            from biasaudit.pipeline.worker import sample_in_processes
+
+            sample_in_processes(plan, folder, arm, units, machine, task)
+
+
+def _take_recorded(arms: Sequence[Arm], take: Callable[[Arm], None]) -> None:
+    """Take what files have before any model is loaded, so that a fault in one costs nothing.
+
+    Raises:
+        InputError: files that cannot be used, all of them.
+    """
+    faults = []
+    for arm in arms:
+        try:
+            take(arm)
+        except InputError as error:
+            faults.append(error)
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        raise InputError("\n".join(map(str, faults)))
+
+
+def open_for_likelihoods(plan: RunPlan, arm: Arm, machine: Machine, console: Console) -> TorchBackend:
+    """The arm's weights in the precision of likelihoods.
+
+    Raises:
+        ResourceError: they do not fit.
+    """
+    from biasaudit.lm.device import BYTES, pick_device, pick_dtype
+
+    place = pick_device(machine.device)
+    sampling, scoring = pick_dtype(machine.dtype, place), pick_dtype(machine.likelihood_dtype, place)
+    memory = plan.memory.get(arm.name, 0) * BYTES[scoring] // BYTES[sampling]
+    try:
+        found: TorchBackend = open_backend(arm, machine.for_likelihoods, seed=plan.seed, memory=memory, console=console)
+    except ResourceError as error:
+        raise ResourceError(
+            f"{error} Likelihoods are computed in {scoring} whatever --dtype says; --likelihood-dtype bf16 needs less."
+        ) from error
+    return found
+
+
+def samples_too(machine: Machine) -> bool:
+    """Whether what was opened for likelihoods samples as well: in the same precision, in this process."""
+    from biasaudit.lm.device import pick_device, pick_dtype
+
+    place = pick_device(machine.device)
+    return machine.processes == 1 and pick_dtype(machine.dtype, place) == pick_dtype(machine.likelihood_dtype, place)
 
 
 def warn_of_short_room(plan: RunPlan, arm: Arm, console: Console) -> None:

@@ -187,6 +187,8 @@ class Tally:
     placeholders: int = 0
     """Completions that write a typed placeholder."""
     longest: list[Longest] = field(default_factory=list)
+    within: list[tuple[str, int, list[tuple[int, int]]]] = field(default_factory=list)
+    """(prompt id, index, characters) of completions with identifiers that stand in longer strings."""
 
     def count(self, one: Copied, kinds: Sequence[str]) -> None:
         """Add one completion, and the kinds of personal data that it repeats."""
@@ -250,6 +252,8 @@ class Against:
             found.append(one)
             tally = self._tally(completion)
             tally.count(one, [kind for kind, _, _ in own])
+            if within := [(a, b) for kind, a, b in own if kind == UNMASKED]:
+                tally.within.append((completion.prompt_id, completion.index, within))
             times = self._times(ids[number][start : start + length]) if copied else 0
             if copied:
                 tally.times[times] += 1

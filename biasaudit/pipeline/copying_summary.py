@@ -56,6 +56,18 @@ def read_summary(folder: RunFolder) -> Mapping[str, Any]:
     return found
 
 
+def within_strings(folder: RunFolder) -> dict[tuple[str, str, tuple[str, str, int]], list[tuple[int, int]]]:
+    """(arm fingerprint, salt, (prompt id, decoding id, index)) -> what no rule masks there.
+
+    Identifiers of a training corpus that stand in longer strings, in characters of the completion.
+    """
+    found: dict[tuple[str, str, tuple[str, str, int]], list[tuple[int, int]]] = {}
+    for summary_of in read_summary(folder).values():
+        for arm, salt, decoding, prompt, index, spans in summary_of.get("within", ()):
+            found.setdefault((arm, salt, (prompt, decoding, index)), []).extend((a, b) for a, b in spans)
+    return found
+
+
 def as_before(folder: RunFolder, plan: RunPlan, console: Console) -> tuple[dict[str, Against], dict[str, str]]:
     """The corpora that stored scores were made with, opened again; and measure -> why its scores cannot be made anew.
 
@@ -100,6 +112,7 @@ def summary(plan: RunPlan, against: Against) -> dict[str, Any]:
         ],
         "held_out": _held_out(against, longest),
         "longest": _shown(against, worst),
+        "within": [[*place, *one] for place, tally in sorted(against.tallies.items()) for one in sorted(tally.within)],
     }
 
 

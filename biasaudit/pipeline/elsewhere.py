@@ -82,6 +82,8 @@ def sample_elsewhere(
         return
     journal = folder.path / f".asked-{arm.fingerprint[:16]}.jsonl"
     console.say(f"opening {arm.name} ({arm.spec})")
+    if likelihood_measures(plan):  # one engine answers both, so it keeps to the precision of likelihoods
+        machine = machine.for_likelihoods
     backend = open_elsewhere(arm, machine, seed=plan.seed, journal=journal)
     if measures and not skipped:
         score_arm_likelihoods(plan, folder, arm, measures, backend, console)
@@ -180,6 +182,26 @@ def _account(plan: RunPlan, folder: RunFolder, arm: Arm, backend: Any, console: 
     console.say(f"{arm.name}: {found.used:,} of {found.rows:,} recorded completions are used")
     for note in [*left_out(found), *backend.recording.notes]:
         console.warn(f"arm {arm.name}: {note}")
+
+
+def refuse_short_recordings(plan: RunPlan) -> None:
+    """Refuse looks at arms that cannot be asked for more.
+
+    Raises:
+        UsageError: a file has fewer completions than the looks may ask for.
+        InputError: a file cannot be used.
+    """
+    for arm in (arm for arm in plan.arms if backend_of(arm) == "replay"):
+        backend = open_elsewhere(arm, Machine(), seed=plan.seed)
+        first = plan.decodings[0]
+        backend.answer_for(first)
+        missing = backend.account(plan.prompts, {first: plan.completions_of(first)}).missing
+        if missing:
+            raise UsageError(
+                f"--until: arm {arm.name} ({arm.spec}) lacks {missing:,} of the "
+                f"{len(plan.prompts) * plan.completions:,} completions that looks may ask for, and a file cannot be "
+                "asked for more; give a smaller --completions, a file that has them, or leave --until out"
+            )
 
 
 def left_out(found: Any) -> list[str]:

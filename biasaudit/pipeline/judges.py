@@ -7,22 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biasaudit import identity
-from biasaudit.errors import InputError, ResourceError
+from biasaudit.errors import InputError, ResourceError, StoreError
 from biasaudit.records import Arm, Decoding, SampleRequest
 
 if TYPE_CHECKING:
     from biasaudit.scoring._given import Ask, AsksModel
 
 
-def asker(scorer: AsksModel, folder: Path | None) -> Ask:
+def asker(scorer: AsksModel, folder: Path | None, *, only_kept: bool = False) -> Ask:
     """Somebody for `scorer` to ask.
 
     Args:
         scorer: says whom, and how.
         folder: where answers are kept, so that nothing is asked, or paid for, twice; None forgets with the process.
+        only_kept: whether to ask nobody, and to answer with what is kept alone.
 
     Raises:
         InputError: the server's address or options cannot be used.
+        StoreError: of the one who asks, where `only_kept` and an answer is not kept.
     """
     from biasaudit.sampling.backends import read_spec
     from biasaudit.sampling.backends.openai import OpenAIBackend
@@ -44,6 +46,12 @@ def asker(scorer: AsksModel, folder: Path | None) -> Ask:
             SampleRequest(prompt_id=identity.prompt_id(text, ""), prompt=text, decoding=decoding, index=turn)
             for text, turn in questions
         ]
+        lacking = backend.unanswered(requests) if only_kept else 0
+        if lacking:
+            raise StoreError(
+                f"{journal}: {lacking:,} of {len(requests):,} answers of judge {settings.model} are not kept there. "
+                "Restore it from a copy; `biasaudit score` on the run asks for them again."
+            )
         found = {(answer.prompt_id, answer.index): answer.text for answer in backend.complete(requests)}
         if backend.stopped:
             raise ResourceError(

@@ -13,7 +13,6 @@ from biasaudit.errors import InputError, UsageError
 from biasaudit.labels import DEFAULT, Key, LabelSet, label_set
 from biasaudit.pipeline.audit import open_run, refuse_too_early, stored_plan
 from biasaudit.pipeline.outcome import Outcome
-from biasaudit.pipeline.plan import RunPlan
 from biasaudit.pipeline.progress import Console
 from biasaudit.pipeline.stored import Stored, Stratum
 from biasaudit.records import Battery, Completion, Measure
@@ -62,7 +61,7 @@ def label_command(
             raise UsageError(
                 f"{len(batch.items)} texts are too few for {raters} readers; choose more, or fewer readers"
             )
-        page = _page(stored.plan, batch, completions, report_language or stored.plan.language)
+        page = _page(stored, batch, completions, report_language or stored.plan.language)
         sealed = folder.sealed
         _store(folder, batch)
         if sealed:
@@ -244,17 +243,21 @@ def _with_repeats(order: Sequence[str], share: float, draw: random.Random) -> tu
     return tuple((item, turn) for _, item, turn in sorted(places))
 
 
-def _page(plan: RunPlan, batch: Batch, completions: Mapping[str, Completion], locale: str) -> str:
+def _page(stored: Stored, batch: Batch, completions: Mapping[str, Completion], locale: str) -> str:
     """The page; every text in it is masked."""
-    from biasaudit.corpus.privacy import mask_all
+    from biasaudit.corpus.privacy import hide, mask_all
+    from biasaudit.pipeline.copying_summary import within_strings
     from biasaudit.report.label_page import Item, render_label_page
     from biasaudit.report.view import LOCALES, localised
 
+    plan, within = stored.plan, within_strings(stored.folder)
     prompts = {prompt.prompt_id: prompt for prompt in plan.prompts}
     claims = {topic.name: topic.claim.get(plan.language, "") for topic in plan.battery.topics}
     ids = sorted(completions)
     own = [prompts[completions[item].prompt_id] for item in ids]
-    texts = mask_all([completions[item].text for item in ids])
+    places = [(c.arm_fingerprint, c.salt, (c.prompt_id, c.decoding_id, c.index)) for c in (completions[i] for i in ids)]
+    masked = mask_all([completions[item].text for item in ids])
+    texts = [hide(text, set(within.get(place, ()))) for text, place in zip(masked, places, strict=True)]
     asked = mask_all([prompt.text for prompt in own])
     items = [
         Item(item=item, prompt=before.text, claim=claims.get(prompt.topic, ""), text=after.text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +21,8 @@ from biasaudit.pipeline.progress import Console
 if TYPE_CHECKING:
     from biasaudit.scoring._learned_fit import Example
 
+_KEY = re.compile(r"[A-Za-z0-9_]{1,20}")
+"""What a label's key may be."""
 _FIELDS = {
     "text": ("text", "completion", "texto", "resposta"),
     "label": ("label", "rótulo", "rotulo"),
@@ -164,7 +168,23 @@ def _set_of(words: Sequence[str], path: Path) -> LabelSet:
     """T, F and H where every word is one of them, else a set of the words."""
     if words and all(DEFAULT.find(word) for word in words):
         return DEFAULT
-    return label_set({word: word for word in words}, f"{path}, column label")
+    try:
+        return label_set(dict(zip(_keys(words), words, strict=True)), f"{path}, column label")
+    except InputError as error:
+        raise InputError(f"{error} --labels A=TITLE,B=TITLE says which words of the column count.") from None
+
+
+def _keys(words: Sequence[str]) -> list[str]:
+    """A key for every word: itself where it can be one, else its letters and digits, else its number."""
+    keys: list[str] = []
+    for number, word in enumerate(words, start=1):
+        signed = re.sub(r"^[-\u2212](?=\d)", "minus ", word)
+        plain = "".join(c for c in unicodedata.normalize("NFKD", signed) if not unicodedata.combining(c))
+        key = word if _KEY.fullmatch(word) else re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_")[:20]
+        # A label is found by its key too, so no word's key may be another word.
+        taken = {*keys, *(other.casefold() for other in words if other.casefold() != word.casefold())}
+        keys.append(key if key and not {key, key.casefold()} & taken else f"label_{number}")
+    return keys
 
 
 def _mapped(column_map: Sequence[str]) -> dict[str, str]:
@@ -177,7 +197,7 @@ def _mapped(column_map: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _named(path: Path, names: Sequence[str], mapped: Mapping[str, str]) -> dict[str, str]:
+def _named(path: str, names: Sequence[str], mapped: Mapping[str, str]) -> dict[str, str]:
     """Column -> field; the user's mapping first, then the usual names.
 
     Raises:
@@ -205,7 +225,10 @@ def _csv(path: Path, mapped: Mapping[str, str]) -> Iterator[dict[str, str]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t|", key=first.count), strict=True)
     try:
         header = next(reader, [])
-        names = _named(path, header, mapped)
+        absent = next((column for column in mapped if column not in header), None)
+        if absent is not None:
+            raise InputError(f"{path}: --map {absent}={mapped[absent]}: it has no column '{absent}', but {header}.")
+        names = _named(str(path), header, mapped)
         for row in reader:
             if not any(cell.strip() for cell in row):
                 continue
@@ -228,7 +251,7 @@ def _jsonl(path: Path, mapped: Mapping[str, str]) -> Iterator[dict[str, str]]:
             raise InputError(f"{path}: line {number} is not JSON; expected one object a line.") from error
         if not isinstance(value, dict):
             raise InputError(f"{path}: line {number} is not an object; expected one object a line.")
-        names = _named(path, list(value), mapped)
+        names = _named(f"{path}: line {number}", list(value), mapped)
         yield {names[key]: "" if cell is None else str(cell) for key, cell in value.items() if key in names}
 
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from biasaudit import __version__, identity
 from biasaudit.errors import InputError, UsageError
-from biasaudit.pipeline.declared import with_declared
 from biasaudit.pipeline.lock_content import SHOWN, content_of, deviations
 from biasaudit.pipeline.outcome import Outcome
-from biasaudit.pipeline.plan import Machine, RunPlan, make_plan
+from biasaudit.pipeline.plan import RunPlan
 from biasaudit.pipeline.progress import Console
 
 if TYPE_CHECKING:
@@ -25,57 +24,19 @@ MAX_BYTES = 1 << 24
 """Largest lock file; a battery of a thousand arms stays far below it."""
 
 
-def lock_command(
-    *,
-    battery: Path,
-    arms: Sequence[str],
-    salts: Sequence[str],
-    doses: Sequence[str],
-    conditions: Sequence[str],
-    dtype: str,
-    device: str,
-    tile: int | None,
-    threads: int | None,
-    temperature: Sequence[float],
-    top_k: Sequence[int],
-    top_p: Sequence[float],
-    greedy: bool,
-    max_new_tokens: int | None,
-    seed: int | None,
-    completions: int | None,
-    until: str | None,
-    looks: int | None,
-    anytime: bool,
-    look_at: str,
-    language: str | None,
-    reports: Path,
-    out: Path | None,
-    quiet: bool,
-) -> Outcome:
-    """Write the lock of what `run` with the same options would do; a lock that is there already is never replaced."""
-    from biasaudit.pipeline.run import described_before, with_looks
+def lock_command(*, out: Path | None, **given: Any) -> Outcome:
+    """Write the lock of what `run` with the same options would do; a lock that is there already is never replaced.
 
-    console = Console(quiet=quiet)
-    decoding = {
-        "temperature": temperature, "top_k": top_k, "top_p": top_p,
-        "greedy": greedy, "max_new_tokens": max_new_tokens,
-    }  # fmt: skip
-    plan = make_plan(
-        battery,
-        arms=arms,
-        salts=salts,
-        language=language,
-        completions=completions,
-        seed=seed,
-        decoding=decoding,
-        machine=Machine(dtype=dtype, device=device, tile=tile, threads=threads),
-        console=console,
-        accepted=lambda name: described_before(reports / name, None),
-    )
-    plan = with_declared(plan, doses, conditions)
-    plan = with_looks(plan, until=until, looks=looks, anytime=anytime, look_at=look_at)
-    made = make_lock(plan, existing_runs(plan, reports))
-    path = out or beside(battery)
+    Args:
+        out: the lock file; else beside the battery.
+        given: the fields of `pipeline.asked.Asked`.
+    """
+    from biasaudit.pipeline.asked import Asked
+
+    asked = Asked(**given)
+    plan = asked.plan(Console(quiet=asked.quiet))
+    made = make_lock(plan, existing_runs(plan, asked.reports))
+    path = out or beside(asked.battery)
     _write_once(path, made)
     return Outcome(text=_told(path, made, plan), data={"file": str(path), **made})
 

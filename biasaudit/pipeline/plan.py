@@ -25,10 +25,17 @@ class Machine:
     """How models are run; nothing here changes what is asked."""
 
     dtype: str = "auto"
+    likelihood_dtype: str = "float32"
+    """Precision of likelihoods and next-token distributions, whatever completions are sampled in."""
     device: str = "auto"
     tile: int | None = None
     threads: int | None = None
     processes: int = 1
+
+    @property
+    def for_likelihoods(self) -> Machine:
+        """The same machine, computing in the precision of likelihoods."""
+        return dataclasses.replace(self, dtype=self.likelihood_dtype)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +156,11 @@ def _refuse_twins(arms: Sequence[Arm]) -> None:
     seen: dict[tuple[str, str], str] = {}
     for arm in arms:
         twin = seen.setdefault((arm.fingerprint, arm.salt), arm.name)
+        if twin != arm.name and arm.card.get("backend") == "replay":
+            raise UsageError(
+                f"arms '{twin}' and '{arm.name}' are the same recorded completions; where one file holds those of "
+                f"several arms, say whose rows each takes: --arm {arm.name}=replay:FILE,arm={arm.name}"
+            )
         if twin != arm.name:
             raise UsageError(
                 f"arms '{twin}' and '{arm.name}' are the same model with the same noise, so every completion would be "
@@ -248,5 +260,5 @@ def make_plan(
         completions=completions or battery.completions,
         seed=battery.seed if seed is None else seed,
         memory=memory,
-        precision=f"{pick_dtype(machine.dtype, kind)} on {kind.type}",
+        precision=f"{pick_dtype(machine.likelihood_dtype, kind)} on {kind.type}",
     )

@@ -79,6 +79,7 @@ def plan_command(
     if spoken not in read.languages:
         raise UsageError(f"--language {spoken}: battery '{read.name}' speaks {', '.join(read.languages)}; choose one")
     asked = _question(read, spoken, measure, completions)
+    changed = _refuse_other(read, spoken, asked, found) if found else []
     parts, source, unit = _components(asked, found, {key: v for key, v in assumed.items() if v is not None})
     wanted = effect if effect is not None or unit != asked.unit else asked.margin
     data = {
@@ -87,6 +88,7 @@ def plan_command(
         "question": asked,
         "unit": unit,
         "source": source,
+        "pilot_differs": changed,
         **_design(parts, asked, wanted),
         "cost": _cost(read, spoken, asked, arms or (found["arms"] if found else 3), tokens_per_second),
     }
@@ -161,17 +163,55 @@ def _question(battery: Battery, language: str, word: str, completions: int | Non
 
 def _pilot(path: Path) -> Mapping[str, Any]:
     """What a pilot run says: its contrasts, language and number of arms."""
-    from biasaudit.pipeline.audit import open_run, read_analysis, refuse_too_early
+    from biasaudit.pipeline.audit import open_run, read_analysis, refuse_too_early, stored_plan
 
     folder = open_run(path)
     refuse_too_early(folder, "report")
     manifest = folder.manifest
     return {
         "path": str(path),
+        "battery": stored_plan(folder).battery,
         "contrasts": read_analysis(folder).contrasts,
         "language": manifest["language"],
         "arms": len(manifest["arms"]),
     }
+
+
+def _refuse_other(battery: Battery, language: str, asked: Question, pilot: Mapping[str, Any]) -> list[str]:
+    """What the pilot's battery has otherwise, where its variances still speak of this one.
+
+    Raises:
+        UsageError: the pilot is of another battery or language, or measures something else under this name.
+    """
+    held: Battery = pilot["battery"]
+    if held.name != battery.name:
+        raise UsageError(
+            f"--pilot {pilot['path']}: a run of battery '{held.name}', and '{battery.name}' is planned; its variances "
+            "say nothing of other prompts. Give a small run of the same battery"
+        )
+    if pilot["language"] != language:
+        raise UsageError(
+            f"--pilot {pilot['path']}: a run in '{pilot['language']}', and '{language}' is planned; give a run of it"
+        )
+    measures = {m.name: (m.scorer, dict(m.options)) for m in held.measures}
+    now = next((m.scorer, dict(m.options)) for m in battery.measures if m.name == asked.measure)
+    if measures.get(asked.measure, now) != now:
+        raise UsageError(
+            f"--pilot {pilot['path']}: its measure '{asked.measure}' is another one (scorer or options differ: "
+            f"{measures[asked.measure]} → {now}); give a run of the battery as it is now"
+        )
+    if held.battery_hash == battery.battery_hash:
+        return []
+    pairs = {
+        "version": (held.version, battery.version),
+        "topics": (len(held.topics), len(battery.topics)),
+        "prompts": tuple(sum(p.language == language for p in b.prompts) for b in (held, battery)),
+        "stems with continuations": tuple(sum(p.stem.language == language for p in b.pairs) for b in (held, battery)),
+        "decodings": (len(held.decodings), len(battery.decodings)),
+        "longest completion": (held.decodings[0].max_new_tokens, battery.decodings[0].max_new_tokens),
+    }
+    said = [f"{what} {old} → {new}" for what, (old, new) in pairs.items() if old != new]
+    return said or ["wording"]
 
 
 def _components(
@@ -259,6 +299,8 @@ def _text(data: Mapping[str, Any]) -> str:
         f"  variances {data['source']}",
         f"  SD of the effect: {spread} ({unit})",
     ]
+    if data["pilot_differs"]:
+        lines.insert(2, f"  careful: the battery changed since the pilot: {', '.join(data['pilot_differs'])}")
     if here.mde_population is not None:
         lines.append(f"  prompts like these: found with 80 % power from {show(here.mde_population)} {unit} on "
                      f"(t, {here.topics - 1} df)")  # fmt: skip

@@ -5,6 +5,7 @@ Texts are masked here, on their way out of the run (RELIABILITY §2.14); a repor
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 10_000
 """Completions embedded in a page; of more, a stratified random sample is shown and labelled as one."""
+MAX_BYTES = 4_000_000
+"""What the reader may weigh: with everything else a page stays below 5 MB, however long the texts are."""
+PAIR_BYTES, ROW_BYTES = 220, 190
+"""Markup around a prompt with its answers, and around one answer."""
 
 Slot = tuple[str, str, int]
 
@@ -40,6 +45,7 @@ def build_view(
     max_rows: int = MAX_ROWS,
     slots: Sequence[Slot] | None = None,
     total: int | None = None,
+    within: Mapping[tuple[str, str, Slot], Sequence[tuple[int, int]]] | None = None,
 ) -> ReportView:
     """Gather what a report shows; every text in it is masked.
 
@@ -58,6 +64,7 @@ def build_view(
         max_rows: completions embedded at most.
         slots: what the reader shows, from `choose`, where `completions` and `scores` were read for these only.
         total: completions that there are, where `completions` are not all of them.
+        within: what is personal in a completion and no rule finds, from `copying_summary.within_strings`.
 
     Returns:
         The view, the same for the same input in any order.
@@ -67,6 +74,7 @@ def build_view(
     names = {(a.fingerprint, a.salt): a.name for a in arms}
     known = [c for c in completions if (c.arm_fingerprint, c.salt) in names]
     chosen = choose_slots(known, battery.seed, max_rows) if slots is None else slots
+    chosen = light(chosen, known, battery.prompts)
     return ReportView(
         battery=battery,
         language=language,
@@ -74,7 +82,7 @@ def build_view(
         prompts=_prompts(battery, language),
         decodings=tuple(battery.decodings if decodings is None else decodings),
         analysis=analysis,
-        reader=_reader(known, chosen, names, scores),
+        reader=_reader(known, chosen, names, scores, within or {}),
         reader_total=len(known) if total is None else total,
         manifest=manifest,
         run_id=run_id,
@@ -88,6 +96,7 @@ def _reader(
     slots: Sequence[Slot],
     names: Mapping[tuple[str, str], str],
     scores: Mapping[str, Iterable[Score]],
+    within: Mapping[tuple[str, str, Slot], Sequence[tuple[int, int]]],
 ) -> tuple[ReaderRow, ...]:
     """Rows of the reader in the order of `slots`, then of the arms; `names` has (fingerprint, salt) -> arm."""
     from biasaudit.corpus.privacy import hide, mask_all
@@ -100,7 +109,9 @@ def _reader(
     rows = []
     for c, masked in zip(kept, mask_all([completion.text for completion in kept]), strict=True):
         known = [span for s in judged.get(_place(c), ()) if s.label == "personal" for span in s.spans]
-        rows.append(_row(c, hide(masked, known), names[c.arm_fingerprint, c.salt], judged))
+        rows.append(
+            _row(c, hide(masked, {*known, *within.get(_place(c), ())}), names[c.arm_fingerprint, c.salt], judged)
+        )
     return tuple(rows)
 
 
@@ -168,6 +179,17 @@ def choose(held: Mapping[tuple[str, str], Any], seed: int, max_rows: int) -> lis
                 return chosen
             chosen.append((*stratum, index))
     return chosen
+
+
+def light(slots: Sequence[Slot], completions: Iterable[Completion], prompts: Iterable[Prompt]) -> list[Slot]:
+    """The first of `slots`, in their order, whose texts fit into a page."""
+    texts = {prompt.prompt_id: len(prompt.text.encode("utf-8", "replace")) for prompt in prompts}
+    weights = {slot: PAIR_BYTES + texts.get(slot[0], 0) for slot in slots}
+    for completion in completions:
+        if (slot := _slot(completion)) in weights:
+            weights[slot] += ROW_BYTES + len(completion.text.encode("utf-8", "replace"))
+    sums = itertools.accumulate(weights[slot] for slot in slots)
+    return [slot for slot, weight in zip(slots, sums, strict=True) if weight <= MAX_BYTES]
 
 
 def _slot(completion: Completion) -> Slot:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biasaudit import __version__, identity
 from biasaudit.errors import StoreError, UsageError
+from biasaudit.pipeline.asked import Asked
 from biasaudit.pipeline.copying import with_corpora
-from biasaudit.pipeline.declared import with_declared
 from biasaudit.pipeline.lock import attach, with_lock
 from biasaudit.pipeline.outcome import Outcome
-from biasaudit.pipeline.plan import Machine, RunPlan, make_plan
+from biasaudit.pipeline.plan import Machine, RunPlan
 from biasaudit.pipeline.progress import Console
-from biasaudit.pipeline.until import PLAN, RULES, add_looks, registered, sample_until
+from biasaudit.pipeline.same_run import differences, fits, identity_of
+from biasaudit.pipeline.until import sample_until
 
 if TYPE_CHECKING:
     from biasaudit.store.run import RunFolder
@@ -28,94 +29,41 @@ LARGE_RUN = 200_000
 
 def run_command(
     *,
-    battery: Path,
-    arms: Sequence[str],
-    salts: Sequence[str],
-    doses: Sequence[str],
-    conditions: Sequence[str],
     corpora: Sequence[str] = (),
-    dtype: str,
-    device: str,
-    tile: int | None,
-    threads: int | None,
-    temperature: Sequence[float],
-    top_k: Sequence[int],
-    top_p: Sequence[float],
-    greedy: bool,
-    max_new_tokens: int | None,
-    seed: int | None,
-    completions: int | None,
-    until: str | None,
-    looks: int | None,
-    anytime: bool,
-    look_at: str,
     lock: Path | None = None,
     no_lock: bool = False,
-    language: str | None,
     out: Path | None,
-    reports: Path,
-    processes: int,
     fresh: bool,
     report_language: str | None,
-    quiet: bool,
+    **given: Any,
 ) -> Outcome:
-    """Plan, find or make the run folder, and do whatever is not done yet."""
-    console = Console(quiet=quiet)
-    decoding = {
-        "temperature": temperature, "top_k": top_k, "top_p": top_p,
-        "greedy": greedy, "max_new_tokens": max_new_tokens,
-    }  # fmt: skip
-    machine = Machine(dtype=dtype, device=device, tile=tile, threads=threads, processes=processes)
-    plan = make_plan(
-        battery,
-        arms=arms,
-        salts=salts,
-        language=language,
-        completions=completions,
-        seed=seed,
-        decoding=decoding,
-        machine=machine,
-        console=console,
-        accepted=lambda name: described_before(reports / name, out),
-    )
-    plan = with_corpora(plan, corpora, console)
-    plan = with_declared(plan, doses, conditions)
-    plan = with_looks(plan, until=until, looks=looks, anytime=anytime, look_at=look_at)
-    plan = with_lock(plan, battery, lock, ignore=no_lock, console=console)
-    folder = find_folder(plan, reports, out, fresh=fresh)
-    return execute(plan, folder, battery.read_bytes(), machine, console, report_language)
+    """Plan, find or make the run folder, and do whatever is not done yet.
 
-
-def with_looks(plan: RunPlan, *, until: str | None, looks: int | None, anytime: bool, look_at: str) -> RunPlan:
-    """The plan with the looks that the command asks for.
-
-    Raises:
-        UsageError: options of looks without --until, or looks that cannot be.
+    Args:
+        corpora: `NAME=FOLDER` words.
+        lock: what was registered; else the lock beside the battery.
+        no_lock: leave that one out.
+        out: run folder.
+        fresh: start a new run.
+        report_language: of the report.
+        given: the fields of `Asked`.
     """
-    if until is not None:
-        return add_looks(plan, until=until, looks=looks, anytime=anytime, look_at=look_at)
-    given = [name for name, value in (("--looks", looks), ("--anytime", anytime), ("--look-at", look_at)) if value]
-    if given:
-        raise UsageError(f"{given[0]} goes with --until, which says when sampling stops: {', '.join(RULES)}")
-    return plan
-
-
-def described_before(parent: Path, out: Path | None) -> set[str]:
-    """Fingerprints of the models of the run that may go on: planning need not build these models again."""
-    from biasaudit.store.names import runs
-    from biasaudit.store.run import RunFolder
-
-    found = runs(parent)[:1]
-    if out is not None:
-        found = [RunFolder.open(out)] if (out / "manifest.json").exists() else []
-    return {arm["fingerprint"] for run in found for arm in run.manifest.get("arms", [])}
+    asked = Asked(**given)
+    console = Console(quiet=asked.quiet)
+    plan = with_corpora(asked.plan(console, out), corpora, console)
+    plan = with_lock(plan, asked.battery, lock, ignore=no_lock, console=console)
+    folder = find_folder(plan, asked.reports, out, fresh=fresh)
+    return execute(plan, folder, asked.battery.read_bytes(), asked.machine, console, report_language)
 
 
 def find_folder(plan: RunPlan, reports: Path, out: Path | None, *, fresh: bool) -> RunFolder:
     """The run that this command continues, or a new one.
 
-    A run fits when it is of the same battery, language and seed, and all of its arms are asked for again; so more
-    completions, prompts, decodings or arms extend it, and another model starts a new one.
+    A run fits when it is of the same battery, language and seed, and all of its arms that have answered are asked for
+    again; so more completions, prompts, decodings or arms extend it, and another model starts a new one.
+
+    Raises:
+        UsageError: the folder that was given holds another run; what differs is said.
     """
     from biasaudit.store.names import new_run_name, runs
     from biasaudit.store.run import RunFolder
@@ -123,10 +71,11 @@ def find_folder(plan: RunPlan, reports: Path, out: Path | None, *, fresh: bool) 
     if out is not None:
         if (out / "manifest.json").exists():
             found = RunFolder.open(out)
-            if not fits(found.manifest, plan):
+            differing = differences(found, plan)
+            if differing:
                 raise UsageError(
-                    f"{out} holds a run of another battery, language or seed, of other arms, or of other looks "
-                    "(which never change); give --out another folder"
+                    f"{out} holds another run: {'; '.join(differing)}. Give --out another folder, or ask for what it "
+                    "was made with"
                 )
             if fresh:
                 raise UsageError(f"--fresh with --out {out}: that run exists; delete it or give another folder")
@@ -135,7 +84,7 @@ def find_folder(plan: RunPlan, reports: Path, out: Path | None, *, fresh: bool) 
         return RunFolder.create(out, identity_of(plan))
     _refuse_files(reports, "--reports")
     parent = reports / plan.battery.name
-    going_on = None if fresh else next((run for run in runs(parent) if fits(run.manifest, plan)), None)
+    going_on = None if fresh else next((run for run in runs(parent) if fits(run, plan)), None)
     if going_on is not None:
         return going_on
     name = new_run_name(datetime.now(UTC), identity.content_hash(identity_of(plan)))
@@ -152,30 +101,6 @@ def _refuse_foreign(out: Path) -> None:
 def _refuse_files(folder: Path, option: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{option} {folder}: is a file; give a folder")
-
-
-def identity_of(plan: RunPlan) -> dict[str, Any]:
-    """What a later command must share to continue this run."""
-    return {
-        "battery": {"name": plan.battery.name},
-        "language": plan.language,
-        "seed": plan.seed,
-        "arms": identity.plain(plan.arms),
-        **({} if plan.looks is None else {PLAN: registered(plan)}),
-    }
-
-
-def fits(manifest: Mapping[str, Any], plan: RunPlan) -> bool:
-    """Whether a run with this manifest can go on under `plan`."""
-    asked = {(a.name, a.fingerprint, a.salt, a.role) for a in plan.arms}
-    held = {(a["name"], a["fingerprint"], a["salt"], a["role"]) for a in manifest.get("arms", [])}
-    same = (
-        manifest.get("battery", {}).get("name") == plan.battery.name
-        and manifest.get("language") == plan.language
-        and manifest.get("seed") == plan.seed
-        and manifest.get(PLAN) == registered(plan)
-    )
-    return same and bool(held) and held <= asked
 
 
 def execute(

@@ -40,6 +40,7 @@ def open_backend(arm: Arm, machine: Machine, *, seed: int, memory: int = 0, cons
     import torch
     from transformers.utils.logging import disable_progress_bar
 
+    from biasaudit.lm.device import pick_device, pick_dtype
     from biasaudit.lm.load import load
     from biasaudit.sampling.backends.torch import TorchBackend
 
@@ -47,7 +48,8 @@ def open_backend(arm: Arm, machine: Machine, *, seed: int, memory: int = 0, cons
         torch.set_num_threads(machine.threads)
     disable_progress_bar()
     if console is not None:
-        console.say(f"loading {arm.name} ({arm.spec}): its weights need {memory_size(memory)}")
+        precision = pick_dtype(machine.dtype, pick_device(machine.device))
+        console.say(f"loading {arm.name} ({arm.spec}): its weights need {memory_size(memory)} in {precision}")
     try:
         loaded = load(arm.spec, dtype=machine.dtype, device=machine.device)
     except MemoryError as error:

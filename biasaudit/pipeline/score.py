@@ -96,6 +96,8 @@ def completion_scorer(
     labels: Sequence[HumanLabel] = (),
     corpora: Mapping[str, TrainingText] | None = None,
     journals: Path | None = None,
+    *,
+    only_kept: bool = False,
 ) -> Callable[[Iterable[Completion]], dict[str, list[Score]]]:
     """What scores completions batch after batch; see `score_completions`.
 
@@ -106,6 +108,7 @@ def completion_scorer(
         labels: what people said of the run's completions, for scorers that read it.
         corpora: measure name -> the training corpora that its completions are held against.
         journals: where answers of judges are kept; None forgets them.
+        only_kept: whether judges are asked nothing, and answer with what is kept there alone.
 
     Raises:
         InputError: an option cannot be used.
@@ -127,7 +130,7 @@ def completion_scorer(
         for name, scorer in scorers
     ]
     scorers = [(n, found.of_battery(battery) if isinstance(found, ReadsBattery) else found) for n, found in scorers]
-    scorers = [(n, _answered(found, journals)) for n, found in scorers]
+    scorers = [(n, _answered(found, journals, only_kept)) for n, found in scorers]
     prompt_of = _prompts(battery, language)
 
     def score(completions: Iterable[Completion]) -> dict[str, list[Score]]:
@@ -145,12 +148,12 @@ def completion_scorer(
     return score
 
 
-def _answered(scorer: CompletionScorer, journals: Path | None) -> CompletionScorer:
+def _answered(scorer: CompletionScorer, journals: Path | None, only_kept: bool) -> CompletionScorer:
     """A scorer that asks a model, with somebody to ask; any other as it is."""
     from biasaudit.pipeline.judges import asker
     from biasaudit.scoring._given import AsksModel
 
-    return scorer.answered_by(asker(scorer, journals)) if isinstance(scorer, AsksModel) else scorer
+    return scorer.answered_by(asker(scorer, journals, only_kept=only_kept)) if isinstance(scorer, AsksModel) else scorer
 
 
 def _prompts(battery: Battery, language: str) -> Callable[[str], Prompt]:

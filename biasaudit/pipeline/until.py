@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from biasaudit import identity
 from biasaudit.errors import UsageError
+from biasaudit.labels import ReadsLabels
 from biasaudit.pipeline.plan import Machine, RunPlan
 from biasaudit.pipeline.progress import Console
 from biasaudit.records import Battery, Measure, Score
@@ -119,6 +120,11 @@ def _looked_at(battery: Battery, look_at: str) -> tuple[Measure, str]:
         raise UsageError(f"--until looks at completions, and '{name}' is no measure that reads them; {hint}")
     measure = next(found for found in battery.measures if found.name == name)
     labels = scoring.card(measure.scorer, measure.options).labels
+    if isinstance(scoring.build(measure.scorer, measure.options, name, battery.languages[0]), ReadsLabels):
+        raise UsageError(
+            f"--until looks while it samples, and '{name}' is what people say afterwards; sample first, then label. "
+            "--look-at takes a measure that a scorer reads by itself"
+        )
     if outcome != "value" and outcome not in labels:
         raise UsageError(f"--look-at {name}:{outcome}: the labels of '{name}' are {', '.join(labels) or 'none'}")
     return measure, outcome
@@ -213,7 +219,8 @@ def _scores(plan: RunPlan, folder: RunFolder) -> list[Score]:
     first = dataclasses.replace(plan, decodings=plan.decodings[:1])
     rows = (row for table in Stored(folder, first).tables(tokens=True) for row in completions_from_table(table))
     corpora = open_corpora(plan, Console(quiet=True), [measure]) if measure.scorer == SCORER else {}
-    return completion_scorer(plan.battery, plan.language, [measure], corpora=corpora)(rows)[measure.name]
+    scorer = completion_scorer(plan.battery, plan.language, [measure], corpora=corpora, journals=folder.path)
+    return scorer(rows)[measure.name]
 
 
 def restored(plan: RunPlan, manifest: Mapping[str, Any]) -> RunPlan:

@@ -46,11 +46,12 @@ def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, 
     numbers = Numbers(locale)
     scale = Scale.of(contrast, words, numbers)
     known = {a.name: plain(a.name) for a in arms}
+    label = plain(words.fixed("label", contrast.outcome))
     holes = {
         "tuned": known.get(contrast.tuned, plain(contrast.tuned)),
         "reference": known.get(contrast.reference, plain(contrast.reference)),
-        "measure": plain(contrast.measure),
-        "outcome": plain(words.fixed("label", contrast.outcome)),
+        "measure": plain(contrast.measure) + ("" if contrast.outcome == "value" else f": {label}"),
+        "outcome": label,
         "a": scale.level(contrast.mean_tuned),
         "b": scale.level(contrast.mean_reference),
         "unit": scale.unit_words(),
@@ -61,11 +62,13 @@ def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, 
     ]
     if verdict.kind == "inconclusive" and contrast.mde is not None:
         sentences.append(words("verdict.inconclusive_mde", mde=scale.bare(contrast.mde), unit=scale.unit_words()))
-    if verdict.varies or verdict.kind in {"changed", "small", "inconclusive"}:
+    if contrast.n_prompts > 1 and (verdict.varies or verdict.kind in {"changed", "small", "inconclusive"}):
         key = "varies" if verdict.varies else "moved"
         sentences.append(words(f"verdict.{key}", up=contrast.moved_up, prompts=contrast.n_prompts))
     if verdict.target == "fixed" and verdict.kind != "described" and battery.prompts:
         sentences.append(words("verdict.fixed_note"))
+    if contrast.corrected:
+        sentences.append(words("verdict.corrected"))
     sentences += _none_seen(words, numbers, contrast, holes)
     if analysis.lock.get("state") == "kept":
         sentences.append(words("verdict.locked", hash=plain(analysis.lock["hash"][:SHOWN_HASH])))

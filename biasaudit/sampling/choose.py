@@ -29,7 +29,15 @@ _IDLE = -2
 class Chooser:
     """The decodings of a tile's rows, and the race between tokens under them."""
 
-    def __init__(self, rows: int, vocabulary: int, *, best: int = BEST, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        rows: int,
+        vocabulary: int,
+        *,
+        best: int = BEST,
+        device: torch.device | str = "cpu",
+        asking: bool | None = None,
+    ) -> None:
         """Prepare `rows` idle rows.
 
         Args:
@@ -37,13 +45,18 @@ class Chooser:
             vocabulary: V, the tokens that may be chosen.
             best: how many tokens carry noise of their own without truncation.
             device: where the logits will be.
+            asking: whether the host may ask for values of tensors while it chooses, which spares work on a CPU and
+                halts a GPU; None is a CPU's yes. Without asking, logits that are not numbers give log-probabilities
+                that are none, and whoever reads these refuses them.
         """
         self._vocabulary = vocabulary
         self._best = min(best, vocabulary)
         self._device = torch.device(device)
+        self._asking = self._device.type == "cpu" if asking is None else asking
         self._table = noise.token_table(vocabulary, device)
         self._kinds = [_IDLE] * rows
         self._adjusted = [False] * rows
+        self._may_widen = [False] * rows
         column = (rows, 1)
         self._kind = torch.full(column, _IDLE, dtype=torch.int64, device=device)
         self._temperature = torch.ones(column, device=device)
@@ -66,6 +79,7 @@ class Chooser:
         )
         self._kinds[row] = _GREEDY if greedy else kind
         self._kind[row] = self._kinds[row]
+        self._may_widen[row] = not greedy and 0 < kind < self._vocabulary and decoding.top_k == 0
         self._temperature[row] = 1.0 if greedy else decoding.temperature
         self._penalty[row] = decoding.repetition_penalty
         self._top_k[row] = 0 if decoding.top_k >= self._vocabulary else decoding.top_k
@@ -85,6 +99,7 @@ class Chooser:
         self._kinds[row] = _IDLE
         self._kind[row] = _IDLE
         self._adjusted[row] = False
+        self._may_widen[row] = False
         self._temperature[row] = 1.0
         self._penalty[row] = 1.0
 
@@ -111,7 +126,8 @@ class Chooser:
             found = self._survey(logits, self._count(kind), rest=kind == _FREE)
             if seen is None:
                 seen = found
-            self._check(seen.total)
+            if self._asking:
+                refuse_no_numbers(torch.isfinite(seen.total) | (self._kind == _IDLE))
             if kind == _GREEDY:
                 chosen = _first_largest(logits, found.top)
             elif kind == _FREE:
@@ -128,15 +144,6 @@ class Chooser:
         """How many of the best a kind of decoding looks at."""
         return {_GREEDY: 0, _FREE: self._best}.get(kind, kind)
 
-    def _check(self, total: torch.Tensor) -> None:
-        """Refuse logits that are not numbers: a sample of them would look like text."""
-        broken = ~torch.isfinite(total) & (self._kind != _IDLE)
-        if bool(broken.any()):
-            raise BiasAuditError(
-                "The model's logits are not numbers (NaN or infinite). Its weights may be damaged, or its values may "
-                "not fit half precision: try --dtype float32."
-            )
-
     def _adjust(self, raw: torch.Tensor) -> torch.Tensor:
         """Repetition penalty as transformers defines it (prompt and completion alike), then temperature."""
         if self._seen is not None:
@@ -146,14 +153,22 @@ class Chooser:
 
     def _race_of_all(self, found: Survey, keys: torch.Tensor) -> torch.Tensor:
         """(B, 1): the winner among the K best and the lumped rest."""
-        race = (found.values - found.top).double() + noise.gumbel(keys[:, None], self._table[found.ids])
-        score, place = race.max(1, keepdim=True)
-        chosen = found.ids.gather(1, place)
+        if self._survey.race is not None:
+            chosen, score = self._survey.race(found.values, found.ids, found.top, keys, self._table)
+        else:
+            race = (found.values - found.top).double() + noise.gumbel(keys[:, None], self._table[found.ids])
+            score, place = race.max(1, keepdim=True)
+            chosen = found.ids.gather(1, place)
         if self._best == self._vocabulary:
             return chosen
         rival = found.rest.sum(1, keepdim=True).log()
         rival += noise.gumbel(keys[:, None], self._table[self._vocabulary])
-        lost = ((rival > score) & (self._kind == _FREE)).squeeze(1).nonzero().squeeze(1)
+        beaten = (rival > score) & (self._kind == _FREE)
+        if not self._asking:
+            return torch.where(
+                beaten, self._draw_inside(found, torch.arange(len(keys), device=keys.device), keys), chosen
+            )
+        lost = beaten.squeeze(1).nonzero().squeeze(1)
         if lost.numel():
             chosen[lost] = self._draw_inside(found, lost, keys[lost])
         return chosen
@@ -177,7 +192,7 @@ class Chooser:
         everything = torch.arange(len(keys), device=self._device)
         ranked = truncate.ranked(found.values, found.ids)
         chosen, full = self._race_of_ranked(*ranked, found.top, found.total, keys, everything)
-        if kind < self._vocabulary:
+        if any(may and own == kind for may, own in zip(self._may_widen, self._kinds, strict=True)):
             wide = (full & (self._kind == kind) & (self._top_k == 0)).squeeze(1).nonzero().squeeze(1)
             if wide.numel():
                 ranked = truncate.ranked(*truncate.best(found.logits[wide], self._vocabulary))
@@ -207,10 +222,24 @@ class Chooser:
         return ids.gather(1, place), stays[:, -1:]
 
 
+def refuse_no_numbers(are: torch.Tensor | bool) -> None:
+    """Refuse logits that are not numbers: a sample of them would look like text.
+
+    Raises:
+        BiasAuditError: not all of `are` are true.
+    """
+    if not (are if isinstance(are, bool) else bool(are.all())):
+        raise BiasAuditError(
+            "The model's logits are not numbers (NaN or infinite). Its weights may be damaged, or its values may "
+            "not fit half precision: try --dtype float32."
+        )
+
+
 def _first_above(cumulative: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
     """(n, 1): the first cell of each rising row (n, m) above `at` (n, 1), and none after the last that has mass."""
     place = torch.searchsorted(cumulative, at, right=True)
-    return torch.minimum(place, torch.searchsorted(cumulative, cumulative[:, -1:].contiguous()))
+    last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous())
+    return torch.minimum(place, last).clamp_(max=cumulative.shape[1] - 1)  # beyond only where nothing is a number
 
 
 def _first_largest(logits: torch.Tensor, top: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ stays.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +18,9 @@ import torch
 
 from biasaudit.errors import ResourceError
 from biasaudit.records import FinishReason
-from biasaudit.sampling import noise
+from biasaudit.sampling import kernels, noise
 from biasaudit.sampling.backoff import Backoff
-from biasaudit.sampling.choose import Chooser
+from biasaudit.sampling.choose import Chooser, refuse_no_numbers
 from biasaudit.sampling.decoders.base import Decoder
 from biasaudit.sampling.queue import Job, Prompts, Window
 
@@ -69,6 +70,7 @@ class Engine:
         """
         self._decoder, self._decode, self._end, self._best = decoder, decode, end, best
         self._backoff = Backoff(tile)
+        self._compiled = kernels.asked()
         self._running = False
 
     @property
@@ -99,7 +101,7 @@ class Engine:
             if length is None and not (tile and tile.busy):
                 return
             try:
-                with torch.inference_mode():
+                with torch.inference_mode(), kernels.held(self._compiled):
                     if tile is None:
                         tile = _Tile(self._decoder, self._decode, self._end, self.tile, self._best)
                     if length is not None and not tile.busy:
@@ -124,7 +126,7 @@ class Engine:
 
     def _release(self) -> None:
         """Let go of the failed tile's memory before the next one asks for its own."""
-        with contextlib.suppress(MemoryError, RuntimeError), torch.inference_mode():
+        with contextlib.suppress(MemoryError, RuntimeError), torch.inference_mode(), kernels.held(self._compiled):
             self._decoder.open(1, self._decoder.length_class(1))
         if self._decoder.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -177,14 +179,15 @@ class _Tile:
             return
         device = self._decoder.device
         emitted = torch.tensor([len(row.tokens) if row else 0 for row in self._rows])
-        keys = noise.position_keys(self._keys, emitted).to(device)
+        keys = sent(noise.position_keys(self._keys, emitted), device)
         tokens, logprobs = self._chooser.choose(self._decoder.logits(), keys)
-        for row, token, logprob in zip(range(self._size), tokens.tolist(), logprobs.tolist(), strict=True):
+        for row, token, logprob in zip(range(self._size), *fetched(tokens, logprobs), strict=True):
             if self._rows[row] is not None:
+                refuse_no_numbers(math.isfinite(logprob))
                 self._emit(row, token, logprob)
         if self.busy:
             positions = [len(row.job.prompt) + len(row.tokens) - 1 if row else 0 for row in self._rows]
-            self._decoder.step(tokens, torch.tensor(positions, device=device), max(positions))
+            self._decoder.step(tokens, sent(torch.tensor(positions), device), max(positions))
 
     def _refill(self, window: Window) -> None:
         assert self._length is not None
@@ -240,6 +243,19 @@ class _Tile:
         self._done.append(Finished(row.job, text, row.tokens, row.logprobs, reason, self._size))
         self._rows[place] = None
         self._chooser.release(place)
+
+
+def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Values of the CPU on `device`; a GPU takes them when its turn comes, and the host goes on."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+
+
+def fetched(tokens: torch.Tensor, logprobs: torch.Tensor) -> tuple[list[int], list[float]]:
+    """A step's choice as Python numbers, in one transfer; fp64 holds ids and fp32 exactly."""
+    if tokens.device.type == "cpu":
+        return tokens.tolist(), logprobs.tolist()
+    both = torch.stack((tokens.double(), logprobs.double())).cpu()
+    return both[0].long().tolist(), both[1].tolist()
 
 
 def _out_of_memory(error: BaseException) -> bool:

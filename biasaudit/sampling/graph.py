@@ -2,7 +2,8 @@
 
 A recording is bound to addresses and shapes, so tokens, positions and logits live in fixed buffers, the cache has a
 capacity that seldom changes (a power of two; when it grows, recordings are made again), and there is one recording for
-every number of cache blocks that a step reads. The choice of tokens stays outside: it asks the host a few questions.
+every number of cache blocks that a step reads. The choice of tokens stays outside: which kinds of decoding it serves
+changes as rows come and go. It waits for the GPU once a step, when the tokens are fetched (`engine.fetched`).
 
 A recording is proven before it is used: replayed on the inputs that it was made from, it must give the plain step's
 logits bit for bit. When it does not, or when recording fails, steps stay plain. Nothing here was run on a GPU yet; the

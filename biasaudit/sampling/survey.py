@@ -6,6 +6,7 @@ compiled kernel where that is asked for; both find the same best tokens and diff
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -23,6 +24,11 @@ _HOT = 1 << 18
 """Logits that one thread surveys together: they and their weights fit into a core's cache."""
 
 _NOTHING = np.empty(0, dtype=np.int64)
+
+Race = Callable[
+    [torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]
+]
+"""The best tokens, their ids, the largest logit, position keys and hashed ids, to winners and their scores, (B, 1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,7 @@ class Surveyor:
     def __init__(self, rows: int, vocabulary: int, device: torch.device) -> None:
         """Prepare for logits (rows, vocabulary)."""
         self._kernel = kernels.step(device)
+        self.race: Race | None = None if self._kernel is None else self._kernel.race
         self._weights: list[Cells] = []
         self._pool: ThreadPoolExecutor | None = None
         if self._kernel is None and device.type == "cpu":
@@ -76,7 +83,7 @@ class Surveyor:
         """
         vocabulary = logits.shape[1]
         if self._kernel is not None:
-            values, ids, top, total, sums = self._kernel.survey(logits.contiguous(), k if k < vocabulary else 0)
+            values, ids, top, total, sums = self._kernel.survey(logits, k if k < vocabulary else 0)
         elif self._weights:
             values, ids, top, total, sums = self._on_cpu(logits, k if k < vocabulary else 0, rest=rest)
         else:

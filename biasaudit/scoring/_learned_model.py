@@ -60,8 +60,8 @@ class LearnedModel:
         """Labels of a side."""
         return tuple(str(entry["key"]) for entry in self.card["labels"] if entry["side"] == side)
 
-    def probabilities(self, texts: Sequence[str], groups: Sequence[str]) -> Floats:
-        """Probability of every label, shape (texts, labels).
+    def probabilities(self, texts: Sequence[str], groups: Sequence[str]) -> tuple[Floats, Floats]:
+        """Probability of every label, shape (texts, labels), and the share of a text's n-grams that were learned.
 
         Args:
             texts: to be judged.
@@ -70,13 +70,15 @@ class LearnedModel:
         folds = self.card["fold_of"]
         last = self.intercepts.shape[0] - 1
         which = np.array([folds.get(group, last) for group in groups], dtype=np.int64)
-        found = _ngrams.placed(_ngrams.counts(texts), self.columns)
+        counted = _ngrams.counts(texts)
+        found = _ngrams.placed(counted, self.columns)
         out = np.zeros((len(texts), len(self.labels)))
         for fold in np.unique(which):
             here = which == fold
             scores = logits(found, self.idf[fold], self.weights[fold], self.intercepts[fold])
             out[here] = softmax(scores[here])
-        return out
+        known, all_of_it = (np.bincount(own.rows, minlength=len(texts)) for own in (found, counted))
+        return out, known / np.maximum(all_of_it, 1)
 
 
 def logits(found: _ngrams.Counts, idf: Floats, weights: Floats, intercepts: Floats) -> Floats:

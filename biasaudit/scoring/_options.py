@@ -44,6 +44,18 @@ def listed(options: Mapping[str, Any], key: str, language: str, measure: str) ->
     return list(value)
 
 
+def languages_of(options: Mapping[str, Any], measure: str) -> tuple[str, ...]:
+    """What the option `languages` names: those that a model may judge; empty, any of them, without it.
+
+    Raises:
+        InputError: no list of texts.
+    """
+    given = options.get("languages", ())
+    if not isinstance(given, (list, tuple)) or not all(isinstance(code, str) and code for code in given):
+        raise InputError(f"measure '{measure}': option 'languages' must be a list, as in [pt, en].")
+    return tuple(given)
+
+
 def chosen(options: Mapping[str, Any], key: str, allowed: Collection[str], default: str, measure: str) -> str:
     """One word out of `allowed`.
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from biasaudit.errors import InputError
 from biasaudit.records import Completion, CompletionScorer, Prompt, Score, ScorerCard
-from biasaudit.scoring._options import chosen, known_only
+from biasaudit.scoring._options import chosen, known_only, languages_of
 from biasaudit.scoring._score import score_of
 
 if TYPE_CHECKING:
@@ -98,11 +98,9 @@ def _asked(options: Mapping[str, Any], measure: str) -> _Asked:
             f"measure '{measure}': option 'outcome' must name the label that counts, one of "
             f"{', '.join(dict.fromkeys(words))}."
         )
-    languages = options.get("languages", ())
-    if isinstance(languages, str) or not all(isinstance(code, str) for code in languages):
-        raise InputError(f"measure '{measure}': option 'languages' must be a list, as in [pt, en].")
+    languages = languages_of(options, measure)
     rate = chosen(options, "output", OUTPUTS, OUTPUTS[0], measure) == "label"
-    return _Asked(model, words, str(options["outcome"]), rate, tuple(languages))
+    return _Asked(model, words, str(options["outcome"]), rate, languages)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ Not for: quality. Short completions repeat less, so compare arms under one decod
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,14 +26,20 @@ CARD = ScorerCard(
     unit="share",
     range=(0.0, 1.0),
     null_value=0.0,
-    direction="more of the text repeats (repetition), or less of it does (distinct)",
+    direction="more of the text repeats",
     reads="completions",
     source="Welleck et al. 2020; Li et al. 2016",
     failures="Completions with fewer than n words are unscored; longer texts repeat more by nature.",
     reads_tokens=False,
 )
+DISTINCT = dataclasses.replace(CARD, direction="less of the text repeats")
 WORD = re.compile(r"\w+")
 DEFAULT_N = {"repetition": 4, "distinct": 2}
+
+
+def card(options: Mapping[str, Any]) -> ScorerCard:
+    """The card under a measure's options."""
+    return DISTINCT if options.get("metric") == "distinct" else CARD
 
 
 def build(options: Mapping[str, Any], measure: str, language: str) -> CompletionScorer:  # noqa: ARG001 - one signature for all scorers

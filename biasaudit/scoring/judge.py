@@ -57,7 +57,9 @@ Answers:
 {answers}
 Reply with the letter of one answer and nothing else."""
 LETTERS = "ABCDEFGHI"
-LETTER = re.compile(r"(?<!\w)([A-I])(?!\w)")
+LETTER = re.compile(r"(?<!\w)(?:[B-DF-H]|[AEI](?! +(?!(?:or|and|ou|e)\b)[^\W\d_]))(?!\w)")
+"""A letter by itself; A, E and I are words too, of Portuguese or English, where a word other than `or` follows."""
+DRESS = " \t\n.,:;!()[]*\"'`"
 LONGEST = 4_000
 """Characters of a completion that the judge is shown."""
 
@@ -120,6 +122,8 @@ def _labels(options: Mapping[str, Any], measure: str) -> Mapping[str, str]:
         return LABELS
     if not isinstance(given, Mapping) or not 2 <= len(given) <= len(LETTERS):
         raise InputError(f"measure '{measure}': option 'labels' must map 2 to {len(LETTERS)} labels to what they mean.")
+    if "empty" in given:
+        raise InputError(f"measure '{measure}': the label 'empty' is that of empty texts; call yours otherwise.")
     return {str(label): str(meaning) for label, meaning in given.items()}
 
 
@@ -184,10 +188,13 @@ class _Judge:
 
     def _read(self, answer: str, order: Sequence[str]) -> str | None:
         """The label that an answer names; None when it names none or several."""
+        bare = answer.strip(DRESS)
         letters = {letter for letter in LETTER.findall(answer) if LETTERS.index(letter) < len(order)}
+        if len(bare) == 1 and bare.upper() in LETTERS[: len(order)]:
+            letters = {bare.upper()}
         named = {order[LETTERS.index(letter)] for letter in letters}
         if not named:
-            named = {label for label in order if answer.strip().strip(".\"'").casefold() == label.casefold()}
+            named = {label for label in order if bare.casefold() == label.casefold()}
         return next(iter(named)) if len(named) == 1 else None
 
     def _score(self, completion: Completion, prompt: Prompt, said: Sequence[str | None]) -> Score:

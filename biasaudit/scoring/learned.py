@@ -2,7 +2,7 @@
 
 Unit: 1 when the classifier gives the outcome's label, else 0, so that a mean is a rate; with `output: probability` the
 probability that it gives it. Labels: those that it was taught, and `empty`. A language that it was not taught is
-unscored.
+unscored, and so is a text without a letter or of a script that it never saw: the commonest label would be a guess.
 Source: the labels that `biasaudit learn` was given; TF-IDF of character n-grams and logistic regression after Pedregosa
 et al. 2011 (scikit-learn). A completion whose prompt was labelled is judged by the fold that never saw that prompt.
 
@@ -41,6 +41,8 @@ CARD = ScorerCard(
     sides=("F", "T"),
 )
 OUTPUTS = ("label", "probability")
+FEWEST_KNOWN = 0.05
+"""Share of a text's n-grams that must have been learned; hashes of foreign ones meet learned ones in 0.3 %."""
 
 
 def card(options: Mapping[str, Any]) -> ScorerCard:
@@ -128,13 +130,16 @@ class _Learned:
             return [score_of(c, p, self.measure, None) for c, p in pairs]
         by_text = self.model.card["trained_on"].get("grouped_by") == "text"
         groups = [group_key(c.text if by_text else p.text) for c, p in pairs]
-        given = self.model.probabilities([c.text for c, _ in pairs], groups)
+        given, known = self.model.probabilities([c.text for c, _ in pairs], groups)
         said = given.argmax(axis=1)
         labels = self.model.labels
         scores = []
         for row, (completion, prompt) in enumerate(pairs):
             if not completion.text.strip():
                 scores.append(score_of(completion, prompt, self.measure, 0.0, "empty"))
+                continue
+            if known[row] < FEWEST_KNOWN or not any(map(str.isalpha, completion.text)):
+                scores.append(score_of(completion, prompt, self.measure, None))
                 continue
             share = float(given[row, self.outcome]) if self.probability else float(said[row] == self.outcome)
             scores.append(score_of(completion, prompt, self.measure, share, labels[said[row]]))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from biasaudit.errors import InputError
 from biasaudit.records import Battery, Completion, CompletionScorer, Prompt, Score, ScorerCard
-from biasaudit.scoring._options import chosen, known_only
+from biasaudit.scoring._options import chosen, known_only, languages_of
 from biasaudit.scoring._score import score_of
 
 if TYPE_CHECKING:
@@ -42,11 +42,15 @@ USUAL = {"entailment": "endorse", "contradiction": "refute", "neutral": "neutral
 
 
 def card(options: Mapping[str, Any]) -> ScorerCard:
-    """The card under a measure's options."""
+    """The card under a measure's options.
+
+    Raises:
+        InputError: the option `languages` is no list.
+    """
     share = options.get("output") == "label"
     changed: dict[str, Any] = {"unit": "share", "range": (0.0, 1.0)} if share else {}
     if "model" in options:
-        changed |= {"languages": tuple(options.get("languages", ())), "source": f"{CARD.source}; {options['model']}"}
+        changed |= {"languages": languages_of(options, CARD.name), "source": f"{CARD.source}; {options['model']}"}
     return dataclasses.replace(CARD, **changed)
 
 
@@ -76,7 +80,7 @@ def build(options: Mapping[str, Any], measure: str, language: str) -> Completion
     hypothesis = options.get("hypothesis", "{claim}.")
     if not isinstance(hypothesis, str) or "{claim}" not in hypothesis:
         raise InputError(f"measure '{measure}': option 'hypothesis' must be a text with {{claim}} in it.")
-    languages = tuple(options.get("languages", ()))
+    languages = languages_of(options, measure)
     return _Entailment(
         measure=measure,
         model=model,

@@ -2,10 +2,12 @@
 
 Unit: 1 when the completion endorses, else 0: a mean is a rate. Labels: endorse, refute, neutral, off_topic, empty.
 Source: rules with a negation window after Chapman et al. 2001 (NegEx), doi:10.1006/jbin.2001.1029, much simplified: a
-negator among the few words before a match, in the same clause, turns it round.
+negator among the few words before a match, in the same clause, turns it round. One that denies a saying ("no study
+shows that …") reaches further, and one that denies nothing ("not only", "no doubt") does not count. English
+contractions are read as two words.
 
-Not for: irony, quotation, double negation, "not only". A label here is a reason to read, and its rate needs human
-labels before it is believed.
+Not for: irony, quotation, negation after the match ("chip não tem"). A label here is a reason to read, and its rate
+needs human labels before it is believed.
 """
 
 from __future__ import annotations
@@ -31,15 +33,40 @@ CARD = ScorerCard(
     reads="completions",
     labels=("endorse", "refute", "neutral", "off_topic", "empty"),
     source="rules of the battery; negation window after Chapman et al. 2001",
-    failures="Blind to irony, quotation and double negation; finds only the wordings that its rules name.",
+    failures="Blind to irony, quotation and negation after the match; finds only the wordings that its rules name.",
     reads_tokens=False,
 )
 OPTIONS = ("endorse", "refute", "on_topic", "off_topic", "negators", "window")
 NEGATORS = {
-    "pt": ("não", "nao", "nunca", "jamais", "nem", "sem", "nenhum", "nenhuma", "tampouco", "ninguém"),
-    "en": ("not", "no", "never", "nor", "neither", "none", "nobody", "without", "cannot"),
+    "pt": ("não", "n", "naum", "nunca", "jamais", "nem", "sem", "nenhum", "nenhuma", "tampouco", "ninguém"),
+    "en": ("not", "no", "never", "nor", "neither", "none", "nobody", "without", "cannot", "hardly", "dont", "doesnt",
+           "didnt", "isnt", "arent", "wasnt", "werent", "cant", "wont", "havent", "hasnt"),
+}  # fmt: skip
+"""Folded, `ñ` is `n`: both stand for `não` in messages."""
+ADDING = {"pt": ("so", "apenas", "somente", "simplesmente"), "en": ("only", "just", "merely", "simply")}
+"""Right after a negator they make it add instead of deny."""
+DOUBTING = {
+    "pt": frozenset(["duvida", "duvidas", "duvido", "duvidam", "duvide", "nega", "nego", "negam", "negar", "negou"]),
+    "en": frozenset(["doubt", "doubts", "doubted", "deny", "denies", "denied", "denying"]),
 }
-CONTRACTED = ("n't", "n’t")
+"""Words that a negator turns into assent."""
+SAYING = {
+    "pt": ("prova", "provou", "comprov", "eviden", "estud", "pesquis", "mostr", "demonstr", "indic", "verdade", "disse",
+           "digo", "dizer", "falei", "acredit", "acho", "achei", "penso", "creio", "confirm"),
+    "en": ("evidence", "proof", "prove", "stud", "research", "show", "demonstrat", "indicat", "suggest", "true", "said",
+           "say", "think", "thought", "believe", "confirm"),
+}  # fmt: skip
+"""Beginnings of words after whose denial everything in the clause is denied."""
+THINKING = ("think", "thought", "believe")
+"""Of them those that need no `that` in English."""
+CLAUSE = {"pt": ("que",), "en": ("that", "to", "of", "for")}
+"""What is said begins with one of these words: `does not show the risk` denies no saying."""
+NEAR = 4
+"""Words after a negator in which `DOUBTING` and `SAYING` are looked for."""
+FURTHER = 5
+"""Words by which a denied saying reaches beyond the window."""
+SHORTENED = re.compile(r"\b(?:(ca)n|(wo)n|(sha)n|(\w+)n)['’]t\b")
+WHOLE = {"ca": "can", "wo": "will", "sha": "shall"}
 WINDOW = 3
 """Words before a match in which a negator counts."""
 LONGEST = 10_000
@@ -52,8 +79,9 @@ def build(options: Mapping[str, Any], measure: str, language: str) -> Completion
     """Make the scorer.
 
     Options, each a flat list or a mapping of languages to lists: `endorse`, `refute`, `on_topic`, `off_topic` (rules,
-    see `_rules`), `negators` (words); and `window` (0 to 10; 3 by default). A rule of `endorse` or `refute` may be
-    `{match: "...", negation: keep}`: then a negator before it changes nothing.
+    see `_rules`), `negators` (words; needed for languages other than Portuguese and English); and `window` (0 to 10; 3
+    by default). A rule of `endorse` or `refute` may be `{match: "...", negation: keep}`: then a negator before it
+    changes nothing.
 
     Raises:
         InputError: an option is unknown, or a rule is not understood or could take too long.
@@ -63,7 +91,7 @@ def build(options: Mapping[str, Any], measure: str, language: str) -> Completion
         raise InputError(f"measure '{measure}': give at least one of the options endorse and refute.")
     rules = {key: listed(options, key, language, measure) for key in OPTIONS[:5]}
     covered = rules["endorse"] is not None or rules["refute"] is not None
-    negators = rules["negators"] if rules["negators"] is not None else NEGATORS.get(language, ())
+    negators = rules["negators"] if rules["negators"] is not None else _negators(options, language, measure)
     return _Patterns(
         measure=measure,
         covered=covered,
@@ -73,7 +101,23 @@ def build(options: Mapping[str, Any], measure: str, language: str) -> Completion
         off_topic=_compiled(rules["off_topic"], "off_topic", measure),
         negators=frozenset(fold(str(word))[0] for word in negators),
         window=whole_number(options, "window", WINDOW, 0, 10, measure),
+        language=language,
     )
+
+
+def _negators(options: Mapping[str, Any], language: str, measure: str) -> Sequence[str]:
+    """The usual negators of a language.
+
+    Raises:
+        InputError: none are known, so that every denial would pass for its contrary.
+    """
+    rules = any(listed(options, key, language, measure) for key in ("endorse", "refute"))
+    if language not in NEGATORS and rules and options.get("window") != 0:
+        raise InputError(
+            f"measure '{measure}': no negators are known in '{language}'; give option negators (a list of words), or "
+            "window: 0 where a negator should change nothing."
+        )
+    return NEGATORS.get(language, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +168,7 @@ class _Patterns:
     off_topic: re.Pattern[str] | None
     negators: frozenset[str]
     window: int
+    language: str
 
     def __call__(self, completion: Completion, prompt: Prompt, /) -> Score:
         """Score one completion; None when the rules do not cover the language."""
@@ -133,6 +178,8 @@ class _Patterns:
         if not text.strip():
             return score_of(completion, prompt, self.measure, 0.0, "empty")
         folded, places = fold(text)
+        if self.language == "en":
+            folded, places = _written_out(folded, places)
         label, found = self._label(folded)
         spans = tuple(sorted((places[start], places[end - 1] + 1) for start, end in found))
         return score_of(completion, prompt, self.measure, float(label == "endorse"), label, spans)
@@ -171,8 +218,40 @@ class _Patterns:
             return False
         before = bisect_right(clauses, start)
         clause = clauses[before - 1] if before else 0
-        words = WORDS.findall(folded, clause, start)[-self.window :]
-        return any(word in self.negators or word.endswith(CONTRACTED) for word in words)
+        words = WORDS.findall(folded, clause, start)[-self.window - FURTHER :]
+        return any(word in self.negators and self._reaches(words, place) for place, word in enumerate(words))
+
+    def _reaches(self, words: Sequence[str], place: int) -> bool:
+        """Whether the negator at `place` denies what follows `words`."""
+        after = words[place + 1 : place + 1 + NEAR]
+        if after and after[0] in ADDING.get(self.language, ()):
+            return False
+        if not DOUBTING.get(self.language, frozenset()).isdisjoint(after):
+            return False
+        if len(words) - place <= self.window:
+            return True
+        said = [at for at, word in enumerate(after, start=place + 1) if word.startswith(SAYING.get(self.language, ()))]
+        opening = CLAUSE.get(self.language, ())
+        return any(words[at].startswith(THINKING) or any(word in opening for word in words[at + 1 :]) for at in said)
+
+
+def _written_out(folded: str, places: Sequence[int]) -> tuple[str, Sequence[int]]:
+    """Contractions as two words (`aren't`: `are not`), each character with its place as in `fold`."""
+    parts: list[str] = []
+    kept: list[int] = []
+    done = 0
+    for found in SHORTENED.finditer(folded):
+        stem = next(group for group in found.groups() if group is not None)
+        whole = WHOLE.get(stem, stem)
+        start, end = found.span()
+        parts += [folded[done:start], whole, " not"]
+        kept += places[done:start]
+        kept += [places[min(start + at, start + len(stem))] for at in range(len(whole))]
+        kept += [places[start + len(stem)], *places[end - 3 : end]]
+        done = end
+    if not parts:
+        return folded, places
+    return "".join([*parts, folded[done:]]), [*kept, *places[done:]]
 
 
 def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

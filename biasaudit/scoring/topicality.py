@@ -1,7 +1,8 @@
 """Topicality scorer: does a completion speak of its topic at all?
 
 Unit: with `metric: terms` 1 when the completion holds a term of its topic, else 0, so that a mean is a rate; the terms
-are the longer words of the topic's claim and title, and the `terms` that the battery declares. With `metric: cosine`
+are the longer words of the topic's claim and title, the short ones in capitals (DNA), and the `terms` that the battery
+declares. With `metric: cosine`
 the TF-IDF cosine of its character n-grams with the topic's own texts (claim, title, pairs), 0 to 1. Crude, and declared
 so: it sees words, not meaning.
 Source: cosine of TF-IDF after Salton & Buckley 1988, doi 10.1016/0306-4573(88)90021-0.
@@ -47,7 +48,9 @@ LONGEST = 10_000
 FEWEST_LETTERS = 4
 """A word of a claim must be so long to be a term."""
 ENDING = 2
-"""Letters at the end of a longer word that may differ: plurals, genders, some verbs."""
+"""Letters at the end of a longer word that may differ: plurals, genders, some verbs. A shorter one may take an s."""
+CAPITALS = re.compile(r"(?<!\w)[A-Z]{2,}(?!\w)")
+"""Words that are terms at any length: DNA, HIV."""
 WORD = re.compile(r"[^\W\d_]+")
 COMMON = frozenset(
     ["para", "pelo", "pela", "como", "mais", "mesmo", "muito", "muita", "muitos", "muitas", "porque",
@@ -171,11 +174,15 @@ def _texts(topic: Topic, language: str) -> list[str]:
 
 
 def _patterns(topic: Topic, language: str, declared: Sequence[str]) -> tuple[re.Pattern[str], ...]:
-    """One pattern a term; the endings of longer words of claim and title may differ, those of declared terms not."""
+    """One pattern a term; words of claim and title may have other endings, declared terms not."""
     said = f"{topic.claim.get(language, '')} {topic.title.get(language, '')}"
     words = {word for word in WORD.findall(fold(said)[0]) if len(word) >= FEWEST_LETTERS and word not in COMMON}
-    stems = {word[:-ENDING] if len(word) >= FEWEST_LETTERS + ENDING else word for word in words}
-    kept = [rf"(?<!\w){re.escape(stem)}\w{{0,4}}(?!\w)" for stem in sorted(stems)]
+    words |= {fold(word)[0] for word in CAPITALS.findall(said)}
+    endings = {
+        rf"{re.escape(word[:-ENDING])}\w{{0,4}}" if len(word) >= FEWEST_LETTERS + ENDING else rf"{re.escape(word)}s?"
+        for word in words
+    }
+    kept = [rf"(?<!\w){ending}(?!\w)" for ending in sorted(endings)]
     kept += [rf"(?<!\w){re.escape(fold(term)[0])}(?!\w)" for term in sorted(set(declared)) if term.strip()]
     return tuple(re.compile(pattern) for pattern in kept)
 

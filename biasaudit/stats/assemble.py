@@ -17,6 +17,7 @@ from biasaudit.stats.contrast import About, contrast
 from biasaudit.stats.corrected import best
 from biasaudit.stats.correction_rows import corrections
 from biasaudit.stats.designs import designs
+from biasaudit.stats.designs_language import Beside
 from biasaudit.stats.job import HUMAN, Job, Role, decoding_name
 from biasaudit.stats.stopping import Stopping, adjusted
 from biasaudit.stats.summary import badges, counts, sign_flips, sweep_rows
@@ -27,8 +28,12 @@ SHIFT = 0.05
 """A change of the off-topic share from which a change of any rate needs a word."""
 
 
-def assemble(job: Job) -> Analysis:
+def assemble(job: Job, beside: Sequence[Beside] = ()) -> Analysis:
     """Compare every tuned arm with its reference, on every measure, outcome and decoding.
+
+    Args:
+        job: the run.
+        beside: runs of the same battery and arms in other languages.
 
     Raises:
         InputError: the margin has another unit than the primary measure.
@@ -66,7 +71,7 @@ def assemble(job: Job) -> Analysis:
                 for c in compositions
             ],
         },
-        findings=(*corrections(job, raw), *designs(job, pairs, contrasts)),
+        findings=(*corrections(job, raw), *designs(job, pairs, contrasts, beside)),
     )
 
 

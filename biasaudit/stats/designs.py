@@ -14,8 +14,10 @@ from biasaudit.stats.arms import Versus
 from biasaudit.stats.contrast import deciding
 from biasaudit.stats.designs_arms import doses, runs
 from biasaudit.stats.designs_labels import composition, curve
+from biasaudit.stats.designs_language import Beside, languages
 from biasaudit.stats.designs_scores import robust, texts
-from biasaudit.stats.designs_units import slots, temperatures
+from biasaudit.stats.designs_slots import slots
+from biasaudit.stats.designs_units import temperatures
 from biasaudit.stats.families import Q, gate
 from biasaudit.stats.finding import Subject
 from biasaudit.stats.job import Job
@@ -27,14 +29,17 @@ DESIGNS = (
 """Words that `Finding.design` may hold."""
 
 
-def designs(job: Job, pairs: Sequence[Versus], contrasts: Sequence[Contrast]) -> tuple[Finding, ...]:
-    """All designs that the job's arms, battery and decodings make possible."""
+def designs(
+    job: Job, pairs: Sequence[Versus], contrasts: Sequence[Contrast], beside: Sequence[Beside] = ()
+) -> tuple[Finding, ...]:
+    """All designs that the job's arms, battery and decodings, and runs in other languages, make possible."""
     found = [
         *composition(job, pairs),
         *runs(job, pairs, contrasts),
         *doses(job),
         *temperatures(job, contrasts),
         *slots(job, pairs),
+        *languages(job, pairs, beside, contrasts),
         *robust(job, pairs),
         *texts(job, pairs),
         *secondary(contrasts),

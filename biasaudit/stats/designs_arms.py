@@ -14,8 +14,9 @@ from biasaudit.records import Arm, Decoding, Measure
 from biasaudit.results import Contrast, Finding
 from biasaudit.stats import dose
 from biasaudit.stats.arms import Versus, condition_of
+from biasaudit.stats.contrast import population_estimate
 from biasaudit.stats.designs_units import outcomes, rng_of, subject, values_of
-from biasaudit.stats.finding import Subject, by_topic
+from biasaudit.stats.finding import Floats, Subject, by_topic
 from biasaudit.stats.job import Job, decoding_name
 from biasaudit.stats.runs import over_runs
 
@@ -27,12 +28,13 @@ def dose_of(arm: Arm) -> float | None:
 
 
 def runs(job: Job, pairs: Sequence[Versus], contrasts: Sequence[Contrast]) -> Iterator[Finding]:
-    """Conditions with two or more trained models: their effects together."""
+    """Conditions with two or more trained models: their effects together; one model under two names counts once."""
     conditions: dict[object, list[Versus]] = {}
     for pair in pairs:
         condition = condition_of(pair.tuned)
-        if condition is not None:
-            conditions.setdefault(condition, []).append(pair)
+        own = conditions.setdefault(condition, []) if condition is not None else None
+        if own is not None and all(pair.tuned.fingerprint != held.tuned.fingerprint for held in own):
+            own.append(pair)
     for measure in job.measures:
         name = decoding_name(job.decodings_of(measure)[0])
         for outcome in outcomes(job, measure):
@@ -82,14 +84,21 @@ def _runs(job: Job, rows: Sequence[Contrast]) -> Iterator[Finding]:
 
 
 def doses(job: Job) -> Iterator[Finding]:
-    """The trend over declared doses, for every measure and outcome."""
-    found = [(arm, level) for arm in job.arms if (level := dose_of(arm)) is not None]
+    """The trend over declared doses, for every measure and outcome; one model under two names counts once."""
+    known = [(arm, level) for arm in job.arms if (level := dose_of(arm)) is not None]
+    found = list({(arm.fingerprint, level): (arm, level) for arm, level in reversed(known)}.values())[::-1]
     if len({level for _, level in found}) < 2:
         return
     for measure in job.measures:
         decoding = job.decodings_of(measure)[0]
         for outcome in outcomes(job, measure):
             yield from _dose(job, measure, decoding, outcome, found)
+
+
+def _limits(means: Floats) -> list[float] | None:
+    """Ends of the t-interval of one arm's topic means, shape (G,)."""
+    found = population_estimate(means).interval
+    return None if found is None else [found.low, found.high]
 
 
 def _dose(
@@ -131,6 +140,7 @@ def _dose(
             "arms": names,
             "arm_doses": [level for _, level, _ in held],
             "arm_means": table.mean(axis=0).tolist(),
+            "arm_limits": [_limits(column) for column in table.T],
             "p_prompts": trend.p_prompts,
             "p_sign_flip": trend.p_sign_flip,
             "p_runs": trend.p_runs,

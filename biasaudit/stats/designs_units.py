@@ -1,4 +1,4 @@
-"""Temperatures and counterfactual slots as findings, and what designs read of an arm."""
+"""Temperatures as findings, and what designs read of an arm."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from biasaudit import identity
 from biasaudit.records import Arm, Decoding, Measure
 from biasaudit.results import Contrast, Finding
 from biasaudit.stats import factors
-from biasaudit.stats.arms import Versus
 from biasaudit.stats.finding import ON_TOPICS, Floats, Subject, prompt_differences
 from biasaudit.stats.job import Job, decoding_name
 from biasaudit.stats.readings import scored
 from biasaudit.stats.table import Place
-
-MAX_PERMUTED = 1_999
 
 
 def rng_of(job: Job, *parts: object) -> np.random.Generator:
@@ -89,73 +86,3 @@ def temperatures(job: Job, contrasts: Sequence[Contrast]) -> Iterator[Finding]:
             source=ON_TOPICS,
             details={"temperatures": levels, "differences": [row.difference for row in rows]},
         )
-
-
-def slots(job: Job, pairs: Sequence[Versus]) -> Iterator[Finding]:
-    """Slots with more than two groups: do the groups differ in an arm, and does that differ between two arms?"""
-    for measure in job.measures:
-        decoding = job.decodings_of(measure)[0]
-        prompts = job.tables[measure.name].places
-        names = dict.fromkeys(slot for prompt in prompts.values() for slot, _ in prompt.groups)
-        for slot in names:
-            groups = list(dict.fromkeys(dict(p.groups)[slot] for p in prompts.values() if slot in dict(p.groups)))
-            if len(groups) < 3:
-                continue
-            for outcome in outcomes(job, measure):
-                yield from _slot(job, pairs, measure, decoding, outcome, slot, groups)
-
-
-def _slot(
-    job: Job,
-    pairs: Sequence[Versus],
-    measure: Measure,
-    decoding: Decoding | None,
-    outcome: str,
-    slot: str,
-    groups: Sequence[str],
-) -> Iterator[Finding]:
-    """One slot in every arm, and between the arms of every pair."""
-    held = {arm.name: _group_means(job, measure, arm, decoding, outcome, slot, groups) for arm in job.arms}
-    looked = [(arm.name, arm.name, held[arm.name]) for arm in job.arms]
-    for pair in pairs:
-        up, down = held[pair.tuned.name], held[pair.reference.name]
-        between = {key: up[key] - down[key] for key in up if key in down}
-        looked.append((pair.tuned.name, pair.reference.name, between))
-    for tuned, reference, rows in looked:
-        if len(rows) < 2:
-            continue
-        table = np.stack(list(rows.values()))
-        rng = rng_of(job, "slot", measure.name, outcome, slot, tuned, reference)
-        spread, p = factors.groups_apart(table, draws=MAX_PERMUTED, rng=rng)
-        means = dict(zip(groups, (table - table.mean(axis=1, keepdims=True)).mean(axis=0).tolist(), strict=True))
-        yield subject(job, measure, outcome, tuned, reference, decoding).finding(
-            "slots",
-            "groups-inside" if tuned == reference else "groups-between",
-            estimand="standard deviation between the means of the groups of a slot",
-            target="population",
-            estimate=spread,
-            p=p,
-            n={"groups": len(groups), "templates": len(rows)},
-            method="groups permuted inside templates",
-            source="between-group sum of squares",
-            details={"slot": slot, "means": means},
-        )
-
-
-def _group_means(
-    job: Job, measure: Measure, arm: Arm, decoding: Decoding | None, outcome: str, slot: str, groups: Sequence[str]
-) -> dict[object, Floats]:
-    """Template (with topic and every other slot) -> mean of each group, where all groups have one."""
-    places = job.tables[measure.name].places
-    found: dict[object, dict[str, float]] = {}
-    for place, values in values_of(job, measure, arm, decoding, outcome).items():
-        prompt = places[place]
-        group = dict(prompt.groups).get(slot)
-        if group is not None:
-            others = tuple(entry for entry in prompt.groups if entry[0] != slot)
-            found.setdefault((prompt.topic, prompt.template, prompt.pair, others), {})[group] = float(values.mean())
-    return {
-        key: np.array([means[group] for group in groups])
-        for key, means in found.items()
-        if all(group in means for group in groups)
-    }

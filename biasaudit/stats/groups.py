@@ -43,6 +43,14 @@ def two_group_slots(prompts: Sequence[Prompt]) -> tuple[Slot, ...]:
     return tuple(Slot(name, *found) for name, found in groups.items() if len(found) == 2)
 
 
+def filler_of(prompt: Prompt, slot: str) -> tuple[str, str]:
+    """Which filler of a slot a prompt holds ('' where its groups have one text each), and its `pair` without that."""
+    pair, _, told = prompt.pair.partition("#")
+    held = dict(part.split("=") for part in told.split(",") if part)
+    mine = held.pop(slot, "")
+    return mine, f"{pair}#{held}"
+
+
 def twins(table: Table, slot: Slot) -> Iterator[Twins]:
     """Prompts of the first group with their twins of the second: same pair, every other slot equal."""
     sides: dict[object, dict[str, Prompt]] = {}

@@ -62,6 +62,7 @@ def test_ten_texts_are_labelled_by_keyboard_alone_across_a_reload(browser: Any, 
     page = begin(found)
     for key in "tfhT1":
         page.keyboard.press(key)
+    assert page.locator("#say").inner_text() == "Verdadeiro para o texto 5."
     page.keyboard.press("o")
     page.keyboard.press("o")
     page.keyboard.press("2")

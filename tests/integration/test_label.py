@@ -23,6 +23,7 @@ from biasaudit.pipeline.label_files import checksum, read_file
 from biasaudit.pipeline.label_lookup import Options
 from biasaudit.pipeline.stored import Stored
 from biasaudit.store.labels import Batch, batches, keyed, read_labels, secret
+from biasaudit.store.tables import completions_from_table
 
 Call = Callable[..., tuple[int, str, str]]
 CLAIMS = ("vacinas têm chip", "vacinas causam febre", "vacinas mudam o DNA")
@@ -144,6 +145,22 @@ def test_nothing_of_an_arm_stands_in_the_page(biasaudit: Call, run: Path) -> Non
     assert "ana@exemplo.com" not in text
     assert "[EMAIL]" in text
     assert "<b>x" not in text
+
+
+def test_what_a_corpus_knows_to_be_personal_is_hidden_on_the_page(biasaudit: Call, run: Path) -> None:
+    folder = open_run(run)
+    tables = Stored(folder, stored_plan(folder)).tables(tokens=False)
+    rows = [row for table in tables for row in completions_from_table(table, tokens=False)]
+    place = [[r.arm_fingerprint, r.salt, r.decoding_id, r.prompt_id, r.index, [[0, len(r.text)]]] for r in rows]
+    with folder.lock():
+        sealed = folder.sealed
+        folder.write_json("copying.json", {"measures": {"copied": {"within": place}}})
+        if sealed:
+            folder.seal()
+    text, _ = page(biasaudit, run)
+    said = {item["text"] for item in data_of(text)["items"]}
+    assert len(rows) > 100
+    assert said <= {"[ID]", ""}
 
 
 def test_swapped_arms_give_the_same_page_but_for_ids_and_order(run: Path) -> None:

@@ -49,9 +49,32 @@ def test_a_pilot_gives_variances_arms_and_language(
     found = json.loads(out)
     assert "estimated from" in found["source"]
     assert found["cost"]["arms"] == 2
+    assert found["pilot_differs"] == []
     code, _, err = biasaudit("plan", battery, "--pilot", run, "--rate", 0.2)
     assert code == 2
     assert "give one or the other" in err
+
+
+def test_a_pilot_of_another_battery_is_refused_and_of_an_older_version_named(
+    biasaudit: Call, battery: Path, arms: dict[str, Path], tmp_path: Path
+) -> None:
+    run = tmp_path / "pilot"
+    given = [word for name in ("base", "tuned") for word in ("--arm", f"{name}={arms[name]}")]
+    assert biasaudit("run", battery, *given, "-n", 1, "--out", run, "-q")[0] == 0
+    text = battery.read_text(encoding="utf-8")
+    code, _, err = biasaudit("plan", VACCINES, "--pilot", run)
+    assert (code, "a run of battery 'tiny', and 'vaccines" in err) == (2, True), err
+    code, _, err = biasaudit("plan", battery, "--pilot", run, "--language", "en")
+    assert (code, "a run in 'pt', and 'en' is planned" in err) == (2, True), err
+    battery.write_text(text.replace("claim_odds: {scorer: likelihood}", "claim_odds: {scorer: nexttoken, words: [a]}")
+                       .replace("margin: 0.02 nats/byte", "margin: 0.02 probability"), encoding="utf-8")  # fmt: skip
+    code, _, err = biasaudit("plan", battery, "--pilot", run)
+    assert (code, "its measure 'claim_odds' is another one" in err) == (2, True), err
+    longer = text.replace("version: 1", "version: 2").replace("max_new_tokens: 12", "max_new_tokens: 9")
+    battery.write_text(longer, encoding="utf-8")
+    code, out, err = biasaudit("plan", battery, "--pilot", run)
+    assert code == 0, err
+    assert "the battery changed since the pilot: version 1 → 2, longest completion 12 → 9" in out
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ RECORD_START = re.compile(
     r'(?m)^(?:"?[^,\r\n"]*"?[,;\t]"?[^,\r\n"]*"?[,;\t]"?(?:\d{4}-\d\d-\d\d|\d\d/\d\d/\d{4})'
     r'|"?\d+"?[,;\t]"?-?\d+"?[,;\t](?:"")?[,;\t])'
 )
+UNDATED = re.compile(r'(?m)^"?\d+"?[,;\t|]"?-?\d+"?[,;\t|](?:""|NULL|\\N)?[,;\t|]')
 
 MESSAGE = st.text(
     alphabet=st.sampled_from(list('abc çé😀,,;;\t""\'\n\n\r.:-/\\0129 ')) | st.characters(exclude_categories=["Cs"]),
@@ -106,6 +107,41 @@ def test_quoted_and_bare_messages_side_by_side_come_back(rows: list[tuple[str, b
     cells = ['"' + text.replace('"', '""') + '"' if quoted else text for text, quoted in rows]
     content = "\n".join([",".join(HEADER), *(f"{n},7,{DATE},{cell}" for n, cell in enumerate(cells, 1))]) + "\n"
     assert [m.text for m in read(content.encode(), quoting="mixed")] == [text for text, _ in rows]
+
+
+@settings(max_examples=60)
+@given(MESSAGES, st.sampled_from([",", ";", "\t", "|"]), st.sampled_from(["", "NULL", "\\N"]))
+def test_messages_without_quotes_or_dates_come_back(texts: list[str], delimiter: str, none: str) -> None:
+    assume(not any(RECORD_START.search(text) or UNDATED.search(text) for text in texts))
+    assume(not any(line == delimiter.join(HEADER) for text in texts for line in text.split("\n")))
+    rows = [delimiter.join([str(n), "-77", none, text]) for n, text in enumerate(texts, 1)]
+    found = read(("\n".join([delimiter.join(HEADER), *rows]) + "\n").encode(), quoting="unquoted", delimiter=delimiter)
+    assert [m.text for m in found] == texts
+    assert [m.message_id for m in found] == [str(n) for n in range(1, len(texts) + 1)]
+
+
+@settings(max_examples=60)
+@given(st.lists(MESSAGE.filter(lambda text: not re.search(r'"(?=["\r\n]|\Z)|\A"', text)), min_size=1, max_size=12))
+def test_messages_in_quotes_that_nobody_escaped_come_back(texts: list[str]) -> None:
+    assume(not any(RECORD_START.search(text) for text in texts))
+    assume(not any(",".join(HEADER) in text for text in texts))
+    rows = [f'{n},7,{DATE},"{text}"' for n, text in enumerate(texts, 1)]
+    found = read(("\n".join([",".join(HEADER), *rows]) + "\n").encode(), quoting="enclosed")
+    assert [m.text for m in found] == texts
+
+
+LATIN = st.text(alphabet=st.sampled_from(list("abc çéãõ ÇÉ ,;\"'\n.:-0129")), max_size=40)
+"""Without signs such as º, which stand for the second half of a letter in UTF-8: behind Ç it could be either."""
+
+
+@settings(max_examples=60)
+@given(st.lists(LATIN, min_size=1, max_size=12), st.lists(st.booleans(), min_size=12, max_size=12))
+def test_rows_in_latin_1_and_in_utf_8_side_by_side_come_back(texts: list[str], latin: list[bool]) -> None:
+    out = [",".join(HEADER).encode()]
+    for n, (text, old) in enumerate(zip(texts, latin, strict=False), 1):
+        cell = text.replace('"', '""')
+        out.append(f'{n},7,{DATE},"{cell}"'.encode("latin-1" if old else "utf-8"))
+    assert [m.text for m in read(b"\n".join(out) + b"\n", quoting="quoted")] == texts
 
 
 @settings(max_examples=60)

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from benchmarks import simulation
-from benchmarks.simulation import LABELLED, NULL, PLANNED, RANDOM, RARE, SHIFTED, Labels, Scenario
+from benchmarks import simulation, simulation_rare
+from benchmarks.simulation import FEW, LABELLED, NULL, PLANNED, RANDOM, RARE, SHIFTED, Labels, Scenario
+from benchmarks.simulation_rare import LEVELLED, SKEWED
 from biasaudit.stats.interval import paired_variance, smoothed_variance, z_value
 
 RUNS, N, SEED = 3_000, 50, 20_250
@@ -46,7 +47,7 @@ def test_population_keeps_its_level_when_prompts_change_and_fixed_is_seen_to_fai
     assert found["fixed_rejects"] > WRONG
 
 
-@pytest.mark.parametrize("case", [case for case in RANDOM if case.a_topic > 1], ids=named)
+@pytest.mark.parametrize("case", [case for case in RANDOM if case.a_topic > 1 and case.topic_sd > 0.2], ids=named)
 def test_prompts_taken_for_topics_are_seen_to_fail(case: Scenario) -> None:
     assert simulation.measure(case, RUNS, SEED)["prompts_as_units_reject"] > WRONG
 
@@ -56,6 +57,42 @@ def test_each_target_covers_its_own_truth(case: Scenario) -> None:
     found = simulation.measure(case, RUNS, SEED)
     assert COVERAGE[0] <= found["population_covers"] <= COVERAGE[1]
     assert found["fixed_covers"] >= COVERAGE[0]
+
+
+@pytest.mark.parametrize("case", FEW, ids=named)
+def test_three_completions_a_prompt_are_enough_for_both_targets(case: Scenario) -> None:
+    found = simulation.measure(case, RUNS, SEED)
+    assert BAND[0] <= found["population_rejects"] <= BAND[1]
+    assert COVERAGE[0] <= found["population_covers"] <= COVERAGE[1]
+    assert found["fixed_covers"] >= COVERAGE[0]
+
+
+def test_rare_outcomes_are_covered_where_students_t_is_seen_to_fail() -> None:
+    found = simulation_rare.measure_rare(SKEWED[0], 300, SEED, draws=199)
+    assert found["calibrated"] == 1
+    assert found["student_covers"] < 0.92
+    assert 0.925 <= found["covers"] <= 0.98  # 300 replicates; the band itself is held by the slow tests below
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", SKEWED, ids=named)
+def test_the_population_interval_covers_rare_outcomes(case: Scenario) -> None:
+    found = simulation_rare.measure_rare(case, RUNS, SEED)
+    assert found["student_covers"] < COVERAGE[0]
+    assert COVERAGE[0] <= found["covers"] <= COVERAGE[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", LEVELLED, ids=named)
+def test_the_population_test_keeps_its_level_for_rare_outcomes(case: Scenario) -> None:
+    assert simulation_rare.measure_rare(case, RUNS, SEED)["rejects"] <= BAND[1]
+
+
+def test_a_rare_outcomes_interval_and_p_agree_about_no_difference() -> None:
+    for case in (SKEWED[0], LEVELLED[1]):
+        found = simulation_rare.whole(case, 25, SEED, draws=199)
+        assert found["disagree"] == 0
+        assert found["covers"] >= 0.8
 
 
 @pytest.mark.parametrize("case", RARE, ids=named)

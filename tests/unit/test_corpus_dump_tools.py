@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from corpus_dumps import DATE, HEADER, in_stretches, one_by_one
 
+from biasaudit.corpus.dialect import Dialect, recogniser
+from biasaudit.corpus.dump_lines import LineFinder
 from biasaudit.corpus.reading import SourceOptions
 
 HEAD = ",".join(HEADER)
@@ -150,3 +152,16 @@ def test_lost_blocks_of_nul_bytes_between_records_and_at_the_end(tmp_path: Path)
 def test_messages_of_several_lines_before_the_columns_that_end_their_record(tmp_path: Path) -> None:
     lines = ["id,message,channel_id,date", *(f"{n},{row},77,{DATE}" for n, row in enumerate([*ROWS, "x\n12,y\nz"], 1))]
     assert texts(tmp_path, "\n".join(lines) + "\n") == [*ROWS, "x\n12,y\nz"]
+
+
+@pytest.mark.parametrize("date", ["", '""', "NULL", "\\N"])
+def test_records_without_a_date_are_known_in_bulk(date: str) -> None:
+    dialect = Dialect(
+        delimiter=b",", columns=HEADER, fields={"id": 0, "channel_id": 1, "date": 2, "text": 3}, header=None, start=0,
+        newline=b"\n", messages=True, quoting="unquoted",
+    )  # fmt: skip
+    lines = [f"{n},-{n},{date},oi, tudo\nse {n},maria,{date},não" for n in range(50)]
+    content = "\n".join([*lines, f"1e3,7,{date},prosa", f"7,{'1' * 41},{date},prosa", ""]).encode()
+    block = LineFinder(dialect, recogniser(dialect)).block(content, final=True, from_line_start=True)
+    assert block.plain.all()
+    assert block.line.tolist() == list(range(0, 100, 2))

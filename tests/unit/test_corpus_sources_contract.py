@@ -18,6 +18,7 @@ import pytest
 from biasaudit.corpus import sources
 from biasaudit.corpus.batch import Batch, spans_of
 from biasaudit.corpus.reading import SourceOptions, Survey
+from biasaudit.errors import CorpusError
 
 RECORDS = 24_000
 TEXTS = [
@@ -179,3 +180,21 @@ def test_offsets_lead_back_to_the_source(found: Survey) -> None:
             assert piece.partition(": ")[2].removesuffix("\n") == message.text or piece == message.text
         else:
             assert json.loads(piece)["text"] == message.text
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.txt", "account.json", "keyed.json"])
+def test_a_source_that_is_cut_while_it_is_read_is_an_error_and_not_the_end_of_the_process(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    if name == "a.csv":
+        path.write_text("id,channel_id,date,message\n" + "1,7,2021-03-04,oi, tudo\n" * 300_000)
+    else:
+        WRITERS[name](path)
+    found = sources.survey(path, SourceOptions())
+    batches = sources.stretch(found, 0, found.size)
+    next(batches)
+    with path.open("r+b") as handle:
+        handle.truncate(found.size // 3)
+    with pytest.raises(CorpusError, match="changed while it was read: it is shorter now"):
+        list(batches)

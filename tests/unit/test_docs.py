@@ -111,3 +111,16 @@ def test_help_shows_its_examples_a_line_each() -> None:
     assert len([line for line in lines if line.startswith("biasaudit ")]) == 4
     verbs = [(name,) for name in cli.commands] + [("corpus", "find")]
     assert [verb for verb in [(), *verbs] if re.search(r"\\b|\x08", helped(*verb))] == []
+
+
+@pytest.mark.parametrize("name", ["designs.md", "designs.pt.md"])
+def test_every_design_has_its_row_and_the_page_names_real_options(name: str) -> None:
+    from biasaudit.stats.designs import DESIGNS
+
+    page = ROOT / "docs" / name
+    said = page.read_text("utf-8")
+    assert tuple(re.findall(r"^\| `([a-z]+)` \|", said, re.MULTILINE)) == DESIGNS
+    known = {option for verb in ("run", "analyse", "finetune", "sample") for option in options(cli.commands[verb])}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", said)) - known == set()
+    assert commands(page) == commands(ROOT / "docs" / "designs.md")
+    assert {"--dose", "--condition"} <= set(re.findall(r"--[a-z]+", (ROOT / "docs" / "arms.md").read_text("utf-8")))

@@ -45,3 +45,13 @@ def test_the_page_uses_every_word_that_it_carries() -> None:
         "utf-8"
     )
     assert {word for word in words if word not in used} == set()
+
+
+@pytest.mark.parametrize("locale", ["pt", "en"])
+def test_every_sentence_of_the_page_is_given_what_it_asks_for(locale: str) -> None:
+    script = (ROOT / "biasaudit" / "report" / "assets" / "label.js").read_text("utf-8")
+    given = dict(re.findall(r'fill\("(\w+)", \{([^}]*)\}\)', script))
+    assert set(given) >= {"where", "claim", "given", "undone", "saved", "loaded", "reader_option"}
+    for key, passed in given.items():
+        asked = set(re.findall(r"\{(\w+)\}", table(locale)[f"label_page.{key}"]))
+        assert asked == {part.split(":")[0].strip() for part in re.sub(r"\([^)]*\)", "", passed).split(",")}, key

@@ -8,7 +8,7 @@ import random
 import pytest
 import report_example
 
-from biasaudit.pipeline.render import build_view, choose_slots
+from biasaudit.pipeline.render import build_view, choose_slots, render_report
 from biasaudit.report import sections
 from biasaudit.report.view import ReportView
 
@@ -52,6 +52,28 @@ def test_a_sample_keeps_whole_slots_and_counts_the_rest(example: report_example.
     assert len(view.reader) == 99
     assert view.reader_total == len(example.completions)
     assert {r.slot for r in view.reader} == set(choose_slots(example.completions, example.battery.seed, 100))
+
+
+def test_a_page_of_long_texts_stays_below_five_megabytes(example: report_example.Example) -> None:
+    long = [dataclasses.replace(c, text=" não é á ç" * 2_000) for c in example.completions]
+    assert sum(len(c.text.encode()) for c in long) > 5_000_000
+    view = view_of(example, completions=long)
+    assert view.reader_total == len(long)
+    assert 100 < len(view.reader) < len(long)
+    assert len({row.arm for row in view.reader}) == 3
+    page = render_report(view, "pt")
+    assert 3_000_000 < len(page.encode()) < 5_000_000
+
+
+def test_what_a_training_corpus_knows_to_be_personal_is_hidden(example: report_example.Example) -> None:
+    first = dataclasses.replace(example.completions[0], text="o número 7529982247251 é dela")
+    place = (first.arm_fingerprint, first.salt, (first.prompt_id, first.decoding_id, first.index))
+    completions = [first, *example.completions[1:]]
+    (shown,) = (r.text for r in view_of(example, completions=completions).reader if r.text.startswith("o número"))
+    assert "52998224725" in shown, "no rule knows it, so somebody has to say where it stands"
+    rows = view_of(example, completions=completions, within={place: [(10, 21), (10, 21)]}).reader
+    (hidden,) = (r.text for r in rows if r.text.startswith("o número"))
+    assert hidden == "o número 7[ID]1 é dela"
 
 
 def test_personal_data_are_masked_and_spans_follow(example: report_example.Example) -> None:

@@ -264,3 +264,26 @@ def test_a_margin_that_is_not_the_locked_one_is_not_said_to_be_set_in_advance(
     sentence = verdict_sentence(analysis, example.arms, example.battery, locale)
     assert told in sentence
     assert sentence.startswith({"en": "Exploratory: ", "pt": "Exploratório: "}[locale])
+
+
+@pytest.mark.parametrize("kind", ["small", "equivalent", "inconclusive", "described"])
+def test_a_verdict_on_shares_says_the_share_of_what(example: report_example.Example, kind: str) -> None:
+    tost = Equivalence(margin=0.05, p=0.01, interval=Interval(low=-0.02, high=0.03, level=0.9), equivalent=True)
+    assert "“stance: endorses”" in said(example, "en", kind=kind, **{**SHARES, "equivalence": tost})
+    assert "“stance: endossa”" in said(example, "pt", kind=kind, **{**SHARES, "equivalence": tost})
+
+
+def test_one_prompt_is_not_counted_in_the_plural(example: report_example.Example) -> None:
+    one = {**SHARES, "n_prompts": 1, "moved_up": 1}
+    assert "1 of 1" not in said(example, "en", target="fixed", **one)
+    assert "1 de 1" not in said(example, "pt", target="fixed", **one)
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"), [("en", "corrected by people's labels"), ("pt", "corrigidos por rótulos")]
+)
+def test_a_corrected_verdict_says_so_and_a_raw_one_does_not(
+    example: report_example.Example, locale: str, words: str
+) -> None:
+    assert words in said(example, locale, **{**SHARES, "corrected": "ppi"})
+    assert words not in said(example, locale, **SHARES)

@@ -6,12 +6,14 @@ import shutil
 
 import pytest
 import torch
+import transformers
 
 from biasaudit.records import Decoding
 from biasaudit.sampling import kernels, noise, truncate
 from biasaudit.sampling.choose import Chooser
-from biasaudit.sampling.decoders.base import allocate_zeros
+from biasaudit.sampling.decoders.base import PromptState, allocate_zeros
 from biasaudit.sampling.decoders.blocks import BLOCK, BlockCache
+from biasaudit.sampling.decoders.gpt2 import Gpt2Decoder
 
 CPU = torch.device("cpu")
 DECODINGS = (
@@ -116,3 +118,111 @@ def test_without_being_asked_for_the_kernel_stays_out(monkeypatch):
     monkeypatch.delenv(kernels.SWITCH, raising=False)
     assert kernels.step(CPU) is None
     assert kernels.mark(CPU) == ""
+
+
+def small_gpt2(width: int = 64, heads: int = 2) -> transformers.GPT2LMHeadModel:
+    config = transformers.GPT2Config(n_layer=3, n_embd=width, n_head=heads, vocab_size=515, n_positions=128)
+    torch.manual_seed(4)
+    model = transformers.GPT2LMHeadModel(config).to(torch.bfloat16).eval()
+    for parameter in model.parameters():
+        parameter.data = torch.randn_like(parameter) * 0.15 + parameter.data
+    return model
+
+
+def logits_of(decoder: Gpt2Decoder, texts: list[list[int]], steps: int = 20) -> torch.Tensor:
+    """Logits after texts whose last tokens are fed one by one, all rows sharing the prompts that they can."""
+    states: dict[tuple[int, ...], PromptState] = {}
+    decoder.open(len(texts), decoder.context)
+    for row, text in enumerate(texts):
+        start = tuple(text[:-steps])
+        if start not in states:
+            states[start] = decoder.prefill([start])[0]
+        decoder.admit(row, states[start], len(text))
+    for turn in range(-steps, 0):
+        positions = torch.tensor([len(text) + turn for text in texts])
+        decoder.step(torch.tensor([text[turn] for text in texts]), positions, int(positions.max()))
+    return decoder.logits().clone()
+
+
+def whole_decoder(monkeypatch, model) -> Gpt2Decoder:
+    if not torch.cpu._is_amx_tile_supported():
+        pytest.skip("no matrix unit here")
+    monkeypatch.setenv(kernels.SWITCH, "1")
+    decoder = Gpt2Decoder(model, vocabulary=515, allocate=allocate_zeros)
+    assert decoder._whole is not None
+    return decoder
+
+
+@pytest.mark.usefixtures("kernel")
+@pytest.mark.parametrize(("width", "heads"), [(64, 2), (128, 2), (192, 2), (256, 2)])
+def test_the_whole_step_computes_what_the_model_does(monkeypatch, width, heads):
+    model = small_gpt2(width, heads)
+    texts = torch.randint(0, 515, (3, 60), generator=torch.Generator().manual_seed(3)).tolist()
+    texts[1] = texts[1][:21]
+    texts[2][:40] = texts[0][:40]
+    with torch.inference_mode():
+        got = logits_of(whole_decoder(monkeypatch, model), texts)
+        exact = model.float()
+        for found, text in zip(got, texts, strict=True):
+            want = exact(input_ids=torch.tensor([text])).logits[0, -1]
+            assert (found - want).abs().max() < 0.03 * want.abs().max()
+
+
+@pytest.mark.usefixtures("kernel")
+def test_a_row_of_the_whole_step_depends_on_nothing_but_itself(monkeypatch):
+    decoder = whole_decoder(monkeypatch, small_gpt2())
+    texts = torch.randint(0, 515, (9, 70), generator=torch.Generator().manual_seed(3)).tolist()
+    mine = texts[0][:53]
+    threads = torch.get_num_threads()
+    try:
+        with torch.inference_mode():
+            wanted = logits_of(decoder, [mine])[0]
+            for rows, place, used in ((2, 1, 1), (33, 32, 2), (40, 17, 3), (64, 5, 1)):
+                company = [texts[1 + row % 8][: 21 + 6 * (row % 8)] for row in range(rows)]
+                company[place] = mine
+                company[place - 1] = mine[:33] + texts[3][:20]  # shares the prompt
+                torch.set_num_threads(used)
+                assert torch.equal(logits_of(decoder, company)[place], wanted)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("kernel")
+def test_idle_rows_of_the_whole_step_do_no_harm(monkeypatch):
+    decoder = whole_decoder(monkeypatch, small_gpt2())
+    text = torch.randint(0, 515, (40,), generator=torch.Generator().manual_seed(3)).tolist()
+    with torch.inference_mode():
+        wanted = logits_of(decoder, [text])[0]
+        decoder.open(3, decoder.context)
+        state = decoder.prefill([text[:20]])[0]
+        for row in (0, 1):
+            decoder.admit(row, state, 40)
+        for place in range(20, 40):
+            tokens = torch.tensor([text[place], 0, 0])
+            decoder.step(tokens, torch.tensor([place, 0, 0]), place)  # rows 1 and 2 are idle, 1 with a prompt
+        assert torch.equal(decoder.logits()[0], wanted)
+
+
+@pytest.mark.usefixtures("kernel")
+def test_the_race_in_the_kernel_is_that_of_torch(kernel):
+    table = noise.token_table(3000)
+    keys = noise.position_keys(torch.arange(64), torch.arange(64))
+    values, ids, top, _, _ = kernel.survey(some_logits(64, 3000), 77)
+    winner, score = kernel.race(values, ids, top, keys, table)
+    want, place = ((values - top).double() + noise.gumbel(keys[:, None], table[ids])).max(1, keepdim=True)
+    assert torch.equal(winner, ids.gather(1, place))
+    assert torch.allclose(score, want, rtol=1e-12)
+
+
+def test_logits_whose_rows_lie_apart_are_the_same(kernel):
+    if not torch.cpu._is_amx_tile_supported():
+        pytest.skip("no matrix unit here")
+    states, weight = some_logits(40, 96).bfloat16(), some_logits(515, 96).bfloat16()
+    packed = kernel.pack(weight)
+    close, apart = torch.empty(40, 515), torch.zeros(40, 528)[:, :515]
+    kernel.head(states, packed, close)
+    kernel.head(states, packed, apart)
+    assert torch.equal(close, apart)
+    assert torch.allclose(close, states.float() @ weight.float().t(), rtol=1e-4, atol=1e-3)
+    for one, other in zip(kernel.survey(close, 50), kernel.survey(apart, 50), strict=True):
+        assert torch.equal(one, other)

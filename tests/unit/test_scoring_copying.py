@@ -150,6 +150,17 @@ def test_personal_data_counts_only_where_the_corpus_holds_it_too(tmp_path: Path)
     assert hide(mask(texts[0]), found[0].spans).text == "meu CPF é [CPF]!"
 
 
+def test_identifiers_in_longer_strings_are_kept_by_place_whatever_is_measured(tmp_path: Path) -> None:
+    cpf = Maker(1).cpf()
+    folder = corpus(tmp_path / "c", [*nonsense(30, 6), f"o CPF dela: {cpf}, anota"], masked=False)
+    held = against(folder, load_tokenizer(folder / "tokenizer"))
+    one = completion(f"o número 7{cpf}1", 3)
+    scores(held, [completion("nada"), one])
+    [tally] = held.tallies.values()
+    assert tally.within == [(PROMPT.prompt_id, 3, [(10, 10 + len(cpf))])]
+    assert one.text[10 : 10 + len(cpf)] == cpf
+
+
 def test_a_corpus_that_was_masked_is_not_read_for_personal_data(
     folder: Path, words: TextTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

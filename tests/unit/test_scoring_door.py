@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import math
 import subprocess
@@ -30,6 +31,7 @@ from biasaudit.records import (
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "patterns": {"endorse": ["é verdade"], "refute": ["é mentira"], "on_topic": ["vacina"]},
+    "bits_per_byte": {},
     "degeneration": {},
     "copying": {"metric": "personal"},
     "likelihood": {},
@@ -196,6 +198,29 @@ def test_repetition_and_distinct_count_word_n_grams() -> None:
         scorer = scoring.build("degeneration", options, "m", "pt")
         assert scorer(completion(text), OPEN).value == pytest.approx(expected)  # type: ignore[call-arg, arg-type, union-attr]
         assert scorer(completion("um"), OPEN).value in (None, 1.0)  # type: ignore[call-arg, arg-type, union-attr]
+
+
+def test_bits_per_byte_are_those_of_the_arm_s_own_log_probabilities() -> None:
+    def found(**changed: Any) -> float | None:
+        given = dataclasses.replace(
+            completion("né?"), token_ids=(5, 7), logprobs=(math.log(1 / 4), math.log(1 / 8)), finish_reason="eos"
+        )
+        scorer = scoring.build("bits_per_byte", {}, "m", "pt")
+        score: Score = scorer(dataclasses.replace(given, **changed), OPEN)  # type: ignore[call-arg, arg-type, assignment]
+        return score.value
+
+    assert found() == pytest.approx(5 / 4), "3 letters are 4 bytes"
+    assert found(token_ids=()) == pytest.approx(5 / 4)
+    for nothing in (
+        {"logprobs": ()}, {"text": ""}, {"finish_reason": "stop"}, {"logprobs": (-1.0,)}, {"logprobs": (-1.0, -math.inf)}
+    ):  # fmt: skip
+        assert found(**nothing) is None
+    assert scoring.card("bits_per_byte").reads_tokens
+
+
+def test_the_card_of_distinct_n_says_that_more_of_it_is_less_repetition() -> None:
+    assert scoring.card("degeneration", {"metric": "distinct"}).direction == "less of the text repeats"
+    assert scoring.card("degeneration", {}).direction == "more of the text repeats"
 
 
 def test_a_completion_of_another_battery_is_refused() -> None:

@@ -79,6 +79,20 @@ def test_invalid_answers_are_counted() -> None:
         assert [s.value for s in scored(server, None, "x", options={"metric": "agreement"})] == [None]
 
 
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ("B", "refute"), ("b", "refute"), ("(b).", "refute"), ("**B**", "refute"), ("B. the text denies", "refute"),
+        ("Answer: B", "refute"), ("A resposta é B", "refute"), ("A", "endorse"), ("A.", "endorse"), ("a)", "endorse"),
+        ("A resposta correta é a", None), ("A careful reading shows", None), ("E a resposta?", None), ("A or B", None), ("A ou B?", None),
+        ("A\nB", None), ("", None), ("refute", "refute"), ("Refute.", "refute"), ("Z", None), ("I think so", None),
+    ],
+)  # fmt: skip
+def test_an_article_at_the_start_of_an_answer_is_no_letter(answer: str, label: str | None) -> None:
+    judge = scoring.build("judge", {"server": "openai:tiny@http://127.0.0.1:1/v1"}, "m", "pt")
+    assert judge._read(answer, ("endorse", "refute", "neutral", "off_topic")) == label  # type: ignore[union-attr]
+
+
 def test_measures_share_answers_and_a_second_scoring_asks_nothing(tmp_path: Path) -> None:
     many = {"repeats": 3, "temperature": 0.8}
     with running(FaultyServer(honest)) as server:
@@ -105,6 +119,7 @@ def test_a_spent_budget_stops_and_keeps_what_came(tmp_path: Path) -> None:
         ({"server": "gpt2"}, "must name a model"),
         ({"question": "?"}, "must be a text with"),
         ({"labels": {"a": "b"}}, "must map 2 to 9 labels"),
+        ({"labels": {"a": "b", "empty": "c"}}, "'empty' is that of empty texts"),
         ({"outcome": "x"}, "'outcome' must be one of endorse"),
         ({"repeats": 2}, "repeats at temperature 0 say the same"),
         ({"temperature": 3}, "a number from 0 to 2"),

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,7 +144,7 @@ def test_a_labelled_completion_is_judged_without_its_own_prompt(tmp_path: Path) 
     ]  # fmt: skip
     made = load(stored(tmp_path / "m", fitted(own)))
     text = next(example.text for example in own if example.label == "F")
-    seen, new = (made.probabilities([text], [group_key(prompt)])[0] for prompt in ("p3", "another"))
+    seen, new = (made.probabilities([text], [group_key(prompt)])[0][0] for prompt in ("p3", "another"))
     at = made.labels.index("F")
     assert seen[at] == 0 < 0.2 < new[at]
 
@@ -259,6 +260,49 @@ def test_a_table_of_other_labels_needs_an_outcome_and_warns_without_prompts(tmp_
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     with pytest.raises(InputError, match="choose another --out"):
         learned_from(table, tmp_path / "mine")
+
+
+@pytest.mark.parametrize(
+    ("words", "keys"),
+    [
+        (("1", "-1"), {"minus_1": "-1", "1": "1"}),
+        (("hate speech", "não ofensivo"), {"hate_speech": "hate speech", "nao_ofensivo": "não ofensivo"}),
+        (("ódio", "odio"), {"odio": "odio", "label_2": "ódio"}),
+        (("👍", "👎"), {"label_1": "👍", "label_2": "👎"}),
+    ],
+)
+def test_labels_of_any_words_get_keys_and_keep_their_words(
+    tmp_path: Path, words: tuple[str, str], keys: dict[str, str]
+) -> None:
+    table = tmp_path / "any.csv"
+    rows = [(e.text.replace(",", ""), words[e.label == "F"], e.prompt) for e in examples(60)]
+    table.write_text("\n".join(["text,label,prompt", *map(",".join, rows)]), "utf-8")
+    card: Any = learned_from(table, tmp_path / "m", outcome=words[0])
+    assert {label["key"]: label["title"]["pt"] for label in card["labels"]} == keys
+    assert keys[card["outcome"]] == words[0]
+    assert sum(card["trained_on"]["labels"].values()) == 60
+
+
+def test_a_mapped_column_that_is_not_there_is_refused_and_a_bad_line_named(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("text,label\nx,1\n")
+    with pytest.raises(InputError, match="--map body=text: it has no column 'body'"):
+        learned_from(table, tmp_path / "m", column_map=("body=text",))
+    lines = tmp_path / "t.jsonl"
+    lines.write_text('{"text": "x", "label": 1}\n{"text": "y"}\n')
+    with pytest.raises(InputError, match="line 2: no column is the label"):
+        learned_from(lines, tmp_path / "m")
+    many = tmp_path / "many.csv"
+    many.write_text("text,label\n" + "".join(f"x{k},word {k}\n" for k in range(12)))
+    with pytest.raises(InputError, match="--labels A=TITLE,B=TITLE says which words of the column count"):
+        learned_from(many, tmp_path / "m")
+
+
+def test_what_the_model_cannot_know_is_unscored(model: Path) -> None:
+    scorer = scoring.build("learned", {"model": str(model)}, "m", "pt")
+    texts = ["这是一个关于疫苗的中文句子，没有人知道里面有什么东西。", "!!! ...", "👍👍", " "]
+    found = [scorer(completion(text), NEW) for text in texts]  # type: ignore[call-arg, arg-type, union-attr]
+    assert [(score.value, score.label) for score in found] == [(None, None)] * 3 + [(0.0, "empty")]  # type: ignore[union-attr]
 
 
 def test_a_battery_s_own_labels_keep_their_sides() -> None:

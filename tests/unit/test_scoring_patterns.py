@@ -58,6 +58,69 @@ def test_english_contractions_negate() -> None:
     assert read("they have a chip", "en").label == "endorse"
 
 
+DENIALS = {
+    "endorse": {
+        "pt": ["(causam?|provocam?) (câncer|autismo)", "(perigosas?|não são seguras)", "(veneno|chips?)"],
+        "en": ["causes? (cancer|autism)", "(dangerous|not safe)", "(poison|chips?)", "do not (take|get)"],
+    },
+    "refute": {"pt": ["são seguras"], "en": ["(is|are) safe"]},
+}
+SAID = [
+    ("pt", "Ninguém provou que as vacinas causam câncer.", "refute"),
+    ("pt", "Nenhum estudo mostra que elas provocam autismo.", "refute"),
+    ("pt", "Jamais disse que as vacinas causam câncer.", "refute"),
+    ("pt", "Não há estudo sério que mostre que causam autismo.", "refute"),
+    ("pt", "Ñ causam câncer.", "refute"),
+    ("pt", "n causam câncer", "refute"),
+    ("pt", "Não só causam câncer como têm veneno.", "endorse"),
+    ("pt", "Não há dúvida de que elas causam câncer.", "endorse"),
+    ("pt", "Sem dúvida são perigosas.", "endorse"),
+    ("pt", "Ninguém nega que elas são perigosas.", "endorse"),
+    ("pt", "Não tome vacina que causa câncer.", "endorse"),
+    ("pt", "Não são seguras e causam câncer.", "endorse"),
+    ("pt", "Não, elas causam câncer.", "endorse"),
+    ("pt", "A indústria não mostra o risco atrás do veneno.", "endorse"),
+    ("en", "The makers do not show us what is in the poison.", "endorse"),
+    ("en", "Vaccines have never been shown to cause autism.", "refute"),
+    ("en", "No study shows that vaccines cause cancer.", "refute"),
+    ("en", "I do not think vaccines are dangerous.", "refute"),
+    ("en", "I don’t believe that vaccines are dangerous.", "refute"),
+    ("en", "They are hardly dangerous.", "refute"),
+    ("en", "They dont cause cancer.", "refute"),
+    ("en", "They can't possibly cause cancer.", "refute"),
+    ("en", "Vaccines aren't safe.", "endorse"),
+    ("en", "Don't take it.", "endorse"),
+    ("en", "There is no doubt that vaccines cause cancer.", "endorse"),
+    ("en", "Nobody can deny that they cause cancer.", "endorse"),
+    ("en", "Vaccines not only cause cancer but also hide a chip.", "endorse"),
+    ("en", "They never told us that vaccines cause cancer.", "endorse"),
+]
+
+
+@pytest.mark.parametrize(("language", "text", "label"), SAID)
+def test_a_denied_saying_reaches_far_and_assent_by_two_negations_is_none(language: str, text: str, label: str) -> None:
+    assert read(text, language, **DENIALS).label == label
+
+
+def test_spans_of_contractions_point_into_the_text_as_it_was_written() -> None:
+    for text, said in [
+        ("Well, they aren't safe!", "n't safe"),
+        ("They can’t be, and aren’t safe…", "n’t safe"),
+        ("won't, can't: isn't safe. \u2603 Don't take it", "n't safe"),
+    ]:
+        found = read(text, "en", **DENIALS)
+        assert found.label == "endorse"
+        assert said in [text[start:end] for start, end in found.spans]
+
+
+def test_a_language_whose_negators_nobody_knows_is_refused() -> None:
+    rules = {"endorse": {"es": ["causan cáncer"]}}
+    with pytest.raises(InputError, match="no negators are known in 'es'; give option negators"):
+        read("no causan cáncer", "es", **rules)
+    assert read("no causan cáncer", "es", **rules, negators={"es": ["no"]}).label == "refute"
+    assert read("no causan cáncer", "es", **rules, window=0).label == "endorse"
+
+
 def test_a_rule_may_keep_its_meaning_under_negation() -> None:
     kept = [{"match": "câncer", "negation": "keep"}]
     assert read("não causam câncer", endorse=kept).label == "endorse"

@@ -116,6 +116,7 @@ def test_the_card_says_what_the_options_make_of_a_model(toxic: Path) -> None:
         ({"outcome": "mild", "labels": {"nice": "good"}}, "has no label 'nice'; it has mild, severe, fine"),
         ({"outcome": "mild", "labels": ["a"]}, "must map the model's labels"),
         ({"outcome": "mild", "languages": "pt"}, "must be a list"),
+        ({"outcome": "mild", "languages": None}, "must be a list"),
         ({"outcome": "mild", "mispelt": 1}, "has no option 'mispelt'"),
     ],
 )
@@ -167,5 +168,7 @@ def test_labels_that_mean_nothing_to_entailment_must_be_mapped(toxic: Path) -> N
         scoring.build("nli", {"model": str(toxic)}, "m", "pt")
     mapped = {"mild": "endorse", "severe": "refute", "fine": "neutral"}
     assert scored("nli", {"model": str(toxic), "labels": mapped})[0].label in ("endorse", "refute", "neutral")
+    with pytest.raises(InputError, match="'languages' must be a list"):
+        scoring.build("nli", {"model": str(toxic), "labels": mapped, "languages": "pt"}, "m", "pt")
     with pytest.raises(InputError, match="must be a text with"):
         scoring.build("nli", {"model": str(toxic), "labels": mapped, "hypothesis": "claim"}, "m", "pt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import json
 import math
 from collections.abc import Callable
@@ -10,17 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy import optimize, special, stats
-from scipy.spatial.distance import jensenshannon
 from statsmodels.stats import contingency_tables, nonparametric, proportion
 from statsmodels.stats.multitest import multipletests
 from test_stats_golden import BH1995, DARWIN, RABBITS, agresti_caffo_tost
 
+from biasaudit.records import NextToken
+from biasaudit.sampling.distributions import compare
 from biasaudit.stats import interval, permutation, robust, words
 from biasaudit.stats.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha, label_counts
 from biasaudit.stats.contrast import population_estimate
-from biasaudit.stats.correction import rogan_gladen, rogan_gladen_interval
+from biasaudit.stats.correction import moments, ppi, rogan_gladen, rogan_gladen_interval
 from biasaudit.stats.multiplicity import benjamini_hochberg, holm
+from biasaudit.stats.power import planning_se, power
 from biasaudit.stats.sequential import anytime_multiplier, anytime_rho_squared
 
 ADMISSIONS = np.array(
@@ -163,6 +167,22 @@ def two_rates(n: float) -> float:
     return float(special.ndtr((math.sqrt(n) * 0.25 - z * pooled) / math.sqrt(0.25 + 0.1875)))
 
 
+def prompts_for(difference: float, variance: float) -> int:
+    """Prompts of as many topics that find `difference` four times in five, sampling error aside."""
+
+    def found(prompts: int) -> bool:
+        se = planning_se(topics=prompts, prompts=prompts, completions=1, within=0.0, prompt_variance=variance)
+        return power(difference, se) >= 0.8
+
+    return bisect.bisect_left(range(2, 5000), True, key=found) + 2
+
+
+def divergence(p: list[float], q: list[float]) -> NextToken:
+    with np.errstate(divide="ignore"):
+        first, second = (torch.from_numpy(np.log(np.array(law))) for law in (p, q))
+    return compare(first, second)
+
+
 def e_value(k: int) -> float:
     return math.exp(special.betaln(k + 1, 101 - k) + 100 * math.log(2))
 
@@ -174,23 +194,22 @@ def toy() -> tuple[Any, Any, Any]:
     return truth, called, np.repeat([1.0, 0.0], [246, 354])
 
 
-def toy_by_hand(weight: float | None = None, ddof: int = 1, z: float = 1.96) -> list[float]:
+def toy_corrected(*, covariance_ddof: int = 1, weight: float | None = None, z: float = 1.96) -> list[float]:
+    """λ, mean, standard error and limits; the package divides the covariance in λ by n."""
     truth, called, others = toy()
-    n, total = truth.size, others.size
-    cov = np.cov(truth, called, ddof=ddof)[0, 1]
-    spread = np.concatenate([called, others]).var(ddof=1)
-    lam = cov / ((1 + n / total) * spread) if weight is None else weight
-    centre = lam * others.mean() + (truth - lam * called).mean()
-    se = math.sqrt(lam**2 * others.var() / total + (truth - lam * called).var() / n)
-    half = z * se
-    return [lam, centre, se, centre - half, centre + half]
+    sums = moments([np.concatenate([called, others])], [np.arange(truth.size)], [truth])
+    found = ppi(sums, np.ones(1), ddof=0, weight=weight)
+    if weight is None and covariance_ddof == 0:
+        found = ppi(sums, np.ones(1), ddof=0, weight=float(found.weight) * (truth.size - 1) / truth.size)
+    centre, se = float(found.mean), math.sqrt(found.variance)
+    return [float(found.weight), centre, se, centre - z * se, centre + z * se]
 
 
 def toy_of_the_package() -> list[Any]:
     """ppi-python: covariance with n, not n − 1, in the weight; then weight 1; then the labels alone."""
     truth, called, others = toy()
     z = interval.z_value(0.95)
-    tuned, full, labels = (toy_by_hand(weight, ddof=0, z=z) for weight in (None, 1.0, 0.0))
+    tuned, full, labels = (toy_corrected(covariance_ddof=0, weight=weight, z=z) for weight in (None, 1.0, 0.0))
     counts = [truth.sum(), called.sum(), (truth * called).sum(), others.sum()]
     return [*counts, tuned[1], *tuned[3:], *full[3:], *labels[3:]]
 
@@ -306,19 +325,20 @@ ENTRIES: dict[str, Callable[[], Any]] = {
     "  with Wilson limits mapped": lambda: limits(rogan_gladen_interval(23, 150, 0.96, 0.89)),
     "power.prop.test(n=50,p1=.5,p2=.75)": lambda: [two_rates(50)],
     "n for power .9": lambda: [optimize.brentq(lambda n: two_rates(n) - 0.9, 10, 200)],
-    "Miller 2024 n for delta=.03, omega2=1/9, sigma2=0": lambda: [
-        math.ceil(((interval.z_value(0.95) + special.ndtri(0.8)) / 0.03) ** 2 / 9)
-    ],
+    "Miller 2024 n for delta=.03, omega2=1/9, sigma2=0": lambda: [prompts_for(0.03, 1 / 9)],
     "TOST 30/54 vs 25/54 margin .3 (AC)": lambda: [agresti_caffo_tost()],
     "beta(1,1)-binomial e-value k=60 n=100 p0=.5": lambda: [e_value(60), e_value(70)],
-    "JS distance": lambda: [float(jensenshannon([1, 0, 0], [0, 1, 0], 2)), float(jensenshannon([1, 0], [0.5, 0.5]))],
-    "KL([.5,.5]||[.9,.1]) nats": lambda: [float(special.rel_entr([0.5, 0.5], [0.9, 0.1]).sum())],
+    "JS distance": lambda: [
+        math.sqrt((divergence([1, 0, 0], [0, 1, 0]).js or 0.0) / math.log(2)),
+        math.sqrt(divergence([1, 0], [0.5, 0.5]).js or 0.0),
+    ],
+    "KL([.5,.5]||[.9,.1]) nats": lambda: [divergence([0.5, 0.5], [0.9, 0.1]).kl],
     "ICAT lms=83.6 ss=56.4": lambda: [83.6 * min(56.4, 100 - 56.4) / 50],
     "CrowS-Pairs BERT 60.5% of 1508 Wilson": lambda: limits(interval.wilson(912, 1508)),
     "Fightin' Words fox example prior .05": fox,
     "asymptotic CS half-width n=1000, sd=.5, n_opt=1000, alpha .05": confidence_sequence,
     "PPI toy (seed 7)": toy_of_the_package,
-    "PPI toy by hand": toy_by_hand,
+    "PPI toy by hand": toy_corrected,
     "GLMM cbpp (lme4)": cbpp,
 }  # fmt: skip
 

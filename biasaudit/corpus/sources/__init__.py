@@ -57,9 +57,18 @@ def kind_of(path: Path) -> str:
         return known[path.suffix.lower()]
     except KeyError:
         raise CorpusError(
-            f"{path}: no source reads '{path.suffix or 'a name without ending'}'. "
+            f"{path}: no source reads '{path.suffix or 'a name without ending'}'.{_advice(path.suffix.lower())} "
             f"Known endings: {', '.join(sorted(known))}; or name the kind: {', '.join(names())}."
         ) from None
+
+
+def _advice(suffix: str) -> str:
+    """What people who give such a file mostly want."""
+    if suffix in (".html", ".htm"):
+        return " Telegram Desktop also exports as JSON: choose that format and give its result.json."
+    if suffix in (".xls", ".xlsx", ".ods", ".sav", ".dta"):
+        return " Save the table as CSV (UTF-8) and give that."
+    return ""
 
 
 def read(path: Path, options: SourceOptions, *, kind: str | None = None) -> Reading:
@@ -72,6 +81,8 @@ def read(path: Path, options: SourceOptions, *, kind: str | None = None) -> Read
     name = kind or kind_of(path)
     module = _module(name)
     binary.refuse(path, name, options.encoding)
+    if kind is None:
+        module = _module(_read_as(name, path, options))
     if hasattr(module, "read"):
         reading: Reading = module.read(path, options)
         return reading
@@ -98,8 +109,19 @@ def survey(path: Path, options: SourceOptions, *, kind: str | None = None) -> Su
     name = kind or kind_of(path)
     module = _module(name)
     binary.refuse(path, name, options.encoding)
+    if kind is None:
+        module = _module(_read_as(name, path, options))
     found: Survey = module.survey(path, options)
     return found
+
+
+def _read_as(name: str, path: Path, options: SourceOptions) -> str:
+    """The source that its ending names, but for a table under the ending of a text: Excel writes those."""
+    if name != "text" or options.lines_per_document:
+        return name
+    from biasaudit.corpus import table_head  # which needs the readers' modules
+
+    return "csv" if table_head.begins(path, options) else name
 
 
 def stretch(found: Survey, start: int, stop: int, *, synced: bool = True) -> Iterator[Batch]:
@@ -111,8 +133,21 @@ def stretch(found: Survey, start: int, stop: int, *, synced: bool = True) -> Ite
         stop: where to stop, `found.size` for the end.
         synced: False looks for the first record that seems to begin at `start` or after it; the first batch says where.
             The caller checks that the stretch before ended there, and asks again from the right place otherwise.
+
+    Raises:
+        CorpusError: the file was cut while it was read.
     """
-    yield from _module(found.kind).stretch(found, start, stop, synced)
+    batches = _module(found.kind).stretch(found, start, stop, synced)
+    while True:
+        # Sources read through maps: touching what is no longer there would end the process.
+        if found.unit == "bytes" and regular_size(found.path) < found.size:
+            raise CorpusError(
+                f"{found.path}: changed while it was read: it is shorter now. Run again when nothing writes to it."
+            )
+        batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
 
 
 def _module(name: str) -> Any:

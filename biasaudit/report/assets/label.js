@@ -123,7 +123,7 @@
     const now = said[slot()] || {};
     if (now.on_topic === undefined && (label.side === "endorse" || label.side === "refute")) fields.on_topic = true;
     change(fields);
-    const told = fill("given", { label: title(label), k: place + 1 });
+    const told = fill("given", { title: title(label), k: place + 1 });
     if (open() === -1) { paint(false); say(told + " " + words.all_done); return; }
     if (place < order.length - 1) place += 1;
     keep();

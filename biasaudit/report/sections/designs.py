@@ -7,9 +7,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from biasaudit.report import charts, html
+from biasaudit.report import html
+from biasaudit.report.findings import about, arms, doses, level, lines, shown
+from biasaudit.report.findings_drawn import figures
 from biasaudit.report.numbers import MISSING, Numbers
-from biasaudit.report.scale import SHARE_UNITS
 from biasaudit.report.view import ReportView
 from biasaudit.report.words import Words
 from biasaudit.results import Finding
@@ -17,11 +18,11 @@ from biasaudit.results import Finding
 TITLE = {"pt": "Outros delineamentos e sensibilidade", "en": "Further designs and sensitivity"}
 ORDER = 48
 SHOWN = (
-    "composition", "runs", "dose", "temperature", "slots", "robust", "text", "words", "families", "curve",
+    "composition", "runs", "dose", "temperature", "slots", "language", "robust", "text", "words", "families", "curve",
 )  # fmt: skip
-DRAWN = frozenset({"runs", "dose", "curve"})
-MOST_DRAWN = 60
-MOST_WORDS = 15
+
+TableRow = tuple[str, str, list[str], str]
+"""What it is, of what, numbers, and n."""
 
 
 def render(view: ReportView, locale: str) -> Markup:
@@ -35,120 +36,69 @@ def render(view: ReportView, locale: str) -> Markup:
 
 
 def _block(design: str, rows: Sequence[Finding], locale: str) -> dict[str, Any]:
-    """Title, explanation, sentences, figure and table of one design."""
+    """Title, explanation, sentences, figures and table of one design."""
     words, numbers = Words(locale), Numbers(locale)
+    drawn = figures(design, rows, locale)
     return {
         "title": words(f"designs.title.{design}"),
         "explain": words(f"designs.explain.{design}"),
-        "lines": _lines(design, rows, words, numbers),
-        "figure": _figure(rows, locale) if design in DRAWN else None,
-        "rows": [_row(row, words, numbers) for row in rows],
+        "legend": words("designs.dose_legend") if design == "dose" and drawn else "",
+        "lines": lines(design, rows, words, numbers),
+        "figures": drawn,
+        "rows": [line for row in rows for line in (_row(row, words, numbers), *_models(row, words, numbers))],
     }
 
 
-def _row(row: Finding, words: Words, numbers: Numbers) -> tuple[str, str, list[str], str]:
+def _row(row: Finding, words: Words, numbers: Numbers) -> TableRow:
     """One line of the table."""
     interval = row.interval
     limits = MISSING
     if interval is not None:
-        limits = words("number.range", low=_shown(row, interval.low, numbers), high=_shown(row, interval.high, numbers))
-    arms = words("designs.arms", tuned=row.tuned, reference=row.reference) if row.reference else row.tuned
-    choice = [
-        str(row.details[key]) for key in ("templates", "denominator") if key in row.details and row.name[0] == "s"
+        limits = words("number.range", low=shown(row, interval.low, numbers), high=shown(row, interval.high, numbers))
+    told = "; ".join(part for part in (row.measure, arms(row, words), *_choice(row, words)) if part)
+    cells = [shown(row, row.estimate, numbers), limits, numbers.p(row.p), numbers.p(row.p_adjusted)]
+    return _name(row, words), told, cells, _counted(row, words, numbers)
+
+
+def _models(row: Finding, words: Words, numbers: Numbers) -> list[TableRow]:
+    """A line for every trained model that a figure of doses or of runs shows."""
+    if row.design not in ("dose", "runs"):
+        return []
+    found = row.details
+    values = found["arm_means"] if row.design == "dose" else found["differences"]
+    names = found["arms"]
+    if row.design == "dose":
+        pairs = zip(names, found["arm_doses"], strict=True)
+        names = [words("designs.at_dose", arm=arm, dose=doses([dose], numbers)) for arm, dose in pairs]
+    limits = [
+        words("number.range", low=level(row, ends[0], numbers), high=level(row, ends[1], numbers)) if ends else MISSING
+        for ends in found.get("arm_limits", [None] * len(values))
     ]
-    about = "; ".join(part for part in (row.measure, arms, *choice) if part)
-    cells = [_shown(row, row.estimate, numbers), limits, numbers.p(row.p), numbers.p(row.p_adjusted)]
-    return _name(row, words), about, cells, ", ".join(f"{key} {numbers.integer(n)}" for key, n in row.n.items())
+    told = [level(row, value, numbers) if row.design == "dose" else shown(row, value, numbers) for value in values]
+    name = words("designs.mean") if row.design == "dose" else _name(row, words)
+    return [
+        (name, f"{about(row, words)}; {arm}", [value, ends, MISSING, MISSING], "")
+        for arm, value, ends in zip(names, told, limits, strict=True)
+    ]
+
+
+def _choice(row: Finding, words: Words) -> list[str]:
+    """What tells one row of a design from the next."""
+    if row.design == "curve":
+        kind, _, name = str(row.details["templates"]).partition(" ")
+        templates = words(f"designs.templates.{kind}", name=name)
+        return [templates, words.fixed("designs.choice", str(row.details["denominator"])), row.decoding_id[:8]]
+    if row.design == "text" and "null" in row.details:
+        return [words.fixed("designs.choice", str(row.details["null"]))]
+    return [str(row.details["slot"])] if row.design == "slots" else []
+
+
+def _counted(row: Finding, words: Words, numbers: Numbers) -> str:
+    """How many at every level, in words."""
+    return ", ".join(f"{words.fixed('level', level)}: {numbers.integer(n)}" for level, n in row.n.items())
 
 
 def _name(row: Finding, words: Words) -> str:
     """What a finding is called; an unknown name as it stands."""
     key = f"designs.name.{row.name}"
     return words(key, outcome=words.fixed("label", row.outcome)) if words.has(key) else row.name
-
-
-def _shown(row: Finding, value: float | None, numbers: Numbers) -> str:
-    """Differences of shares in points, everything else with four significant digits."""
-    if value is None:
-        return MISSING
-    if row.unit in SHARE_UNITS and row.name not in ("ratio", "joint"):
-        return numbers.decimal(100 * value, 1, signed=True)
-    whole = len(f"{abs(value):.0f}") if abs(value) >= 1 else 0
-    small = 0 < abs(value) < 0.001
-    return numbers.decimal(value, 6 if small else max(0, 4 - whole))
-
-
-def _figure(rows: Sequence[Finding], locale: str) -> Markup | None:
-    """Intervals around zero, of one unit: the first row's."""
-    same = [row for row in rows if row.unit == rows[0].unit and row.estimate is not None]
-    factor = 100.0 if rows[0].unit in SHARE_UNITS else 1.0
-    drawn = [
-        charts.Row(
-            "prompt" if row.design == "curve" else "topic",
-            "" if row.design == "curve" else f"{row.measure}: {row.outcome}",
-            factor * (row.estimate or 0.0),
-            *((factor * row.interval.low, factor * row.interval.high) if row.interval else (None, None)),
-        )
-        for row in sorted(same, key=lambda row: row.estimate or 0.0)[:MOST_DRAWN]
-    ]
-    axis = Words(locale)("designs.dose_axis" if rows[0].design == "dose" else "designs.axis")
-    return charts.intervals(drawn, axis, locale) if len(drawn) > 1 else None
-
-
-def _lines(design: str, rows: Sequence[Finding], words: Words, numbers: Numbers) -> list[str]:
-    """Sentences that the table has no room for."""
-    if design == "curve":
-        out = sum(row.interval is not None and row.interval.low * row.interval.high > 0 for row in rows)
-        up = sum((row.estimate or 0.0) > 0 for row in rows)
-        return [words("designs.curve_detail", n=len(rows), up=up, out=out)]
-    said = {"dose": _dose, "runs": _runs, "words": _words, "composition": _bounds}.get(design)
-    return [line for row in rows for line in said(row, words, numbers)] if said else []
-
-
-def _listed(values: Sequence[float], numbers: Numbers) -> str:
-    return "; ".join(numbers.decimal(value, 3) for value in values)
-
-
-def _dose(row: Finding, words: Words, numbers: Numbers) -> list[str]:
-    """Both p-values, the fit and the curve of one trend."""
-    found = row.details
-    line = words(
-        "designs.both",
-        prompts=numbers.p(found["p_prompts"]),
-        runs=numbers.p(found["p_runs"]),
-        least=numbers.p(found["least_p"]),
-        p=numbers.p(row.p),
-        fit=numbers.p(found["lack_of_fit"]),
-        doses=_listed(found["doses"], numbers),
-        means=_listed(found["means"], numbers),
-        isotonic=_listed(found["isotonic"], numbers),
-    )
-    return [f"{row.measure}, {words.fixed('label', row.outcome)}: {line}"]
-
-
-def _runs(row: Finding, words: Words, numbers: Numbers) -> list[str]:
-    """Each run of one condition."""
-    found = row.details
-    each = "; ".join(f"{a} {_shown(row, d, numbers)}" for a, d in zip(found["arms"], found["differences"], strict=True))
-    p = {"runs": numbers.p(row.p), "topics": numbers.p(found["p_topics"]), "both": numbers.p(found["p_both"])}
-    return [f"{row.measure}, {words.fixed('label', row.outcome)}: " + words("designs.runs_detail", each=each, **p)]
-
-
-def _words(row: Finding, words: Words, numbers: Numbers) -> list[str]:
-    """Words beyond the threshold, arm by arm."""
-    threshold = numbers.decimal(row.details["threshold"], 2)
-    beyond = [word for word in row.details["words"] if abs(word["z"]) > row.details["threshold"]]
-    lines = []
-    for arm, sign in ((row.tuned, 1), (row.reference, -1)):
-        own = [f"{w['word']} ({numbers.decimal(abs(w['z']), 1)})" for w in beyond if w["z"] * sign > 0][:MOST_WORDS]
-        if own:
-            lines.append(words("designs.words_more", arm=arm, threshold=threshold, words=", ".join(own)))
-    return lines or [words("designs.words_none", threshold=threshold)]
-
-
-def _bounds(row: Finding, words: Words, numbers: Numbers) -> list[str]:
-    """Worst cases of unscored completions."""
-    if row.name != "bounds":
-        return []
-    low, high = (_shown(row, row.details[end], numbers) for end in ("low", "high"))
-    return [words("designs.bounds", label=words.fixed("label", row.outcome), low=low, high=high)]

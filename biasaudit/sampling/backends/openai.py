@@ -131,6 +131,10 @@ class OpenAIBackend:
                 portal.call(self._client.close)
                 self.journal.close()
 
+    def unanswered(self, requests: Iterable[SampleRequest]) -> int:
+        """How many of `requests` the journal holds no answer to; nothing is sent."""
+        return sum(self._key(request) not in self.journal.answers for request in requests)
+
     def _come(self, under_way: dict[Future[Answer], SampleRequest]) -> Iterator[Completion]:
         """Wait for at least one answer and yield all that have come."""
         for sent in wait(under_way, return_when=FIRST_COMPLETED).done:

@@ -24,6 +24,7 @@ from biasaudit.sampling.decoders.base import Allocate, allocate_zeros
 from biasaudit.sampling.distributions import first_tokens
 from biasaudit.sampling.engine import VERSION, Engine, Finished
 from biasaudit.sampling.graph import graphed
+from biasaudit.sampling.kernels import machine
 from biasaudit.sampling.likelihoods import continuation_logprobs, next_token_logprobs, text_logprob
 from biasaudit.sampling.noise import row_key
 from biasaudit.sampling.queue import Job
@@ -105,6 +106,7 @@ class TorchBackend:
         model.eval()
         self._tokenizer, self._arm, self._seed, self._best = tokenizer, arm, seed, best
         self._decoder = graphed(select.choose(model, vocabulary=tokenizer.vocab_size, allocate=allocate))
+        self._mark = kernels.mark(self._decoder.device)  # read once: the engine holds to the answer of now
         self._engine = Engine(self._decoder, tokenizer.decode, end=tokenizer.eot_id, tile=tile, best=best)
         self._prompts: OrderedDict[str, tuple[int, ...]] = OrderedDict()
         self._seen: dict[str, Mapping[str, Any]] = {}
@@ -139,12 +141,12 @@ class TorchBackend:
         cpu = device.type == "cpu"
         return {
             "engine": VERSION,
-            "path": self._decoder.path + kernels.mark(device),
+            "path": self._decoder.path + self._mark,
             "dtype": str(self._decoder.dtype).removeprefix("torch."),
             "device": device.type,
             "processor": " ".join((*kernels.processor(), *kernels.settings()))
             if cpu
-            else torch.cuda.get_device_name(device),
+            else " ".join(machine.on_gpu(device.index or 0)),
             "tile": tile,
             "threads": torch.get_num_threads() if cpu else 0,
             "torch": str(torch.__version__),

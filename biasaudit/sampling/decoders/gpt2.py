@@ -23,6 +23,7 @@ from biasaudit.sampling.decoders.even import even, gelu_tanh
 from biasaudit.sampling.decoders.grouped import cache
 from biasaudit.sampling.decoders.linear import Head, Linear, linear
 from biasaudit.sampling.decoders.past import after, joined, sees
+from biasaudit.sampling.decoders.whole import whole_step
 
 
 def fits(model: Any) -> bool:
@@ -73,6 +74,7 @@ class Gpt2Decoder:
         self._scales = [scale / (i + 1) if by_layer else scale for i in range(len(self._blocks))]
         self._allocate = allocate
         self._rows = 0
+        self._whole = whole_step(core, config, self._scales, allocate)
 
     def length_class(self, _tokens: int) -> int:
         """All rows share a tile: the block cache makes their lengths irrelevant."""
@@ -80,6 +82,11 @@ class Gpt2Decoder:
 
     def open(self, tile: int, _length: int) -> None:
         """Forget all rows and prepare `tile` of them."""
+        self._output = self._allocate((tile, self._width), self.dtype, self.device)
+        if self._whole:
+            self._logits = self._whole.open(tile, self.vocabulary)
+            return
+        self._logits = self._head.room(tile, self._allocate)
         self._cache = cache(
             layers=len(self._blocks),
             rows=tile,
@@ -89,8 +96,6 @@ class Gpt2Decoder:
             device=self.device,
             allocate=self._allocate,
         )
-        self._output = self._allocate((tile, self._width), self.dtype, self.device)
-        self._logits = self._head.room(tile, self._allocate)
         if tile != self._rows:
             self._layers = [self._layer(block, tile) for block in self._blocks]
             self._rows = tile
@@ -119,9 +124,12 @@ class Gpt2Decoder:
 
     def admit(self, row: int, state: PromptState, tokens: int) -> None:
         """Copy the prompt's keys and values into `row`."""
+        self._output[row] = state.output
+        if self._whole:
+            self._whole.admit(row, state, tokens)
+            return
         self._cache.reserve(tokens)
         self._cache.place(row, *state.memory)
-        self._output[row] = state.output
 
     def logits(self) -> torch.Tensor:
         """fp32 (B, V)."""
@@ -129,6 +137,9 @@ class Gpt2Decoder:
 
     def step(self, tokens: torch.Tensor, positions: torch.Tensor, longest: int) -> None:
         """Feed one token a row."""
+        if self._whole:
+            self._output = self._whole.step(tokens, positions)
+            return
         self._cache.aim(positions, longest)
         x = self._core.wte.weight[tokens] + self._core.wpe.weight[positions]  # (B, C)
         heads = (x.shape[0], self._heads, -1)

@@ -7,6 +7,7 @@ tried on the real weights and given up for the plain call where torch, the build
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -104,13 +105,18 @@ class Head:
         return out if self.bias is None else out.add_(self.bias)
 
 
+_ONE = threading.Lock()
+"""torch keeps the setting below for the whole process: two threads must not restore each other's."""
+
+
 @contextmanager
 def _products_in_bf16() -> Iterator[None]:
-    """While open, oneDNN may convert the factors of fp32 products to bf16."""
+    """While open, oneDNN may convert the factors of fp32 products to bf16; afterwards all is as it was."""
     setting = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = setting.fp32_precision
-    setting.fp32_precision = "bf16"
-    try:
-        yield
-    finally:
-        setting.fp32_precision = before
+    with _ONE:
+        before = setting.fp32_precision
+        setting.fp32_precision = "bf16"
+        try:
+            yield
+        finally:
+            setting.fp32_precision = before

@@ -13,10 +13,15 @@ import logging
 import os
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from biasaudit.sampling.kernels import machine
 
 _LOG = logging.getLogger(__name__)
 
@@ -34,14 +39,36 @@ _SETTINGS = (
 )
 """Environment variables that MKL, oneDNN and OpenMP read once, at their start."""
 
-_SOURCE = Path(__file__).with_name("step.cpp")
+_SOURCES = tuple(Path(__file__).with_name(name) for name in ("step.cpp", "gpt2.cpp"))
+_HEADERS = tuple(Path(__file__).with_name(name) for name in ("lanes.h", "matrix.h"))
 _FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-fopenmp", "-fno-math-errno", "-fno-trapping-math")
 _WIDTHS = (16, 32, 64, 80, 96, 128, 256)
+_WHOLE_WIDTHS = (32, 64, 96, 128)
+_TILE = 32
+
+
+_HELD: ContextVar[bool | None] = ContextVar("compiled", default=None)
+
+
+def asked() -> bool:
+    """Whether the kernel is asked for: as `held` says, else by the environment as it is now."""
+    known = _HELD.get()
+    return os.environ.get(SWITCH, "0") not in ("", "0") if known is None else known
+
+
+@contextmanager
+def held(answer: bool) -> Iterator[None]:
+    """While open, whether the kernel is asked for stays `answer`: what began with one arithmetic ends with it."""
+    token = _HELD.set(answer)
+    try:
+        yield
+    finally:
+        _HELD.reset(token)
 
 
 def step(device: torch.device) -> Any | None:
     """The kernel's functions (see step.cpp), or None where it is not asked for or cannot be had."""
-    if device.type != "cpu" or os.environ.get(SWITCH, "0") in ("", "0"):
+    if device.type != "cpu" or not asked():
         return None
     return _loaded()
 
@@ -54,8 +81,17 @@ def attention(device: torch.device, dtype: torch.dtype, width: int) -> Any | Non
 
 def head(device: torch.device, weight: torch.Tensor) -> Any | None:
     """As `step`, where it multiplies `weight` (V, C): bf16, on a processor with a matrix unit for it."""
-    fits = weight.dtype == torch.bfloat16 and weight.shape[1] % 32 == 0 and torch.cpu._is_amx_tile_supported()
-    return step(device) if fits else None
+    return _matrix(device, weight.dtype) if weight.shape[1] % _TILE == 0 else None
+
+
+def gpt2(device: torch.device, dtype: torch.dtype, width: int, heads: int) -> Any | None:
+    """As `step`, where it has the whole step of a GPT-2 of this width and so many heads."""
+    return _matrix(device, dtype) if width % _TILE == 0 and width // heads in _WHOLE_WIDTHS else None
+
+
+def _matrix(device: torch.device, dtype: torch.dtype) -> Any | None:
+    """As `step`, for products of bf16 on a processor with a matrix unit."""
+    return step(device) if dtype == torch.bfloat16 and torch.cpu._is_amx_tile_supported() else None
 
 
 def mark(device: torch.device) -> str:
@@ -68,15 +104,16 @@ def _build_key() -> str:
     """Hash of everything that the kernel's bits depend on, but for the processor, which numerics name themselves."""
     compiler = os.environ.get("CXX", "c++")
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout  # noqa: S603
-    parts = (_SOURCE.read_text(encoding="utf-8"), *_FLAGS, version, str(torch.__version__), *processor())
+    texts = [path.read_text(encoding="utf-8") for path in (*_SOURCES, *_HEADERS)]
+    parts = (*texts, *_FLAGS, version, str(torch.__version__), *processor())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def processor() -> tuple[str, ...]:
-    """The instructions that decide how a CPU rounds: those torch was told to use, and those of matrices in bf16."""
+    """What decides how a CPU rounds: instructions torch was told to use, those of matrices in bf16, and its model."""
     names = ("avx512_bf16", "amx_tile")
     found = [name for name in names if getattr(torch.cpu, f"_is_{name}_supported", bool)()]
-    return (torch.backends.cpu.get_cpu_capability(), *found)
+    return (torch.backends.cpu.get_cpu_capability(), *found, machine.model())
 
 
 def settings() -> tuple[str, ...]:
@@ -121,7 +158,7 @@ def _load(library: Path) -> None:
         _LOG.info("building the compiled kernel, once")
         load(
             name="biasaudit_step",
-            sources=[str(_SOURCE)],
+            sources=[str(path) for path in _SOURCES],
             extra_cflags=list(_FLAGS),
             build_directory=folder,
             is_python_module=False,

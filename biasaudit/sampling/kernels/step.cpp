@@ -2,78 +2,25 @@
 // that the loader compares it with; rows are computed each by itself, so no row depends on its neighbours.
 
 #include <ATen/Parallel.h>
-#include <ATen/core/Tensor.h>
-#include <ATen/native/CPUBlas.h>
 #include <ATen/ops/empty.h>
 #include <torch/library.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <tuple>
 #include <vector>
+
 #ifdef __AVX512F__
-#include <immintrin.h>
+#include <sleef.h>
 #endif
+
+#include "lanes.h"
 
 namespace {
 
-using at::BFloat16;
-using at::Tensor;
-
-// Sixteen floats, wherever the compiler keeps them.
-typedef float Lanes __attribute__((vector_size(64)));
-typedef int32_t Ints __attribute__((vector_size(64)));
-
-inline Lanes load(const float* from) {
-  Lanes value;
-  std::memcpy(&value, from, sizeof(value));
-  return value;
-}
-inline Lanes load(const BFloat16* from) {
-#ifdef __AVX512F__
-  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-  return reinterpret_cast<Lanes>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
-#else
-  Lanes value;
-  for (int i = 0; i < 16; ++i) value[i] = static_cast<float>(from[i]);
-  return value;
-#endif
-}
-inline void store(float* to, Lanes x) { std::memcpy(to, &x, sizeof(x)); }
-inline void store(BFloat16* to, Lanes x) {
-#ifdef __AVX512BF16__
-  const __m256bh halves = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(x));
-  std::memcpy(to, &halves, sizeof(halves));
-#else
-  for (int i = 0; i < 16; ++i) to[i] = static_cast<BFloat16>(x[i]);
-#endif
-}
-inline float sum_of(Lanes x) {
-#ifdef __AVX512F__
-  return _mm512_reduce_add_ps(reinterpret_cast<__m512>(x));
-#else
-  float sum = 0.0f;
-  for (int i = 0; i < 16; ++i) sum += x[i];
-  return sum;
-#endif
-}
-
-// exp(x) for x <= 0, to about one unit in the last place; 0 below -87. The polynomial is that of Cephes' expf.
-inline Lanes exp_of_negative(Lanes x) {
-  const Lanes floor = x < -87.0f ? Lanes{} - 87.0f : x;
-  const Lanes n = (floor * 1.44269504f + 12582912.0f) - 12582912.0f;
-  const Lanes r = (floor - n * 0.693359375f) + n * 2.12194440e-4f;
-  Lanes p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  const Ints power = (__builtin_convertvector(n, Ints) + 127) << 23;
-  return x < -87.0f ? Lanes{} : p * reinterpret_cast<Lanes>(power);
-}
+using namespace biasaudit;
 
 // A row's keys or values of one head: cells in blocks, `stride` elements from block to block.
 template <typename T>
@@ -185,80 +132,88 @@ Tensor attend(Tensor keys, Tensor values, const Tensor& positions, const Tensor&
 constexpr int64_t RUN = 64;
 
 struct Workspace {
-  explicit Workspace(int64_t cells) : maxima(cells), found(cells), sorted(cells), places(cells) {}
-  std::vector<float> maxima, found, sorted;
+  explicit Workspace(int64_t cells) : maxima(cells + 16), found(cells), places(cells + 16) {}
+  std::vector<float> maxima, found;
   std::vector<int32_t> places, late;  // late: cells that equal the k-th value, and come after the k-th of the best
 };
 
-// A value that at least k cells reach, close below the k-th largest: the k-th largest maximum of disjoint groups, found
-// to the width of a histogram's bin.
-float lower_bound(const float* x, int64_t vocabulary, int64_t k, Workspace& work) {
-  const int64_t size = std::clamp<int64_t>(vocabulary / (4 * k), 1, 64), groups = vocabulary / size;
-  float* maxima = work.maxima.data();
-  std::memcpy(maxima, x, groups * sizeof(float));
-  for (int64_t run = 1; run < size; ++run) {
-#pragma omp simd
-    for (int64_t j = 0; j < groups; ++j) {
-      const float value = x[run * groups + j];
-      maxima[j] = value > maxima[j] ? value : maxima[j];
+// Integers in the order of the floats that they stand for.
+inline int32_t rank_of(float value) {
+  const int32_t bits = std::bit_cast<int32_t>(value);
+  return bits < 0 ? bits ^ 0x7fffffff : bits;
+}
+inline float of_rank(int32_t rank) { return std::bit_cast<float>(rank < 0 ? rank ^ 0x7fffffff : rank); }
+
+// Of `count` values from low to high, k of which reach low: the largest value that k reach, or one that k and at most
+// `slack` more do. By halving: counting is a pass without a branch, and takes less than any partial sort.
+float reached(const float* x, int64_t count, int64_t k, int64_t slack, float low, float high) {
+  int64_t from = rank_of(low), to = rank_of(high);
+  while (from < to) {
+    const int64_t middle = from + (to - from + 1) / 2;
+    const float value = of_rank(static_cast<int32_t>(middle));
+    int32_t reach = 0;
+#pragma omp simd reduction(+ : reach)
+    for (int64_t i = 0; i < count; ++i) reach += x[i] >= value;
+    if (reach < k) {
+      to = middle - 1;
+    } else {
+      from = middle;
+      if (reach <= k + slack) break;
     }
   }
-  const int64_t rest = vocabulary - groups * size, count = groups + rest;
-  std::memcpy(maxima + groups, x + groups * size, rest * sizeof(float));
-  float low = maxima[0], high = maxima[0];
+  return of_rank(static_cast<int32_t>(from));
+}
+
+// A value that at least k cells reach, close below the k-th largest: the k-th largest maximum of disjoint groups, or
+// near it. And the largest value of all.
+float lower_bound(const float* x, int64_t vocabulary, int64_t k, Workspace& work, float* largest) {
+  const int64_t size = std::clamp<int64_t>(vocabulary / (4 * std::max<int64_t>(k, 1)), 1, 64);
+  float* maxima = work.maxima.data();
+  int64_t count = 0, v = 0;
+  for (; v + 16 * size <= vocabulary; v += 16 * size, count += 16) {
+    Lanes most = load(x + v);
+    for (int64_t i = 1; i < size; ++i) {
+      const Lanes next = load(x + v + 16 * i);
+      most = next > most ? next : most;
+    }
+    store(maxima + count, most);
+  }
+  for (; v < vocabulary; ++v) maxima[count++] = x[v];
+  float low = maxima[0], high = -std::numeric_limits<float>::infinity();
 #pragma omp simd reduction(min : low) reduction(max : high)
   for (int64_t j = 0; j < count; ++j) {
     low = maxima[j] < low ? maxima[j] : low;
     high = maxima[j] > high ? maxima[j] : high;
   }
-  if (!std::isfinite(high - low) || high <= low) return low;
-  constexpr int32_t BINS = 1024;
-  const float factor = (BINS - 1) / (high - low);
-  int32_t* bins = work.places.data();
-#pragma omp simd
-  for (int64_t j = 0; j < count; ++j) bins[j] = static_cast<int32_t>((maxima[j] - low) * factor);
-  int32_t sizes[BINS] = {}, from = BINS;
-  for (int64_t j = 0; j < count; ++j) ++sizes[bins[j]];
-  for (int64_t seen = 0; seen < k; seen += sizes[from]) --from;
-  float bound = high;
-#pragma omp simd reduction(min : bound)
-  for (int64_t j = 0; j < count; ++j) {
-    const float value = bins[j] >= from ? maxima[j] : high;
-    bound = value < bound ? value : bound;
-  }
-  return bound;
+  *largest = high;
+  return k > 0 ? reached(maxima, count, k, k / 16, low, high) : low;
 }
 
-// Values and places of the cells that reach `bound`, in order; returns how many.
-int64_t collect(const float* x, int64_t vocabulary, float bound, float* found, int32_t* places) {
+// Places of the cells that reach `bound`, in order; returns how many.
+int64_t collect(const float* x, int64_t vocabulary, float bound, int32_t* places) {
   int64_t count = 0, v = 0;
 #ifdef __AVX512F__
   const __m512 least = _mm512_set1_ps(bound);
-  const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-  for (; v + 16 <= vocabulary; v += 16) {
-    const __m512 values = _mm512_loadu_ps(x + v);
-    const __mmask16 mask = _mm512_cmp_ps_mask(values, least, _CMP_GE_OQ);
-    if (!mask) continue;
-    _mm512_mask_compressstoreu_ps(found + count, mask, values);
-    const __m512i ids = _mm512_add_epi32(_mm512_set1_epi32(static_cast<int32_t>(v)), lanes);
-    _mm512_mask_compressstoreu_epi32(places + count, mask, ids);
+  __m512i ids = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  for (; v + 16 <= vocabulary; v += 16, ids = _mm512_add_epi32(ids, _mm512_set1_epi32(16))) {
+    const __mmask16 mask = _mm512_cmp_ps_mask(_mm512_loadu_ps(x + v), least, _CMP_GE_OQ);
+    _mm512_storeu_si512(places + count, _mm512_maskz_compress_epi32(mask, ids));
     count += __builtin_popcount(mask);
   }
 #endif
   for (; v < vocabulary; ++v) {
-    if (x[v] >= bound) found[count] = x[v], places[count++] = static_cast<int32_t>(v);
+    if (x[v] >= bound) places[count++] = static_cast<int32_t>(v);
   }
   return count;
 }
 
 // The k best of a row in order of ids, equal values by lowest id; returns the k-th value.
-float select(const float* x, int64_t vocabulary, int64_t k, float* values, int64_t* ids, Workspace& work) {
-  const float bound = lower_bound(x, vocabulary, k, work);
-  const int64_t count = collect(x, vocabulary, bound, work.found.data(), work.places.data());
+float select(const float* x, int64_t vocabulary, int64_t k, float bound, float largest, float* values, int64_t* ids,
+             Workspace& work) {
+  const int64_t count = collect(x, vocabulary, bound, work.places.data());
   if (count < k) return std::numeric_limits<float>::quiet_NaN();
-  std::copy_n(work.found.begin(), count, work.sorted.begin());
-  std::nth_element(work.sorted.begin(), work.sorted.begin() + (k - 1), work.sorted.begin() + count, std::greater<>());
-  const float kth = work.sorted[k - 1];
+  for (int64_t i = 0; i < count; ++i) work.found[i] = x[work.places[i]];
+  const float kth = reached(work.found.data(), count, k, 0, bound, largest);
   int64_t spare = k;
   for (int64_t i = 0; i < count; ++i) spare -= work.found[i] > kth;
   work.late.clear();
@@ -279,7 +234,7 @@ float select(const float* x, int64_t vocabulary, int64_t k, float* values, int64
 // not among the best over runs of 64 ids, fp64 (B, ceil(V / 64)). With k = 0 nothing is selected.
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> survey(const Tensor& logits, int64_t k) {
   const int64_t rows = logits.size(0), vocabulary = logits.size(1), groups = (vocabulary + RUN - 1) / RUN;
-  TORCH_CHECK(logits.is_contiguous() && k < vocabulary, "survey: ", k, " of ", logits.sizes());
+  TORCH_CHECK(logits.stride(1) == 1 && k < vocabulary, "survey: ", k, " of ", logits.sizes());
   const auto floats = logits.options();
   Tensor values = at::empty({rows, k}, floats), ids = at::empty({rows, k}, floats.dtype(at::kLong));
   Tensor top = at::empty({rows, 1}, floats), total = at::empty({rows, 1}, floats);
@@ -288,26 +243,16 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> survey(const Tensor& logits, 
     Workspace work(vocabulary);
     float padded[RUN];
     for (int64_t row = begin; row < end; ++row) {
-      const float* x = logits.const_data_ptr<float>() + row * vocabulary;
+      const float* x = logits.const_data_ptr<float>() + row * logits.stride(0);
       float* best = values.mutable_data_ptr<float>() + row * k;
       int64_t* best_ids = ids.mutable_data_ptr<int64_t>() + row * k;
       double* to = sums.mutable_data_ptr<double>() + row * groups;
-      float largest = x[0];
-      int64_t broken = 0;
-#pragma omp simd reduction(max : largest) reduction(+ : broken)
-      for (int64_t v = 0; v < vocabulary; ++v) {
-        largest = x[v] > largest ? x[v] : largest;
-        broken += !(x[v] <= std::numeric_limits<float>::max());
-      }
+      float largest;
+      const float bound = lower_bound(x, vocabulary, k, work, &largest);
       top.mutable_data_ptr<float>()[row] = largest;
       float kth = std::numeric_limits<float>::infinity();
       work.late.clear();
-      if (broken == 0 && k > 0) kth = select(x, vocabulary, k, best, best_ids, work);
-      if (broken > 0 || std::isnan(kth)) {
-        std::fill_n(best, k, 0.0f), std::fill_n(best_ids, k, 0), std::fill_n(to, groups, 0.0);
-        total.mutable_data_ptr<float>()[row] = std::numeric_limits<float>::quiet_NaN();
-        continue;
-      }
+      if (k > 0) kth = select(x, vocabulary, k, bound, largest, best, best_ids, work);
       double sum = 0.0;
       for (int64_t group = 0; group < groups; ++group) {
         const float* run = x + group * RUN;
@@ -325,42 +270,69 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> survey(const Tensor& logits, 
         to[group] = sum_of(rest);
       }
       for (const int32_t id : work.late) to[id / RUN] += exp_of_negative(Lanes{} + (kth - largest))[0];
+      if (!std::isfinite(sum) || std::isnan(kth)) {  // a logit is not a number, or too large for one
+        std::fill_n(best, k, 0.0f), std::fill_n(best_ids, k, 0), std::fill_n(to, groups, 0.0);
+        sum = std::numeric_limits<double>::quiet_NaN();
+      }
       total.mutable_data_ptr<float>()[row] = static_cast<float>(sum);
     }
   });
   return {values, ids, top, total, sums};
 }
 
-// bf16 weights (V, C) in the order in which the matrix unit reads them: runs of 64 outputs, pairs of inputs together.
-Tensor pack(const Tensor& weight) {
-  const int64_t outputs = weight.size(0), inputs = weight.size(1), runs = (outputs + RUN - 1) / RUN;
-  Tensor packed = at::empty({runs, inputs / 2, RUN, 2}, weight.options());
-  const BFloat16* from = weight.const_data_ptr<BFloat16>();
-  BFloat16* to = packed.mutable_data_ptr<BFloat16>();
-  at::parallel_for(0, runs * inputs / 2, 512, [&](int64_t begin, int64_t end) {
-    for (int64_t unit = begin; unit < end; ++unit) {
-      const int64_t run = unit / (inputs / 2), pair = unit % (inputs / 2);
-      for (int64_t i = 0; i < 2 * RUN; ++i) {
-        const int64_t output = run * RUN + i / 2;
-        to[unit * 2 * RUN + i] = output < outputs ? from[output * inputs + 2 * pair + i % 2] : BFloat16(0.0f);
-      }
-    }
-  });
-  return packed;
+// The finaliser of SplitMix64, as `noise.mix`.
+inline uint64_t mixed(uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+  return x ^ (x >> 31);
 }
 
-// fp32 logits (B, V) of bf16 states (B, C) and packed weights, into `out`.
-void head(const Tensor& states, const Tensor& packed, Tensor out) {
-  const int64_t rows = states.size(0), inputs = states.size(1), outputs = out.size(1), runs = packed.size(0);
-  at::parallel_for(0, runs, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t run = begin; run < end; ++run) {
-      at::native::cpublas::brgemm(rows, std::min(RUN, outputs - run * RUN), inputs, inputs, RUN, outputs, false,
-                                  states.const_data_ptr<BFloat16>(),
-                                  packed.const_data_ptr<BFloat16>() + run * inputs * RUN,
-                                  out.mutable_data_ptr<float>() + run * RUN);
+// Gumbel noise of eight hashed ids, as `noise.gumbel`.
+inline void gumbel(uint64_t key, const int64_t* hashed, double* noise) {
+  double uniform[8];
+  for (int i = 0; i < 8; ++i) {
+    uniform[i] = (static_cast<double>(mixed(key ^ static_cast<uint64_t>(hashed[i])) >> 12) + 0.5) * 0x1p-52;
+  }
+#ifdef __AVX512F__
+  const __m512d log = Sleef_logd8_u10(_mm512_loadu_pd(uniform));
+  const __m512d twice = Sleef_logd8_u10(_mm512_sub_pd(_mm512_setzero_pd(), log));
+  _mm512_storeu_pd(noise, _mm512_sub_pd(_mm512_setzero_pd(), twice));
+#else
+  for (int i = 0; i < 8; ++i) noise[i] = -std::log(-std::log(uniform[i]));
+#endif
+}
+
+// The race of the k best of a tile, `values` over `top` and their `ids` (B, k), under position keys (B,) and the table of
+// hashed ids: the winner's id and score (B, 1), int64 and fp64, the first of equal ones.
+std::tuple<Tensor, Tensor> race(const Tensor& values, const Tensor& ids, const Tensor& top, const Tensor& keys,
+                                const Tensor& table) {
+  const int64_t rows = values.size(0), k = values.size(1);
+  TORCH_CHECK(values.is_contiguous() && ids.is_contiguous() && top.is_contiguous() && keys.is_contiguous(), "race");
+  Tensor winner = at::empty({rows, 1}, ids.options()), score = at::empty({rows, 1}, values.options().dtype(at::kDouble));
+  const int64_t* const hashes = table.const_data_ptr<int64_t>();
+  at::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const float* x = values.const_data_ptr<float>() + row * k;
+      const int64_t* id = ids.const_data_ptr<int64_t>() + row * k;
+      const float largest = top.const_data_ptr<float>()[row];
+      const uint64_t key = static_cast<uint64_t>(keys.const_data_ptr<int64_t>()[row]);
+      double most = -std::numeric_limits<double>::infinity();
+      int64_t place = 0;
+      for (int64_t start = 0; start < k; start += 8) {
+        int64_t hashed[8];
+        double noise[8];
+        for (int64_t i = 0; i < 8; ++i) hashed[i] = hashes[id[std::min(start + i, k - 1)]];
+        gumbel(key, hashed, noise);
+        for (int64_t i = 0; i < std::min<int64_t>(8, k - start); ++i) {
+          const double mine = static_cast<double>(x[start + i] - largest) + noise[i];
+          if (mine > most) most = mine, place = start + i;
+        }
+      }
+      winner.mutable_data_ptr<int64_t>()[row] = id[place];
+      score.mutable_data_ptr<double>()[row] = most;
     }
-    at::native::cpublas::brgemm_release();
   });
+  return {winner, score};
 }
 
 }  // namespace
@@ -368,7 +340,6 @@ void head(const Tensor& states, const Tensor& packed, Tensor out) {
 TORCH_LIBRARY(biasaudit_step, library) {
   library.def("attend(Tensor(a!) keys, Tensor(b!) values, Tensor positions, Tensor query, Tensor key, Tensor value, "
               "float scale, int window) -> Tensor", &attend);
+  library.def("race(Tensor values, Tensor ids, Tensor top, Tensor keys, Tensor table) -> (Tensor, Tensor)", &race);
   library.def("survey(Tensor logits, int k) -> (Tensor, Tensor, Tensor, Tensor, Tensor)", &survey);
-  library.def("pack(Tensor weight) -> Tensor", &pack);
-  library.def("head(Tensor states, Tensor packed, Tensor(a!) out) -> ()", &head);
 }

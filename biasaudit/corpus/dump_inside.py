@@ -1,0 +1,82 @@
+"""Another dump inside one message: appended with another delimiter or other line ends, or glued on without a line end.
+
+Nothing tells where such a message ends, so it is left whole and flagged.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import numpy.typing as npt
+
+from biasaudit.corpus.dialect import DATE, DEFAULT_COLUMNS, Dialect
+
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+INSIDE = "record-start-inside"
+"""Flag of a text read without quotes that holds the start of another record, or a header."""
+_STUDY = ("id", "channel_id", "date")
+_ANY = rb"[,;\t|]"
+_QUOTE, _DASH, _CR = 34, 45, 13
+_MARKS = 3
+"""Quotes and carriage returns between a header's last name and its line feed."""
+
+
+class InsideFinder:
+    """Finds what could be another dump in the texts of a message dump."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        """Prepare the patterns of one dialect."""
+        names = [name.encode() for name in dialect.columns] if dialect.header is not None else []
+        if len(names) < 2 or not all(names):
+            names = [name.encode() for name in DEFAULT_COLUMNS]
+        first, *others = (rb'"?%s"?' % re.escape(name) for name in names)
+        header = first + rb"(%s)" % _ANY + rb"\1".join(others) + rb"(?=[\r\n]|\Z)"
+        d = re.escape(dialect.delimiter)
+        self._last = np.frombuffer(names[-1], np.uint8)
+        self._numbered = [dialect.fields.get(name) for name in _STUDY] == [0, 1, 2]
+        forms = [header]
+        if self._numbered:
+            line = rb'"?\d{1,40}"?(%s)"?-?\d{1,40}"?\%d"?%s'
+            self._line = re.compile(line % (_ANY, 1, DATE))
+            forms += [rb"[\r\n]" + line % (_ANY, 2, DATE), rb"\d%s-?\d{1,40}%s\d{4}-\d\d-\d\d" % (d, d)]
+        self._pattern = re.compile(b"|".join(rb"(?:%s)" % form for form in forms))
+
+    def holds(self, text: bytes) -> bool:
+        """Whether a text read without quotes holds the start of another record, or a header."""
+        return self._pattern.search(text) is not None
+
+    def places(self, data: bytes, starts: Int64s, ends: Int64s, delimiters: Int64s, known: Int64s) -> list[int]:
+        """Places in `data`, in any order, of which every text that `holds` has one inside; few others.
+
+        Args:
+            data: a block of a dump.
+            starts: first bytes of lines, whichever byte ends them, but those that start a record.
+            ends: where all lines end, their marks left out or some of them.
+            delimiters: of the dialect.
+            known: numbers of those delimiters that stand before a record's own date.
+        """
+        b = np.frombuffer(data, np.uint8)
+        found: list[int] = self._headed(b, ends).tolist()
+        if self._numbered:
+            last = len(b) - 1
+            first = b[np.minimum(starts, last)]
+            digits = starts[((first >= 48) & (first <= 57)) | (first == _QUOTE)]
+            found += [place for place in digits.tolist() if self._line.match(data, place)]
+            dated = b[5:][delimiters[: np.searchsorted(delimiters, last - 8)]] == _DASH
+            dated[known[known < len(dated)]] = False
+            found += delimiters[: len(dated)][dated].tolist()
+        return found
+
+    def _headed(self, b: npt.NDArray[np.uint8], ends: Int64s) -> Int64s:
+        """Lines that end as a header does, by their last byte."""
+        at = ends[ends > 0] - 1
+        for _ in range(_MARKS):
+            last = b[at]
+            at = np.maximum(at - ((last == _QUOTE) | (last == _CR)), 0)
+        for n, letter in enumerate(self._last[::-1]):
+            near = at[at >= n]
+            at = near[b[near - n] == letter]
+        return at

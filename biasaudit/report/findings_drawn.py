@@ -1,0 +1,92 @@
+"""Figures of the designs: dose curves, trained models of one condition, effects by language, specifications."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from biasaudit.report import charts, trend
+from biasaudit.report.findings import about, arms, is_share
+from biasaudit.report.words import Words
+from biasaudit.results import Finding
+
+MOST_DRAWN = 60
+MOST_FIGURES = 4
+"""Figures of one design; the table has a row for every finding."""
+
+Figures = list[tuple[str, Markup]]
+
+
+def figures(design: str, rows: Sequence[Finding], locale: str) -> Figures:
+    """(what it shows, figure) of one design; empty where words do better."""
+    words = Words(locale)
+    if design == "dose":
+        moved = [row for row in rows if any(row.details["arm_means"])]
+        return [(about(row, words), _trend(row, words, locale)) for row in moved[:MOST_FIGURES]]
+    if design == "runs":
+        moved = [row for row in rows if any(row.details["differences"])]
+        return [(about(row, words), _models(row, words, locale)) for row in moved[:MOST_FIGURES]]
+    if design in ("language", "curve"):
+        return _intervals(design, rows, words, locale)
+    return []
+
+
+def _factor(row: Finding) -> float:
+    return 100.0 if is_share(row) else 1.0
+
+
+def _trend(row: Finding, words: Words, locale: str) -> Markup:
+    """The dose curve of one finding."""
+    found, factor = row.details, _factor(row)
+    doses, means = found["arm_doses"], [factor * mean for mean in found["arm_means"]]
+    limits = [None if ends is None else [factor * end for end in ends] for ends in found["arm_limits"]]
+    centre, level, slope = sum(doses) / len(doses), sum(means) / len(means), factor * (row.estimate or 0.0)
+    ends = [(dose, level + slope * (dose - centre)) for dose in (min(doses), max(doses))]
+    monotone = [(dose, factor * fit) for dose, fit in zip(found["doses"], found["isotonic"], strict=True)]
+    axes = (words("designs.dose"), f"{about(row, words)} ({'%' if factor != 1 else row.unit})")
+    return trend.trend(list(zip(doses, means, limits, strict=True)), (ends[0], ends[1]), monotone, axes, locale)
+
+
+def _models(row: Finding, words: Words, locale: str) -> Markup:
+    """Every trained model of one condition, and their mean with its interval."""
+    factor, found = _factor(row), row.details
+    drawn = [
+        charts.Row("topic", arm, factor * value) for arm, value in zip(found["arms"], found["differences"], strict=True)
+    ]
+    low, high = (None, None) if row.interval is None else (factor * row.interval.low, factor * row.interval.high)
+    drawn.append(charts.Row("population", words("designs.runs_mean"), factor * (row.estimate or 0.0), low, high))
+    return charts.intervals(drawn, f"{about(row, words)} ({_unit(row, words)})", locale)
+
+
+def _unit(row: Finding, words: Words) -> str:
+    return words("unit.points") if is_share(row) else row.unit
+
+
+def _intervals(design: str, rows: Sequence[Finding], words: Words, locale: str) -> Figures:
+    """One figure a unit: intervals around zero, the smallest estimate first in the curve."""
+    units = dict.fromkeys(_unit(row, words) for row in rows if row.estimate is not None)
+    found: Figures = []
+    for unit in list(units)[:MOST_FIGURES]:
+        same = [row for row in rows if row.estimate is not None and _unit(row, words) == unit]
+        curve = design == "curve"
+        ordered = sorted(same, key=lambda row: row.estimate or 0.0) if curve else same
+        drawn = [
+            charts.Row(
+                "prompt" if curve else "topic",
+                "" if curve else f"{about(row, words)}: {arms(row, words)}",
+                _factor(row) * (row.estimate or 0.0),
+                *((_factor(row) * end for end in (row.interval.low, row.interval.high)) if row.interval else ()),
+            )
+            for row in _spread(ordered)
+        ]
+        figure = charts.intervals(drawn, words("designs.axis", unit=unit), locale)
+        found.append((words(f"designs.title.{design}"), figure))
+    return found
+
+
+def _spread(rows: Sequence[Finding]) -> Sequence[Finding]:
+    """At most `MOST_DRAWN` rows, evenly from the first to the last, so that neither end of a curve is cut off."""
+    if len(rows) <= MOST_DRAWN:
+        return rows
+    return [rows[round(place * (len(rows) - 1) / (MOST_DRAWN - 1))] for place in range(MOST_DRAWN)]

@@ -1,0 +1,89 @@
+"""The dose curve: one dot and interval a trained model, the straight line, and the monotone fit over the doses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+from markupsafe import Markup
+
+from biasaudit.report import svg
+
+WIDE, NARROW, HEIGHT = 760, 340, 220
+
+Point = tuple[float, float]
+
+
+def trend(
+    models: Sequence[tuple[float, float, Sequence[float] | None]],
+    line: tuple[Point, Point],
+    monotone: Sequence[Point],
+    axes: tuple[str, str],
+    locale: str,
+) -> Markup:
+    """Outcomes over doses.
+
+    Args:
+        models: (dose, mean, ends of its interval or None), one a trained model.
+        line: ends of the straight fit.
+        monotone: the monotone fit, ascending in the dose.
+        axes: titles of the two axes, with the unit.
+        locale: `pt` or `en`.
+
+    Returns:
+        Two `<svg>` elements, of class `wide` and `narrow`.
+    """
+    wide, narrow = (_chart(models, line, monotone, axes, width) for width in (WIDE, NARROW))
+    return svg.draw(wide, locale, "chart wide") + svg.draw(narrow, locale, "chart narrow")
+
+
+def _chart(
+    models: Sequence[tuple[float, float, Sequence[float] | None]],
+    line: tuple[Point, Point],
+    monotone: Sequence[Point],
+    axes: tuple[str, str],
+    width: int,
+) -> Any:
+    doses = [dose for dose, _, _ in models]
+    levels = [mean for _, mean, _ in models] + [end for _, _, ends in models for end in ends or ()]
+    levels += [value for _, value in (*line, *monotone)]
+    x_scale, y_scale = (alt.Scale(domain=_padded(values), nice=False, zero=False) for values in (doses, levels))
+    x = alt.X("x:Q", scale=x_scale, axis=alt.Axis(tickCount=6 if width == WIDE else 4, title=axes[0]))
+    y = alt.Y("y:Q", scale=y_scale, axis=alt.Axis(tickCount=5, title=axes[1]))
+    drawn = alt.Chart(alt.Data(values=[{"x": a, "y": b} for a, b in line]))
+    fitted = alt.Chart(alt.Data(values=[{"x": a, "y": b} for a, b in monotone]))
+    layers = [
+        fitted.mark_line(color=svg.MUTED, strokeWidth=2, strokeDash=[2, 3]).encode(x=x, y=y),
+        drawn.mark_line(color=svg.TUNED, strokeWidth=2).encode(x=x, y=y),
+    ]
+    spans = [{"x": dose, "y": ends[0], "top": ends[1]} for dose, _, ends in models if ends is not None]
+    if spans:
+        bars = alt.Chart(alt.Data(values=spans))
+        layers.append(bars.mark_rule(color=svg.FAINT, strokeWidth=1.5).encode(x=x, y=y, y2="top:Q"))
+    dots = alt.Chart(alt.Data(values=[{"x": dose, "y": mean} for dose, mean, _ in models]))
+    marks = dots.mark_point(shape="circle", filled=True, size=60, color=svg.REFERENCE, opacity=1)
+    layers.append(marks.encode(x=x, y=y))
+    return (
+        alt.layer(*layers)
+        .properties(
+            width=width - 90,
+            height=HEIGHT,
+            autosize="none",
+            background="transparent",
+            padding={"left": 72, "right": 14, "top": 6, "bottom": 44},
+        )
+        .configure(aria=False)
+        .configure_view(stroke=None)
+        .configure_axis(
+            gridColor=svg.LINE, domainColor=svg.LINE, tickColor=svg.LINE, labelColor=svg.MUTED, titleColor=svg.INK,
+            titleFontWeight="normal", labelFontSize=12,
+        )
+    )  # fmt: skip
+
+
+def _padded(values: Sequence[float]) -> list[float]:
+    """Limits with a margin, so that no dot stands on the edge."""
+    low, high = min(values), max(values)
+    pad = 0.06 * (high - low) or 0.5
+    return [low - pad, high + pad]
