@@ -75,7 +75,6 @@ def test_rare_outcomes_are_covered_where_students_t_is_seen_to_fail() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("case", SKEWED, ids=named)
 def test_the_population_interval_covers_rare_outcomes(case: Scenario) -> None:
     found = simulation_rare.measure_rare(case, RUNS, SEED)
@@ -86,7 +85,6 @@ def test_the_population_interval_covers_rare_outcomes(case: Scenario) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("case", LEVELLED, ids=named)
 def test_the_population_test_keeps_its_level_for_rare_outcomes(case: Scenario) -> None:
     assert simulation_rare.measure_rare(case, RUNS, SEED)["rejects"] <= BAND[1]
