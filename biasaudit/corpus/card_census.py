@@ -222,8 +222,12 @@ def binned(lengths: Int64s) -> Int64s:
 
 
 def _add(counts: Counter[int], values: Int64s) -> None:
-    found = np.bincount(values) if len(values) and values.max() < len(values) else None
-    unique, times = np.unique(values, return_counts=True) if found is None else (np.flatnonzero(found), found[found > 0])
+    if len(values) and values.max() < len(values):  # without a sort
+        found = np.bincount(values)
+        unique = np.flatnonzero(found)
+        times = found[unique]
+    else:
+        unique, times = np.unique(values, return_counts=True)
     counts.update(dict(zip(unique.tolist(), times.tolist(), strict=True)))
 
 

@@ -216,9 +216,9 @@ class BulkReader:
 
     def _inside(self, block: Block, proof: _Proof, rows: Int64s, text: pa.BinaryArray) -> list[int]:
         """Which of the certain records hold another dump's beginning."""
-        if not len(block.inner) or not len(rows):
+        if proof.quoted[rows].all():
             return []
-        number = np.searchsorted(block.at[rows], block.inner, "right") - 1
+        number = np.searchsorted(block.at[rows], block.inner(), "right") - 1
         number = np.unique(number[number >= 0])
         number = number[~proof.quoted[rows[number]]]
         return [n for n in number.tolist() if self._slow.inside.holds(text[n].as_py())]

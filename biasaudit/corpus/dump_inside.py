@@ -23,6 +23,10 @@ _QUOTE, _DASH, _CR = 34, 45, 13
 _MARKS = 3
 """Quotes and carriage returns between a header's last name and its line feed."""
 
+_NUMBER = np.zeros(256, bool)
+_NUMBER[[_QUOTE, *range(48, 58)]] = True
+"""What the first number of a record begins with."""
+
 
 class InsideFinder:
     """Finds what could be another dump in the texts of a message dump."""
@@ -36,6 +40,8 @@ class InsideFinder:
         header = first + rb"(%s)" % _ANY + rb"\1".join(others) + rb"(?=[\r\n]|\Z)"
         d = re.escape(dialect.delimiter)
         self._last = np.frombuffer(names[-1], np.uint8)
+        self._closing = np.zeros(256, bool)
+        self._closing[[_QUOTE, _CR, self._last[-1]]] = True
         self._numbered = [dialect.fields.get(name) for name in _STUDY] == [0, 1, 2]
         forms = [header]
         if self._numbered:
@@ -48,35 +54,42 @@ class InsideFinder:
         """Whether a text read without quotes holds the start of another record, or a header."""
         return self._pattern.search(text) is not None
 
-    def places(self, data: bytes, starts: Int64s, ends: Int64s, delimiters: Int64s, known: Int64s) -> list[int]:
-        """Places in `data`, in any order, of which every text that `holds` has one inside; few others.
+    def places(self, data: bytes, delimiters: Int64s, known: Int64s) -> list[int]:
+        """Delimiters in `data` that could stand before the date of a record that was glued on.
 
         Args:
-            data: a block of a dump.
-            starts: first bytes of lines, whichever byte ends them, but those that start a record.
-            ends: where all lines end, their marks left out or some of them.
+            data: a block of a dump; every text of it that `holds` has a place inside that this, `lines` or `headers`
+                gives.
             delimiters: of the dialect.
-            known: numbers of those delimiters that stand before a record's own date.
+            known: numbers of those that stand before a record's own date.
         """
+        if not self._numbered:
+            return []
         b = np.frombuffer(data, np.uint8)
-        found: list[int] = self._headed(b, ends).tolist()
-        if self._numbered:
-            last = len(b) - 1
-            first = b[np.minimum(starts, last)]
-            digits = starts[((first >= 48) & (first <= 57)) | (first == _QUOTE)]
-            found += [place for place in digits.tolist() if self._line.match(data, place)]
-            dated = b[5:][delimiters[: np.searchsorted(delimiters, last - 8)]] == _DASH
-            dated[known[known < len(dated)]] = False
-            found += delimiters[: len(dated)][dated].tolist()
+        dated = b[5:][delimiters[: np.searchsorted(delimiters, len(b) - 9)]] == _DASH
+        dated[known[known < len(dated)]] = False
+        found: list[int] = delimiters[np.flatnonzero(dated)].tolist()
         return found
 
-    def _headed(self, b: npt.NDArray[np.uint8], ends: Int64s) -> Int64s:
-        """Lines that end as a header does, by their last byte."""
-        at = ends[ends > 0] - 1
+    def lines(self, data: bytes, starts: Int64s, passed: Int64s) -> list[int]:
+        """Lines of `data`, but those of the numbers `passed`, that start a record with some delimiter."""
+        if not self._numbered:
+            return []
+        b = np.frombuffer(data, np.uint8)
+        numbers = _NUMBER[b[np.minimum(starts, len(b) - 1)]]
+        numbers[passed] = False
+        return [place for place in starts[np.flatnonzero(numbers)].tolist() if self._line.match(data, place)]
+
+    def headers(self, data: bytes, ends: Int64s) -> list[int]:
+        """Lines of `data` that end as a header does, by their last byte; `ends` with or without quotes and returns."""
+        b = np.frombuffer(data, np.uint8)
+        at = np.maximum(ends - 1, 0)
+        at = at[self._closing[b[at]]]
         for _ in range(_MARKS):
             last = b[at]
             at = np.maximum(at - ((last == _QUOTE) | (last == _CR)), 0)
         for n, letter in enumerate(self._last[::-1]):
             near = at[at >= n]
             at = near[b[near - n] == letter]
-        return at
+        found: list[int] = at.tolist()
+        return found

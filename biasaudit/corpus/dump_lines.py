@@ -8,7 +8,9 @@ decide on them, and whoever uses the answer treats them one by one.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -57,8 +59,8 @@ class Block:
     quotes: Int64s
     strays: Int64s
     """Bytes that end lines elsewhere: carriage returns where lines end in line feeds, and the other way round."""
-    inner: Int64s
-    """Places of what could be another dump inside a text, rising."""
+    inner: Callable[[], Int64s]
+    """Looks for places of what could be another dump inside a text; rising."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,17 +150,18 @@ class LineFinder:
         asked = np.concatenate([rows[doubtful], np.flatnonzero(odd)])
         single = np.array(sorted({int(n) for n in asked if self._starts.match(data, int(starts[n]))}), np.int64)
         rows, bounds, clean, text = rows[sure], bounds[sure], clean[sure], text[sure]
-        inner = self._inner(marks, delimiters, first[rows], np.concatenate([rows, single]))
+        inner = partial(self._inner, marks, delimiters, first[rows], np.concatenate([rows, single]))
         return self._joined(marks, rows, bounds, clean, text, padded[first[rows] + columns], single, inner)
 
     def _inner(self, marks: _Marks, delimiters: Int64s, first: Int64s, rows: Int64s) -> Int64s:
         """Places of what could be another dump, where neither the lines in `rows` nor their cells begin."""
-        others = np.ones(len(marks.starts), bool)
-        others[rows] = False
-        starts = np.concatenate([marks.starts[others], marks.strays + 1])
         known = first + self._kinds.index("date") - 1 if "date" in self._kinds[1:] else np.zeros(0, np.int64)
-        ends = np.concatenate([marks.limits, marks.strays])
-        return np.array(sorted(self._inside.places(marks.data, starts, ends, delimiters, known)), np.int64)
+        places = self._inside.places(marks.data, delimiters, known)
+        for starts, passed in ((marks.starts, rows), (marks.strays + 1, rows[:0])):
+            places += self._inside.lines(marks.data, starts, passed)
+        for ends in (marks.limits, marks.strays):
+            places += self._inside.headers(marks.data, ends)
+        return np.array(sorted(places), np.int64)
 
     @staticmethod
     def _joined(
@@ -169,7 +172,7 @@ class LineFinder:
         text: Int64s,
         after: Int64s,
         single: Int64s,
-        inner: Int64s,
+        inner: Callable[[], Int64s],
     ) -> Block:
         single = np.setdiff1d(single, rows, assume_unique=True)
         if len(single):
@@ -194,9 +197,9 @@ class LineFinder:
         quoted = b[start] == _QUOTE
         undated = np.zeros(len(bounds), bool)
         if self._may_lack_date:
-            undated = (end == start) | (quoted & (end == start + 2) & (b[np.minimum(start + 1, last)] == _QUOTE))
-            for word in NO_DATES:
-                undated |= _spelt(b, start, end, word)
+            undated = end == start
+            for word in (b'""', *NO_DATES):
+                undated[_spelt(b, start, end, word)] = True
         start = start + quoted
         # Length first: most lines of prose end here.
         dated = (end - start >= 10) & (end - start <= DATE_LIMIT + 12)
@@ -258,11 +261,11 @@ class LineFinder:
         return found
 
 
-def _spelt(b: Bytes8, start: Int64s, end: Int64s, word: bytes) -> Bools:
-    """Which cells hold just `word`."""
-    found: Bools = end - start == len(word)
+def _spelt(b: Bytes8, start: Int64s, end: Int64s, word: bytes) -> Int64s:
+    """Numbers of the cells that hold just `word`."""
+    found = np.flatnonzero(end - start == len(word))
     for n, letter in enumerate(word):
-        found &= b[np.minimum(start + n, len(b) - 1)] == letter
+        found = found[b[start[found] + n] == letter]
     return found
 
 

@@ -230,7 +230,7 @@ def _finish(chart: Any, width: float, height: float, gutter: int, bottom: int) -
             height=height,
             autosize="none",
             background="transparent",
-            padding={"left": gutter + 10, "right": 14, "top": 6, "bottom": bottom},
+            padding={"left": max(gutter, 8) + 10, "right": 14, "top": 6, "bottom": bottom},
         )
         .configure(aria=False)
         .configure_view(stroke=None)

@@ -59,10 +59,11 @@ def values_of(job: Job, measure: Measure, arm: Arm, decoding: Decoding | None, o
 def temperatures(job: Job, contrasts: Sequence[Contrast]) -> Iterator[Finding]:
     """How an effect changes with the temperature, for decodings that differ in nothing else; greedy is left out."""
     by_id = {decoding.decoding_id: decoding for decoding in job.decodings if decoding.temperature > 0}
+    asked = {(measure.name, outcome) for measure in job.measures for outcome in outcomes(job, measure)}
     grouped: dict[tuple[object, ...], list[Contrast]] = {}
     for row in contrasts:
         decoding = by_id.get(row.decoding_id)
-        if decoding is not None and row.tuned != row.reference:
+        if decoding is not None and row.tuned != row.reference and (row.measure, row.outcome) in asked:
             rest = dataclasses.replace(decoding, temperature=1.0)
             grouped.setdefault((row.measure, row.outcome, row.tuned, row.reference, rest), []).append(row)
     for rows in grouped.values():
