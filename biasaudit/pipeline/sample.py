@@ -14,8 +14,8 @@ from biasaudit.pipeline.progress import Console, visible
 from biasaudit.records import Arm, Battery, Completion, Decoding, Prompt, SampleRequest
 
 DEFAULT_SEED = 1337
-TILE = 128
-"""Rows decoded together: below 64 the weights' traffic rules, above 256 the caches leave the processor's own."""
+TILE = 256
+"""Rows decoded together: below 128 the weights' traffic rules, and the last tile of a queue is seldom full."""
 SPEAKERS = {"en": ("You", "He"), "pt": ("Você", "Ele")}
 SPOKEN = re.compile(r"\w[\w ]{0,30}: ")
 
