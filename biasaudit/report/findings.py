@@ -60,6 +60,10 @@ def lines(design: str, rows: Sequence[Finding], words: Words, numbers: Numbers) 
         opened = sum(row.note != "family-not-selected" for row in rows)
         below = sum(row.note != "family-not-selected" and (row.p_adjusted or 0.0) < LEVEL for row in rows)
         return [words("designs.families_detail", n=len(rows), opened=opened, below=below)]
+    if design == "rare":
+        said_first = sorted(rows, key=lambda row: not row.details["apart"])
+        most = max(MOST_LINES, sum(row.details["apart"] for row in rows))
+        return [f"{about(row, words)}, {arms(row, words)}: {rare(row, words, numbers)}" for row in said_first[:most]]
     said = _SAID.get(design)
     moved = [row for row in rows if row.estimate or row.p is not None]
     return [line for row in moved for line in said(row, words, numbers)][:MOST_LINES] if said else []
@@ -77,6 +81,29 @@ def doses(values: Sequence[float], numbers: Numbers) -> str:
 def level(row: Finding, value: float, numbers: Numbers) -> str:
     """A mean: a share in percent, anything else in its unit."""
     return numbers.percent(value) if is_share(row) else shown(row, value, numbers)
+
+
+def rare(row: Finding, words: Words, numbers: Numbers) -> str:
+    """The calibrated interval and p beside Student's, and whether they decide alike."""
+    found, interval = row.details, row.interval
+    assert interval is not None
+    after = "" if found["family_size"] == 1 else "_holm"
+    decides = {f"p_{name}": numbers.p_phrase(p) for name, p in found["after_holm"].items()}
+    limits = [
+        words("number.range", low=shown(row, low, numbers), high=shown(row, high, numbers))
+        for low, high in ((interval.low, interval.high), (found["student"]["low"], found["student"]["high"]))
+    ]
+    told = words(
+        "designs.rare_detail",
+        range=limits[0],
+        p=numbers.p_phrase(row.p),
+        unit=words("unit.points"),
+        student=limits[1],
+        p_student=numbers.p_phrase(found["student"]["p"]),
+    )
+    if not found["apart"]:
+        return told
+    return f"{told} " + words(f"designs.rare_apart{after}", k=found["family_size"], **decides)
 
 
 def _dose(row: Finding, words: Words, numbers: Numbers) -> Iterator[str]:

@@ -56,6 +56,8 @@ def largest(values: Cells, sizes: Cells, k: int) -> Cells:
     kth = np.repeat(table[:, split], sizes)
     stays = values >= kth
     if np.count_nonzero(stays) != rows * k:
+        if np.isnan(values).any():  # nothing is as large as that, not even itself
+            return largest(np.where(np.isnan(values), np.float32(-np.inf), values), sizes, k)
         tied = values == kth
         row = np.repeat(np.arange(rows), sizes)
         spare = k - np.bincount(row[values > kth], minlength=rows)

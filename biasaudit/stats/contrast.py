@@ -4,8 +4,7 @@ Estimand: unweighted mean over topics of the mean over a topic's prompts of (tun
 exactly these prompts and knows sampling error only; POPULATION asks about prompts like these, through the spread of
 topic means. Both centre on the estimand (CONTRACT §3).
 
-Source: t on cluster means, Ibragimov & Müller 2010, whose distribution `rare` makes where an outcome is rare; the
-sampling part is in `cells` and `permutation`.
+Source: t on cluster means, Ibragimov & Müller 2010; the sampling part is in `cells` and `permutation`.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ from biasaudit.stats.cells import Cell, Design, correlation, discordant, prompt_
 from biasaudit.stats.equivalence import tost
 from biasaudit.stats.heterogeneity import MIN_TOPICS, heterogeneity
 from biasaudit.stats.power import detectable
-from biasaudit.stats.rare import RARE_METHOD, Calibrated, Counts, calibrate
 
 Floats = npt.NDArray[np.float64]
 
@@ -116,7 +114,9 @@ def contrast(cells: Sequence[Cell], design: Design, about: About, *, rng: np.ran
     effects = topics.means(tuned - reference)
     errors = [variance(cell, design) for cell in full]
     fixed = _fixed(full, design, topics, errors, rng)
-    population, calibrated = _population(full, design, topics, tuned, reference, rng)
+    population = population_estimate(effects)
+    if design.binary and population.interval is not None:
+        population = dataclasses.replace(population, interval=intervals.of_difference(population.interval))
     decisive = fixed if deciding(population, about.target) == "fixed" else population
     return Contrast(
         measure=about.measure,
@@ -135,7 +135,7 @@ def contrast(cells: Sequence[Cell], design: Design, about: About, *, rng: np.ran
         fixed=fixed,
         population=population,
         heterogeneity=_heterogeneity(full, design, topics, effects, errors),
-        equivalence=_equivalence(float(effects.mean()), decisive, about.margin, calibrated),
+        equivalence=_equivalence(float(effects.mean()), decisive, about.margin),
         mde=None if decisive.se is None else detectable(decisive.se, df=_df(decisive)),
         n_topics=len(topics.names),
         n_prompts=len(full),
@@ -300,40 +300,8 @@ def _df(estimate: TargetEstimate) -> float:
     return math.inf if estimate.df is None else estimate.df
 
 
-def _population(
-    cells: Sequence[Cell], design: Design, topics: Topics, tuned: Floats, reference: Floats, rng: np.random.Generator
-) -> tuple[TargetEstimate, Calibrated | None]:
-    """Prompts like these; and t with its own distribution, where an outcome is too rare (or common) for Student's.
-
-    Args:
-        cells: those with outcomes in both arms.
-        design: what kind of numbers they are.
-        topics: the cells of each.
-        tuned: mean of each cell, shape (P,).
-        reference: the same of the other arm.
-        rng: of the model's audits.
-    """
-    found = population_estimate(topics.means(tuned - reference))
-    if not design.binary or found.interval is None:
-        return found, None
-    n1, n0 = (
-        np.array([sum(getattr(cells[row], side).size for row in rows) for rows in topics.members], dtype=np.float64)
-        for side in ("tuned", "reference")
-    )
-    counts = Counts(x1=topics.means(tuned) * n1, n1=n1, x0=topics.means(reference) * n0, n0=n0)
-    if not (design.sampled and counts.rare):
-        return dataclasses.replace(found, interval=intervals.of_difference(found.interval)), None
-    calibrated = calibrate(counts, rng=rng)
-    method = f"{found.method}, {RARE_METHOD}"
-    return dataclasses.replace(found, interval=calibrated.interval(), p=calibrated.p, method=method), calibrated
-
-
-def _equivalence(
-    difference: float, decisive: TargetEstimate, margin: float | None, calibrated: Calibrated | None
-) -> Equivalence | None:
+def _equivalence(difference: float, decisive: TargetEstimate, margin: float | None) -> Equivalence | None:
     """TOST for the deciding target; None without a margin or a standard error."""
     if margin is None or decisive.se is None:
         return None
-    if calibrated is not None and decisive.target == "population":
-        return calibrated.equivalence(margin)
     return tost(difference, decisive.se, margin, df=_df(decisive))

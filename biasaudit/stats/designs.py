@@ -1,7 +1,7 @@
 """Every design beside the plain contrast, run over one job: rows for the results table, none of them in a verdict.
 
 Confirmatory tests are Holm's family of the contrasts. Here secondary contrasts pass the Simes gate, and everything
-exploratory stands under Benjamini–Hochberg.
+exploratory stands under Benjamini–Hochberg, but for what tests the headline's hypothesis again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from biasaudit.stats.contrast import deciding
 from biasaudit.stats.designs_arms import doses, runs
 from biasaudit.stats.designs_labels import composition, curve
 from biasaudit.stats.designs_language import Beside, languages
+from biasaudit.stats.designs_rare import rare
 from biasaudit.stats.designs_scores import robust, texts
 from biasaudit.stats.designs_slots import slots
 from biasaudit.stats.designs_units import temperatures
@@ -24,7 +25,8 @@ from biasaudit.stats.job import Job
 from biasaudit.stats.multiplicity import adjust_present, benjamini_hochberg
 
 DESIGNS = (
-    "composition", "runs", "dose", "temperature", "slots", "language", "robust", "text", "words", "families", "curve",
+    "rare", "composition", "runs", "dose", "temperature", "slots", "language", "robust", "text", "words", "families",
+    "curve",
 )  # fmt: skip
 """Words that `Finding.design` may hold."""
 
@@ -44,7 +46,7 @@ def designs(
         *texts(job, pairs),
         *secondary(contrasts),
     ]
-    return (*_under_bh(found), *curve(job, pairs))
+    return (*rare(job, contrasts), *_under_bh(found), *curve(job, pairs))
 
 
 def secondary(contrasts: Sequence[Contrast]) -> Iterator[Finding]:

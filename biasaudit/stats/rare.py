@@ -1,11 +1,12 @@
-"""Population inference for rare outcomes: the same t on topic means, held against what t does under skewed topics.
+"""A sensitivity of the population target for rare outcomes: t on topic means, held against what t does if topics skew.
 
 Where hardly any completion (or nearly every one) shows the outcome, a few topics carry the difference, topic means are
 skewed, and Student's quantiles leave the truth out twice as often as they say, always on the side of the larger effect
-(coverage .88–.92 of a nominal .95 at rates of 2 %). No method that looks at the topic means alone mends that with so
+(coverage .88–.93 of a nominal .95 at rates of 2 to 5 %). No method that looks at the topic means alone mends that with so
 few of them (Bahadur & Savage 1956). So t is compared with its own distribution under a model of rates that has this
 skew: logit p = a ± e/2, a ~ N(μ, σ²), e ~ N(δ, ω²) over topics, completions binomial. For every difference θ in
 question the model is set to θ, so that no estimate of the effect bends its own test: at θ = 0 both arms are alike.
+It stands beside Student's t, which the headline and the verdict keep.
 
 Source: bootstrap-t, Efron 1981 and Hall 1992; parametric, Davison & Hinkley 1997, §2.2; limits by inverting the test,
 Carpenter 1999, JRSS B 61:159; the weight that keeps σ off 0, Chung et al. 2013, Psychometrika 78:685.
@@ -20,14 +21,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from biasaudit.results import Equivalence, Interval
+from biasaudit.results import Interval
 
 Floats = npt.NDArray[np.float64]
 
 RARE = 0.15
 """Outcomes that fewer than this share of completions have, or all but this share."""
-RARE_METHOD = "calibrated for a rare outcome"
-"""How the method of such a target ends."""
 DRAWS, DRAWS_AT_NULL = 999, 4_999
 """Audits of the model under each θ, and under no difference, whence p comes."""
 SPREADS = np.arange(0.25, 3.01, 0.25)
@@ -183,11 +182,6 @@ class Calibrated:
     def p(self) -> float:
         """Two-sided, of no difference."""
         return min(1.0, 2 * min(self.tails(0.0)))
-
-    def equivalence(self, margin: float, *, alpha: float = 0.05) -> Equivalence:
-        """Two one-sided tests against ±`margin`."""
-        p = max(self.tails(margin)[0], self.tails(-margin)[1])
-        return Equivalence(margin=margin, p=p, interval=self.interval(1 - 2 * alpha), equivalent=p < alpha)
 
 
 def calibrate(

@@ -7,7 +7,6 @@ from typing import Any
 
 from biasaudit import identity
 from biasaudit.results import Analysis, Contrast, Finding, TargetEstimate
-from biasaudit.stats.rare import RARE_METHOD
 
 HEADLINE = "mean over topics of the mean over a topic's prompts of (tuned − reference)"
 LEVELS = ("models", "topics", "prompts", "completions")
@@ -71,8 +70,7 @@ def _of_contrast(contrast: Contrast) -> Iterator[dict[str, Any]]:
 def _target_source(contrast: Contrast, found: TargetEstimate) -> str:
     """Where a target's test comes from; a corrected contrast has no permutation."""
     if not contrast.corrected:
-        model = "; Davison & Hinkley 1997; Carpenter 1999" if found.method.endswith(RARE_METHOD) else ""
-        return _TARGET_SOURCE[found.target] + model
+        return _TARGET_SOURCE[found.target]
     after = f"; {_TARGET_SOURCE[found.target]}" if found.target == "population" else ""
     return f"Angelopoulos, Duchi & Zrnic 2023 (PPI++){after}"
 

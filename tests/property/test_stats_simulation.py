@@ -14,7 +14,7 @@ from scipy import stats
 
 from benchmarks import simulation, simulation_rare
 from benchmarks.simulation import FEW, LABELLED, NULL, PLANNED, RANDOM, RARE, SHIFTED, Labels, Scenario
-from benchmarks.simulation_rare import LEVELLED, SKEWED
+from benchmarks.simulation_rare import LEVELLED, SKEWED, WIDE
 from biasaudit.stats.interval import paired_variance, smoothed_variance, z_value
 
 RUNS, N, SEED = 3_000, 50, 20_250
@@ -67,34 +67,48 @@ def test_three_completions_a_prompt_are_enough_for_both_targets(case: Scenario) 
     assert found["fixed_covers"] >= COVERAGE[0]
 
 
-def test_rare_outcomes_are_covered_where_students_t_is_seen_to_fail() -> None:
+def calibrated_everywhere(found: dict[str, float]) -> bool:
+    """Whether (nearly) every replicate went through the calibrated test, so that nothing passes without it."""
+    return found["calibrated"] > 0.99 and found["defined"] > 0.99
+
+
+def test_the_sensitivity_covers_rare_outcomes_where_students_t_is_seen_to_fail() -> None:
     found = simulation_rare.measure_rare(SKEWED[0], 300, SEED, draws=199)
-    assert found["calibrated"] == 1
+    assert calibrated_everywhere(found)
     assert found["student_covers"] < 0.92
     assert 0.925 <= found["covers"] <= 0.98  # 300 replicates; the band itself is held by the slow tests below
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", SKEWED, ids=named)
-def test_the_population_interval_covers_rare_outcomes(case: Scenario) -> None:
+def test_the_sensitivity_covers_every_rare_outcome_and_the_headline_none(case: Scenario) -> None:
     found = simulation_rare.measure_rare(case, RUNS, SEED)
-    assert found["student_covers"] < COVERAGE[0]
-    # Thirty topics at 2 % came out at .933 of 600 replicates: not mended to the last half point.
-    least = COVERAGE[0] if case.topics < 30 else 0.92
-    assert least <= found["covers"] <= COVERAGE[1]
+    assert calibrated_everywhere(found)
+    assert 0.87 <= found["student_covers"] < COVERAGE[0]
+    assert found["covers"] >= COVERAGE[0]
+    assert (found["covers"] > COVERAGE[1]) is (case.name in WIDE)
+    # An interval that holds everything would cover as well.
+    assert found["rejects"] > 0.9 * found["student_rejects"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", LEVELLED, ids=named)
-def test_the_population_test_keeps_its_level_for_rare_outcomes(case: Scenario) -> None:
-    assert simulation_rare.measure_rare(case, RUNS, SEED)["rejects"] <= BAND[1]
+def test_the_sensitivitys_test_keeps_its_level_for_rare_outcomes(case: Scenario) -> None:
+    found = simulation_rare.measure_rare(case, RUNS, SEED)
+    assert calibrated_everywhere(found)
+    assert BAND[0] <= found["rejects"] <= BAND[1]
+    assert found["student_rejects"] <= BAND[1]
 
 
-def test_a_rare_outcomes_interval_and_p_agree_about_no_difference() -> None:
-    for case in (SKEWED[0], LEVELLED[1]):
-        found = simulation_rare.whole(case, 25, SEED, draws=199)
+def test_a_rare_outcomes_calibrated_interval_and_p_agree_about_no_difference() -> None:
+    effect, none = (simulation_rare.whole(case, 25, SEED, draws=199) for case in (SKEWED[0], LEVELLED[1]))
+    # Widths are Student's times so much: twice, where topics move by 1.5 on the logit scale.
+    for found, widest in ((effect, 1.6), (none, 2.4)):
+        assert found["calibrated"] > 0.99
         assert found["disagree"] == 0
         assert found["covers"] >= 0.8
+        assert 0.9 < found["width"] < widest
+    assert effect["rejects"] > 0.5 > 0.2 > none["rejects"]
 
 
 @pytest.mark.parametrize("case", RARE, ids=named)

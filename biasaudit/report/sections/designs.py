@@ -18,7 +18,8 @@ from biasaudit.results import Finding
 TITLE = {"pt": "Outros delineamentos e sensibilidade", "en": "Further designs and sensitivity"}
 ORDER = 48
 SHOWN = (
-    "composition", "runs", "dose", "temperature", "slots", "language", "robust", "text", "words", "families", "curve",
+    "rare", "composition", "runs", "dose", "temperature", "slots", "language", "robust", "text", "words", "families",
+    "curve",
 )  # fmt: skip
 
 TableRow = tuple[str, str, list[str], str]

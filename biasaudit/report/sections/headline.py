@@ -10,6 +10,7 @@ from markupsafe import Markup
 from biasaudit.report import html
 from biasaudit.report.badges import badge_list
 from biasaudit.report.composed import conditional_sentences
+from biasaudit.report.findings import rare
 from biasaudit.report.numbers import Numbers
 from biasaudit.report.rows import outcome_words
 from biasaudit.report.scale import Scale
@@ -88,7 +89,7 @@ def _effect(view: ReportView, contrast: Contrast, words: Words, numbers: Numbers
         + (f" ({numbers.p_phrase(other.p)})" if other.p is not None else "")
         + (f" ({words.fixed('note', other.note)})" if other.interval is None and other.note else ""),
         "plain": _plain_words(view, contrast, found, scale),
-        "design": _design(view, contrast, scale, words),
+        "design": _design(view, contrast, scale, words, numbers),
     }  # fmt: skip
 
 
@@ -119,8 +120,8 @@ def _others(view: ReportView, locale: str) -> list[str]:
     return [verdict_sentence(analysis, view.arms, view.battery, locale) for analysis in others]
 
 
-def _design(view: ReportView, contrast: Contrast, scale: Scale, words: Words) -> list[str]:
-    """MDE, margin and prediction interval, in words."""
+def _design(view: ReportView, contrast: Contrast, scale: Scale, words: Words, numbers: Numbers) -> list[str]:
+    """MDE, margin, prediction interval and what a rare outcome needs, in words."""
     unit, lines = scale.unit_words(), []
     family = max(contrast.population.family_size, contrast.fixed.family_size)
     if contrast.mde is not None:
@@ -134,7 +135,14 @@ def _design(view: ReportView, contrast: Contrast, scale: Scale, words: Words) ->
     if contrast.heterogeneity is not None and contrast.heterogeneity.prediction is not None:
         interval = scale.range(contrast.heterogeneity.prediction)
         lines.append(words("headline.prediction", range=interval, unit=unit))
-    return lines
+    return lines + _rare(view, contrast, words, numbers)
+
+
+def _rare(view: ReportView, contrast: Contrast, words: Words, numbers: Numbers) -> list[str]:
+    """What stands beside Student's t where the outcome is rare."""
+    position = view.analysis.contrasts.index(contrast)
+    found = [f for f in view.analysis.findings if f.design == "rare" and f.details["contrast"] == position]
+    return [words("headline.rare", told=rare(row, words, numbers)) for row in found]
 
 
 def _counts(view: ReportView, contrast: Contrast | None, words: Words, numbers: Numbers) -> list[tuple[str, str]]:

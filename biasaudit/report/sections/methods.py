@@ -40,6 +40,11 @@ Higgins, J. P. T.; Thompson, S. G. (2002). Quantifying Heterogeneity in a Meta-A
 Higgins, J. P. T.; Thompson, S. G.; Spiegelhalter, D. J. (2009). A Re-Evaluation of Random-Effects Meta-Analysis.
 Journal of the Royal Statistical Society A 172(1), 137–159.
 
+Davison, A. C.; Hinkley, D. V. (1997). Bootstrap Methods and their Application. Cambridge University Press.
+
+Carpenter, J. (1999). Test Inversion Bootstrap Confidence Intervals. Journal of the Royal Statistical Society B 61(1),
+159–172.
+
 Lan, K. K. G.; DeMets, D. L. (1983). Discrete Sequential Boundaries for Clinical Trials. Biometrika 70(3), 659–663.
 
 Jennison, C.; Turnbull, B. W. (1989). Interim Analyses: The Repeated Confidence Interval Approach. Journal of the Royal
