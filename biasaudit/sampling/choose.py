@@ -107,8 +107,8 @@ class Chooser:
         """Choose a token for every row.
 
         Args:
-            raw: fp32 (B, V), the model's logits.
-            keys: int64 (B,), position keys.
+            raw: fp32 (B, V), the model's logits, of all rows or of the first ones.
+            keys: int64 (B,), position keys of the same.
 
         Returns:
             tokens int64 (B,), and log P of each under the softmax of `raw` itself (temperature 1, nothing truncated),
@@ -117,26 +117,28 @@ class Chooser:
         Raises:
             BiasAuditError: a logit of an active row is not a number.
         """
-        kinds = sorted(set(self._kinds) - {_IDLE}) or [_GREEDY]
+        rows = len(raw)
+        kinds = sorted(set(self._kinds[:rows]) - {_IDLE}) or [_GREEDY]
         adjusted = any(self._adjusted)
         logits = self._adjust(raw) if adjusted else raw
-        tokens = torch.zeros_like(self._kind)
+        of_rows = self._kind[:rows]
+        tokens = torch.zeros_like(of_rows)
         seen = self._survey(raw, 0) if adjusted else None
         for kind in kinds:
             found = self._survey(logits, self._count(kind), rest=kind == _FREE)
             if seen is None:
                 seen = found
             if self._asking:
-                refuse_no_numbers(torch.isfinite(seen.total) | (self._kind == _IDLE))
+                refuse_no_numbers(torch.isfinite(seen.total) | (of_rows == _IDLE))
             if kind == _GREEDY:
                 chosen = _first_largest(logits, found.top)
             elif kind == _FREE:
                 chosen = self._race_of_all(found, keys)
             else:
                 chosen = self._race_of_few(found, keys, kind)
-            tokens = torch.where(self._kind == kind, chosen, tokens)
+            tokens = torch.where(of_rows == kind, chosen, tokens)
         if self._seen is not None:
-            self._seen.scatter_(1, tokens, True)
+            self._seen[:rows].scatter_(1, tokens, True)
         assert seen is not None
         return tokens.squeeze(1), (raw.gather(1, tokens) - seen.top - seen.total.log()).squeeze(1)
 
@@ -147,9 +149,10 @@ class Chooser:
     def _adjust(self, raw: torch.Tensor) -> torch.Tensor:
         """Repetition penalty as transformers defines it (prompt and completion alike), then temperature."""
         if self._seen is not None:
-            penalised = torch.where(raw < 0, raw * self._penalty, raw / self._penalty)
-            raw = torch.where(self._seen, penalised, raw)
-        return raw / self._temperature
+            penalty = self._penalty[: len(raw)]
+            penalised = torch.where(raw < 0, raw * penalty, raw / penalty)
+            raw = torch.where(self._seen[: len(raw)], penalised, raw)
+        return raw / self._temperature[: len(raw)]
 
     def _race_of_all(self, found: Survey, keys: torch.Tensor) -> torch.Tensor:
         """(B, 1): the winner among the K best and the lumped rest."""
@@ -163,7 +166,7 @@ class Chooser:
             return chosen
         rival = found.rest.sum(1, keepdim=True).log()
         rival += noise.gumbel(keys[:, None], self._table[self._vocabulary])
-        beaten = (rival > score) & (self._kind == _FREE)
+        beaten = (rival > score) & (self._kind[: len(keys)] == _FREE)
         if not self._asking:
             return torch.where(
                 beaten, self._draw_inside(found, torch.arange(len(keys), device=keys.device), keys), chosen
@@ -193,7 +196,8 @@ class Chooser:
         ranked = truncate.ranked(found.values, found.ids)
         chosen, full = self._race_of_ranked(*ranked, found.top, found.total, keys, everything)
         if any(may and own == kind for may, own in zip(self._may_widen, self._kinds, strict=True)):
-            wide = (full & (self._kind == kind) & (self._top_k == 0)).squeeze(1).nonzero().squeeze(1)
+            here = slice(len(keys))
+            wide = (full & (self._kind[here] == kind) & (self._top_k[here] == 0)).squeeze(1).nonzero().squeeze(1)
             if wide.numel():
                 ranked = truncate.ranked(*truncate.best(found.logits[wide], self._vocabulary))
                 chosen[wide] = self._race_of_ranked(*ranked, found.top[wide], found.total[wide], keys[wide], wide)[0]

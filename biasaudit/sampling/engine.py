@@ -21,7 +21,7 @@ from biasaudit.records import FinishReason
 from biasaudit.sampling import kernels, noise
 from biasaudit.sampling.backoff import Backoff
 from biasaudit.sampling.choose import Chooser, refuse_no_numbers
-from biasaudit.sampling.decoders.base import Decoder
+from biasaudit.sampling.decoders.base import Decoder, Narrows
 from biasaudit.sampling.queue import Job, Prompts, Window
 
 VERSION = "6"
@@ -178,16 +178,24 @@ class _Tile:
         if not self.busy:
             return
         device = self._decoder.device
-        emitted = torch.tensor([len(row.tokens) if row else 0 for row in self._rows])
-        keys = sent(noise.position_keys(self._keys, emitted), device)
+        computed = self._rows[: self._computed()]
+        emitted = torch.tensor([len(row.tokens) if row else 0 for row in computed])
+        keys = sent(noise.position_keys(self._keys[: len(computed)], emitted), device)
         tokens, logprobs = self._chooser.choose(self._decoder.logits(), keys)
-        for row, token, logprob in zip(range(self._size), *fetched(tokens, logprobs), strict=True):
+        for row, token, logprob in zip(range(len(computed)), *fetched(tokens, logprobs), strict=True):
             if self._rows[row] is not None:
                 refuse_no_numbers(math.isfinite(logprob))
                 self._emit(row, token, logprob)
         if self.busy:
-            positions = [len(row.job.prompt) + len(row.tokens) - 1 if row else 0 for row in self._rows]
+            now = self._rows[: len(computed)]  # some of these have finished
+            positions = [len(row.job.prompt) + len(row.tokens) - 1 if row else 0 for row in now]
             self._decoder.step(tokens, sent(torch.tensor(positions), device), max(positions))
+
+    def _computed(self) -> int:
+        """How many rows of the tile are computed."""
+        if not isinstance(self._decoder, Narrows):
+            return self._size
+        return self._decoder.narrow(1 + max(n for n, row in enumerate(self._rows) if row is not None))
 
     def _refill(self, window: Window) -> None:
         assert self._length is not None

@@ -89,7 +89,7 @@ class Surveyor:
         else:
             values, ids, top, total, sums = _on_gpu(logits, k if k < vocabulary else 0, rest=rest)
         if k >= vocabulary:
-            values, ids = truncate.best(logits, k)
+            values, ids = (part.contiguous() for part in truncate.best(logits, k))
         return Survey(logits, top, total, values, ids, sums)
 
     def _on_cpu(self, logits: torch.Tensor, k: int, *, rest: bool) -> tuple[torch.Tensor, ...]:

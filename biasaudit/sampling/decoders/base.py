@@ -83,6 +83,18 @@ class Decoder(Protocol):
 
 
 @runtime_checkable
+class Narrows(Protocol):
+    """A decoder whose rows have the same bits however many are computed: the end of a queue need not fill a tile."""
+
+    def narrow(self, rows: int, /) -> int:
+        """Leave out all but the first `rows` rows, or a few more, until asked again; returns how many are computed.
+
+        `logits` and `step` speak of these alone; what the others hold stays as it is.
+        """
+        ...
+
+
+@runtime_checkable
 class SharesPrompts(Protocol):
     """A decoder that runs many continuations over one prompt's keys and values; `likelihoods` asks for it.
 

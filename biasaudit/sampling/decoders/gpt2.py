@@ -23,7 +23,7 @@ from biasaudit.sampling.decoders.even import even, gelu_tanh
 from biasaudit.sampling.decoders.grouped import cache
 from biasaudit.sampling.decoders.linear import Head, Linear, linear
 from biasaudit.sampling.decoders.past import after, joined, sees
-from biasaudit.sampling.decoders.whole import whole_step
+from biasaudit.sampling.decoders.whole import ROWS_TOGETHER, whole_step
 
 
 def fits(model: Any) -> bool:
@@ -83,6 +83,7 @@ class Gpt2Decoder:
     def open(self, tile: int, _length: int) -> None:
         """Forget all rows and prepare `tile` of them."""
         self._output = self._allocate((tile, self._width), self.dtype, self.device)
+        self._first = tile
         if self._whole:
             self._logits = self._whole.open(tile, self.vocabulary)
             return
@@ -131,14 +132,20 @@ class Gpt2Decoder:
         self._cache.reserve(tokens)
         self._cache.place(row, *state.memory)
 
+    def narrow(self, rows: int) -> int:
+        """See `Narrows`: the compiled step computes a row alike however many there are."""
+        if self._whole:
+            self._first = min(-(-rows // ROWS_TOGETHER) * ROWS_TOGETHER, len(self._output))
+        return self._first
+
     def logits(self) -> torch.Tensor:
         """fp32 (B, V)."""
-        return self._head(self._output, self._logits)
+        return self._head(self._output[: self._first], self._logits[: self._first])
 
     def step(self, tokens: torch.Tensor, positions: torch.Tensor, longest: int) -> None:
         """Feed one token a row."""
         if self._whole:
-            self._output = self._whole.step(tokens, positions)
+            self._output[: self._first] = self._whole.step(tokens, positions)
             return
         self._cache.aim(positions, longest)
         x = self._core.wte.weight[tokens] + self._core.wpe.weight[positions]  # (B, C)

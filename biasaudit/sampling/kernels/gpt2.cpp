@@ -165,11 +165,11 @@ void normalise(const float* x, int64_t width, const float* weight, const float* 
 enum { NORM1, SHIFT1, PROJECT, PROJECT_BIAS, MERGE, MERGE_BIAS, NORM2, SHIFT2, INNER, INNER_BIAS, OUTER, OUTER_BIAS, PARTS };
 
 struct Step {
-  int64_t rows, width, heads, layers, blocks;
+  int64_t rows, tile, width, heads, layers, blocks;
   const std::vector<Tensor>& weights;
   float* x;                                       // (rows, C), the residual stream
   BFloat16 *normed, *projected, *inner;           // tiles of C, (rows, 3C), tiles of 4C
-  BFloat16 *keys, *values;                        // (layers, rows, heads, cells, D)
+  BFloat16 *keys, *values;                        // (layers, tile, heads, cells, D)
   int64_t cells;
   const int64_t *positions, *prompts;             // (rows), (rows, 3): keys, values, length
   const double* scales;
@@ -217,7 +217,7 @@ struct Step {
   void attend(int64_t layer, int64_t row, Attend run, float* scores) const {
     const int64_t size = width / heads, length = prompts[3 * row + 2];
     const int64_t seen = std::min(length, positions[row]), own = positions[row] - seen;  // an idle row stands at 0
-    const int64_t before = layer * heads * length * size, start = (layer * rows + row) * heads * cells * size;
+    const int64_t before = layer * heads * length * size, start = (layer * tile + row) * heads * cells * size;
     const BFloat16* const shared_keys = reinterpret_cast<const BFloat16*>(prompts[3 * row]) + before;
     const BFloat16* const shared_values = reinterpret_cast<const BFloat16*>(prompts[3 * row + 1]) + before;
     const BFloat16* const query = projected + row * 3 * width;
@@ -244,20 +244,22 @@ struct Step {
 // Feeds one token a row: int64 tokens at int64 positions. `weights` holds PARTS tensors a layer: norms and biases in
 // fp32, products packed by `pack`; then the last norm's two. `embeddings` are of tokens and of positions, bf16. A row's
 // first cells are its prompt's, `prompts` (rows, 3) gives the addresses of the keys and values (layers, heads, length, D)
-// and the length; the others are its own, in keys and values (layers, rows, heads, cells, D). `work` is scratch memory
+// and the length; the others are its own, in keys and values (layers, tile, heads, cells, D).
+// Only the first rows of a tile may be fed: a row is the same however many there are. `work` is scratch memory
 // of `work_bytes`. Returns bf16 states (rows, C) after the last norm.
 Tensor gpt2_step(const Tensor& tokens, const Tensor& positions, std::vector<Tensor> embeddings,
                  std::vector<Tensor> weights, const Tensor& prompts, Tensor keys, Tensor values, Tensor work,
                  std::vector<double> scales, double epsilon) {
-  const int64_t layers = keys.size(0), rows = keys.size(1), heads = keys.size(2), cells = keys.size(3);
+  const int64_t layers = keys.size(0), tile = keys.size(1), rows = tokens.size(0), heads = keys.size(2), cells = keys.size(3);
   const int64_t width = heads * keys.size(4), whole = padded(rows);
+  TORCH_CHECK(rows <= tile && positions.size(0) == rows, "step: ", rows, " rows of a tile of ", tile);
   TORCH_CHECK(keys.is_contiguous() && values.is_contiguous() && prompts.is_contiguous(), "cache: not contiguous");
   TORCH_CHECK(tokens.is_contiguous() && positions.is_contiguous(), "tokens: not contiguous");
   TORCH_CHECK(matrix_unit_granted(), "the system does not give us the matrix unit");
   char* const memory = static_cast<char*>(work.mutable_data_ptr());
   const int64_t unit = whole * width * sizeof(BFloat16);
   TORCH_CHECK(work.numel() * work.element_size() >= 10 * unit, "work: ", work.numel(), " bytes");
-  const Step step{rows, width, heads, layers, whole / 32, weights, reinterpret_cast<float*>(memory),
+  const Step step{rows, tile, width, heads, layers, whole / 32, weights, reinterpret_cast<float*>(memory),
                   reinterpret_cast<BFloat16*>(memory + 2 * unit), reinterpret_cast<BFloat16*>(memory + 3 * unit),
                   reinterpret_cast<BFloat16*>(memory + 6 * unit), keys.mutable_data_ptr<BFloat16>(),
                   values.mutable_data_ptr<BFloat16>(), cells, positions.const_data_ptr<int64_t>(),
