@@ -2,9 +2,9 @@
 
 Where hardly any completion (or nearly every one) shows the outcome, a few topics carry the difference, topic means are
 skewed, and Student's quantiles leave the truth out twice as often as they say, always on the side of the larger effect
-(coverage .88–.93 of a nominal .95 at rates of 2 to 5 %). No method that looks at the topic means alone mends that with so
-few of them (Bahadur & Savage 1956). So t is compared with its own distribution under a model of rates that has this
-skew: logit p = a ± e/2, a ~ N(μ, σ²), e ~ N(δ, ω²) over topics, completions binomial. For every difference θ in
+(coverage .88–.93 of a nominal .95 at rates of 2 to 5 %). No method that looks at the topic means alone mends that
+with so few of them (Bahadur & Savage 1956). So t is compared with its own distribution under a model of rates that has
+this skew: logit p = a ± e/2, a ~ N(μ, σ²), e ~ N(δ, ω²) over topics, completions binomial. For every difference θ in
 question the model is set to θ, so that no estimate of the effect bends its own test: at θ = 0 both arms are alike.
 It stands beside Student's t, which the headline and the verdict keep.
 
