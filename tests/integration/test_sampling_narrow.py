@@ -56,7 +56,7 @@ def test_a_tile_that_empties_computes_fewer_rows_and_the_same_completions(monkey
         return sorted(found, key=lambda completion: completion.key), counts
 
     some, fewer = made(Gpt2Decoder.narrow)
-    assert fewer >= {32, 96}
+    assert min(fewer) < max(fewer) == 96
     whole, all_rows = made(lambda decoder, _rows: len(decoder._output))
     assert all_rows == {96}
     assert some == whole
