@@ -169,12 +169,13 @@ def job(options: argparse.Namespace) -> None:
     prompts = prompts_of(options.shape, 18)
     for arm in range(2):
         model = model_of(options.shape, torch.bfloat16, options.device, seed=arm)
-        for count in counts(backend_of(model, options), prompts, options, 0, completions=200):
+        backend = backend_of(model, options)
+        for count in counts(backend, prompts, options, 0, completions=200):
             made += count
             elapsed = time.perf_counter() - start
             if not estimate and elapsed > options.eta_after:
                 # A tile's rows finish together, and this is the first of them.
-                estimate = elapsed * total / min(total, made + (options.tile - 1) * options.new)
+                estimate = elapsed * total / min(total, made + (backend.numerics["tile"] - 1) * options.new)
                 print(f"after {elapsed:.0f} s: {made} of {total} tokens, estimated {estimate / 60:.1f} minutes in all")
     elapsed = time.perf_counter() - start
     print(f"{made} tokens in {elapsed / 60:.1f} minutes, {made / elapsed:.0f} tokens/s")
@@ -189,7 +190,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--shape", choices=SHAPES, default="tiny")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--tile", type=int, default=128)
+    parser.add_argument("--tile", type=int, help="rows at a time; the usual ones without it")
     parser.add_argument("--prompts", type=int, default=18)
     parser.add_argument("--completions", type=int, default=64)
     parser.add_argument("--new", type=int, default=64, help="tokens a completion")

@@ -14,8 +14,6 @@ from biasaudit.pipeline.progress import Console, visible
 from biasaudit.records import Arm, Battery, Completion, Decoding, Prompt, SampleRequest
 
 DEFAULT_SEED = 1337
-TILE = 256
-"""Rows decoded together: below 128 the weights' traffic rules, and the last tile of a queue is seldom full."""
 SPEAKERS = {"en": ("You", "He"), "pt": ("Você", "Ele")}
 SPOKEN = re.compile(r"\w[\w ]{0,30}: ")
 
@@ -61,13 +59,12 @@ def open_backend(arm: Arm, machine: Machine, *, seed: int, memory: int = 0, cons
 
 
 def _automatic_tile(model: Any) -> int:
-    """Rows that fit into the memory left; on a CPU at most `TILE`, where more are not faster."""
+    """Rows that fit into the memory left; on a CPU at most `usual_tile`."""
     from biasaudit.lm.device import free_bytes
-    from biasaudit.sampling.backoff import automatic_tile
+    from biasaudit.sampling.backoff import automatic_tile, usual_tile
 
     weight = model.get_input_embeddings().weight
-    usual = TILE if weight.device.type == "cpu" else None
-    size = weight.element_size()
+    size, usual = weight.element_size(), usual_tile(weight.device)
     return automatic_tile(model.config, free=free_bytes(weight.device), bytes_per_value=size, usual=usual)
 
 

@@ -18,6 +18,7 @@ from biasaudit.errors import InputError, ModelError, UsageError
 from biasaudit.identity import content_hash
 from biasaudit.records import Arm, Completion, ContinuationLogProb, SampleRequest
 from biasaudit.sampling import kernels
+from biasaudit.sampling.backoff import UNKNOWN, usual_tile
 from biasaudit.sampling.choose import BEST
 from biasaudit.sampling.decoders import select
 from biasaudit.sampling.decoders.base import Allocate, allocate_zeros
@@ -72,7 +73,7 @@ class TorchBackend:
         *,
         arm: Arm,
         seed: int,
-        tile: int = 128,
+        tile: int | None = None,
         threads: int | None = None,
         best: int = BEST,
         allocate: Allocate = allocate_zeros,
@@ -84,7 +85,7 @@ class TorchBackend:
             tokenizer: the arm's.
             arm: gives the fingerprints and the salt.
             seed: of the noise.
-            tile: rows that run at a time.
+            tile: rows that run at a time; None for what is usual on the device.
             threads: of torch, for the whole process; None leaves them.
             best: tokens with noise of their own when nothing is truncated.
             allocate: makes the cache's tensors; a test runs out of memory here.
@@ -93,9 +94,11 @@ class TorchBackend:
             ModelError: the tokenizer has more tokens than the model.
             UsageError: a tile or thread count below 1.
         """
+        width = int(model.get_input_embeddings().weight.shape[0])
+        if tile is None:
+            tile = usual_tile(model.get_input_embeddings().weight.device) or UNKNOWN
         if tile < 1 or (threads is not None and threads < 1):
             raise UsageError(f"tile {tile}, threads {threads}: both must be at least 1.")
-        width = int(model.get_input_embeddings().weight.shape[0])
         if tokenizer.vocab_size > width:
             raise ModelError(
                 f"Arm '{arm.name}': its tokenizer has {tokenizer.vocab_size} tokens, its model only {width}. "
