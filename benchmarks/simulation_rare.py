@@ -115,8 +115,12 @@ def whole(case: Scenario, runs: int, seed: int, draws: int = 399) -> dict[str, f
             continue
         found = rare.calibrate(counts, rng=np.random.default_rng([seed, run]), draws=draws, at_null=draws)
         interval = found.interval()
-        covered.append(interval.low <= case.truth <= interval.high)
+        covered.append(interval is None or interval.low <= case.truth <= interval.high)
         rejected += found.p < 0.05
+        if interval is None:
+            apart += found.p < 0.05
+            widths.append(math.inf)
+            continue
         apart += (found.p < 0.05) == (interval.low < 0 < interval.high)
         widths.append((interval.high - interval.low) / (2 * student(counts, 0.0)[1] * found.se))
     return {

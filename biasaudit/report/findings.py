@@ -86,19 +86,17 @@ def level(row: Finding, value: float, numbers: Numbers) -> str:
 def rare(row: Finding, words: Words, numbers: Numbers) -> str:
     """The calibrated interval and p beside Student's, and whether they decide alike."""
     found, interval = row.details, row.interval
-    assert interval is not None
     after = "" if found["family_size"] == 1 else "_holm"
     decides = {f"p_{name}": numbers.p_phrase(p) for name, p in found["after_holm"].items()}
-    limits = [
-        words("number.range", low=shown(row, low, numbers), high=shown(row, high, numbers))
-        for low, high in ((interval.low, interval.high), (found["student"]["low"], found["student"]["high"]))
-    ]
+    ends = [(found["student"]["low"], found["student"]["high"])]
+    ends += [] if interval is None else [(interval.low, interval.high)]
+    limits = [words("number.range", low=shown(row, low, numbers), high=shown(row, high, numbers)) for low, high in ends]
     told = words(
-        "designs.rare_detail",
-        range=limits[0],
+        "designs.rare_detail" if interval is not None else "designs.rare_unbounded",
+        range=limits[-1],
         p=numbers.p_phrase(row.p),
         unit=words("unit.points"),
-        student=limits[1],
+        student=limits[0],
         p_student=numbers.p_phrase(found["student"]["p"]),
     )
     if not found["apart"]:

@@ -80,6 +80,7 @@ def _finding(row: Contrast, position: int, calibrated: Calibrated, counts: Count
     """
     student, interval = row.population, row.population.interval
     assert interval is not None
+    made = calibrated.interval()
     decides = {
         "student": student.p if student.p_adjusted is None else student.p_adjusted,
         "calibrated": calibrated.p if p_adjusted is None else p_adjusted,
@@ -90,11 +91,12 @@ def _finding(row: Contrast, position: int, calibrated: Calibrated, counts: Count
         estimand=HEADLINE,
         target="population",
         estimate=row.difference,
-        interval=calibrated.interval(),
+        interval=made,
         p=calibrated.p,
         n={"topics": row.n_topics, "prompts": row.n_prompts, "completions": row.n_tuned + row.n_reference},
         method=f"{student.method}, calibrated for a rare outcome",
         source=SOURCE,
+        note="" if made is not None else "too-few-successes",
         details={
             "contrast": position,
             "role": row.role,

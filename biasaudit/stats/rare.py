@@ -151,10 +151,11 @@ class Calibrated:
     tables: tuple[Floats, ...]
     """Ascending t under each θ, shapes (≤ draws,)."""
 
-    def interval(self, level: float = 0.95) -> Interval:
+    def interval(self, level: float = 0.95) -> Interval | None:
         """The θ that the equal-tailed test at 1 − `level` does not reject, and what lies between them.
 
         Where 0 is rejected, those beyond it are left out: no interval holds 0 against its own p.
+        None where even the largest difference in reach is not rejected: so few successes bound nothing.
         """
         theta = np.append(self.centre + np.linspace(-REACH, REACH, STEPS) * self.se, (0.0, self.centre))
         theta = np.sort(theta[np.abs(theta) <= 1])
@@ -163,6 +164,8 @@ class Calibrated:
         kept = (t >= low) & (t <= high)
         if not kept[theta == 0].any():
             kept &= theta * self.centre > 0
+        if kept[0] or kept[-1]:
+            return None
         found = [*theta[kept].tolist(), self.centre]
         return Interval(low=min(found), high=max(found), level=level, method="bootstrap-t-logit-normal")
 

@@ -132,6 +132,12 @@ def test_no_interval_holds_what_its_p_rejects_nor_leaves_the_estimate_out() -> N
     assert 0 < sum(rejected) < 12
 
 
+def test_a_handful_of_successes_gives_a_p_and_no_interval() -> None:
+    made = calibrated((1, 0, 0, 0, 1, 0, 0, 0, 0, 0), (0,) * 10)
+    assert made.interval() is None
+    assert made.p > 0.05
+
+
 def answered(of: Arm, level: float, seed: int, n: int = 100) -> Iterator[Score]:
     """Outcomes at logit `level`; a tuned arm's topics differ."""
     rng = np.random.default_rng(seed)
@@ -207,7 +213,8 @@ def test_the_report_says_what_student_misses_and_when_both_disagree(
     row = of_primary(scarce)
     agree = dataclasses.replace(row, details={**row.details, "apart": False})
     family = dataclasses.replace(row, details={**row.details, "family_size": 3})
-    for held, said in ((row, True), (agree, False), (family, True)):
+    unbounded = dataclasses.replace(row, interval=None)
+    for held, said in ((row, True), (agree, False), (unbounded, True), (family, True)):
         view = made.view(analysis=dataclasses.replace(made.analysis, findings=(held,)))
         for page in (str(headline.render(view, locale)), str(designs.render(view, locale))):
             assert twice in page
