@@ -21,6 +21,7 @@ from biasaudit.pipeline.same_run import differences, fits, identity_of
 from biasaudit.pipeline.until import sample_until
 
 if TYPE_CHECKING:
+    from biasaudit.results import Analysis
     from biasaudit.store.run import RunFolder
 
 LARGE_RUN = 200_000
@@ -117,9 +118,10 @@ def execute(
         plan = attach(plan, folder, console)
         console.say(announce(plan, folder))
         warn_of_less(plan, folder, console)
-        if finished(plan, folder, battery_text, locale):
+        analysis = finished(plan, folder, battery_text, locale)
+        if analysis is not None:
             console.say("everything that this command asks for is stored and reported already")
-            return audit.outcome(folder, plan, audit.read_analysis(folder), locale)
+            return audit.outcome(folder, plan, analysis, locale)
         folder.write_bytes("battery.yaml", battery_text)
         folder.write_table("prompts.parquet", prompts_table(plan.prompts))
         folder.update_manifest({**identity_of(plan), **describe(plan), "status": "running"})
@@ -133,8 +135,8 @@ def execute(
         return audit.report(stored, locale)
 
 
-def finished(plan: RunPlan, folder: RunFolder, battery_text: bytes, locale: str) -> bool:
-    """Whether this very command was carried out to its end before, and everything that it needs is undamaged."""
+def finished(plan: RunPlan, folder: RunFolder, battery_text: bytes, locale: str) -> Analysis | None:
+    """The analysis, if this very command was carried out to its end before and all that it needs is undamaged."""
     from biasaudit.pipeline import audit
     from biasaudit.pipeline.complete import LIKELIHOODS, missing_units
 
@@ -142,15 +144,15 @@ def finished(plan: RunPlan, folder: RunFolder, battery_text: bytes, locale: str)
     before = folder.manifest
     same = all(before.get(key) == value for key, value in identity.plain(now).items() if key not in passing)
     if not (same and folder.sealed and before.get("status") == "done" and before.get("report_language") == locale):
-        return False
+        return None
     try:
         unchanged = folder.read_bytes("battery.yaml") == battery_text and bool(folder.read_bytes(audit.REPORT))
         analysis = audit.read_analysis(folder)
     except StoreError:
-        return False  # missing or damaged: the stages make it again
+        return None  # missing or damaged: the stages make it again
     missing = missing_units(plan, folder)
     folder.quarantine_damaged(LIKELIHOODS)
-    return unchanged and not missing and audit.complete(folder, plan, analysis)
+    return analysis if unchanged and not missing and audit.complete(folder, plan, analysis) else None
 
 
 def warn_of_less(plan: RunPlan, folder: RunFolder, console: Console) -> None:
