@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,8 +88,10 @@ def find_folder(plan: RunPlan, reports: Path, out: Path | None, *, fresh: bool) 
     going_on = None if fresh else next((run for run in runs(parent) if fits(run, plan)), None)
     if going_on is not None:
         return going_on
-    name = new_run_name(datetime.now(UTC), identity.content_hash(identity_of(plan)))
-    return RunFolder.create(parent / name, identity_of(plan))
+    moment, seed_material = datetime.now(UTC), identity.content_hash(identity_of(plan))
+    while (path := parent / new_run_name(moment, seed_material)).exists():
+        moment += timedelta(seconds=1)  # the same command was started in this second already
+    return RunFolder.create(path, identity_of(plan))
 
 
 def _refuse_foreign(out: Path) -> None:
