@@ -62,22 +62,7 @@ def _chart(found: Sequence[Curve], axes: tuple[str, str], mark: float, width: in
             line.mark_line(color=svg.SERIES[number], strokeWidth=2, interpolate="step-before", **dash).encode(x=x, y=y)
         )
         layers += _legend(number, curve.label, dash)
-    return (
-        alt.layer(*layers)
-        .properties(
-            width=width - 90,
-            height=HEIGHT + top,
-            autosize="none",
-            background="transparent",
-            padding={"left": 66, "right": 14, "top": 6, "bottom": 44},
-        )
-        .configure(aria=False)
-        .configure_view(stroke=None)
-        .configure_axis(
-            gridColor=svg.LINE, domainColor=svg.LINE, tickColor=svg.LINE, labelColor=svg.MUTED, titleColor=svg.INK,
-            titleFontWeight="normal", labelFontSize=12,
-        )
-    )  # fmt: skip
+    return svg.plot(layers, width - 90, HEIGHT + top, left=66)
 
 
 def _legend(number: int, label: str, dash: dict[str, Any]) -> list[Any]:

@@ -7,8 +7,10 @@ SVG serves light, dark and print. Nothing is fetched (`allowed_base_urls=[]`).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
+import altair as alt
 import vl_convert
 from markupsafe import Markup
 
@@ -53,3 +55,23 @@ def draw(chart: Any, locale: str, css_class: str) -> Markup:
     source = source.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
     # Vega escapes every text of the chart; test_report_charts checks it with hostile names.
     return Markup(source.replace("<svg ", f'<svg class="{css_class}" ', 1))  # noqa: S704
+
+
+def plot(layers: Sequence[Any], width: int, height: float, *, left: int) -> Any:
+    """A chart of `layers` in the report's colours; `left` pixels are for the labels of its vertical axis."""
+    return (
+        alt.layer(*layers)
+        .properties(
+            width=width,
+            height=height,
+            autosize="none",
+            background="transparent",
+            padding={"left": left, "right": 14, "top": 6, "bottom": 44},
+        )
+        .configure(aria=False)
+        .configure_view(stroke=None)
+        .configure_axis(
+            gridColor=LINE, domainColor=LINE, tickColor=LINE, labelColor=MUTED, titleColor=INK,
+            titleFontWeight="normal", labelFontSize=12,
+        )
+    )  # fmt: skip

@@ -64,22 +64,7 @@ def _chart(
     dots = alt.Chart(alt.Data(values=[{"x": dose, "y": mean} for dose, mean, _ in models]))
     marks = dots.mark_point(shape="circle", filled=True, size=60, color=svg.REFERENCE, opacity=1)
     layers.append(marks.encode(x=x, y=y))
-    return (
-        alt.layer(*layers)
-        .properties(
-            width=width - 90,
-            height=HEIGHT,
-            autosize="none",
-            background="transparent",
-            padding={"left": 72, "right": 14, "top": 6, "bottom": 44},
-        )
-        .configure(aria=False)
-        .configure_view(stroke=None)
-        .configure_axis(
-            gridColor=svg.LINE, domainColor=svg.LINE, tickColor=svg.LINE, labelColor=svg.MUTED, titleColor=svg.INK,
-            titleFontWeight="normal", labelFontSize=12,
-        )
-    )  # fmt: skip
+    return svg.plot(layers, width - 90, HEIGHT, left=72)
 
 
 def _padded(values: Sequence[float]) -> list[float]:
