@@ -24,7 +24,7 @@ ALPHA = 0.05
 CAVEATS: dict[str, str] = {
     "identical-arms": "Both arms have the same mean on every prompt.",
     "same-corpus": "The placebo was tuned on the same texts as the tuned arm: the contrast is about nothing.",
-    "labels-disagree": "By people's labels the difference is another one than the scorer's, on which the verdict rests.",
+    "labels-disagree": "By people's labels the difference is not the scorer's, on which the verdict rests.",
     "no-placebo": "The reference is the base: the difference holds language and domain adaptation too.",
     "placebo-not-comparable": "A placebo is present, but its card does not show the same base, tokens, steps and rate.",
     "composition-shift": "The share of off-topic or empty text differs too: a rate can rise because that share falls.",
