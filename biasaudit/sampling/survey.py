@@ -20,10 +20,11 @@ from biasaudit.sampling.truncate import Cells
 RUN = 64
 """Ids whose weights are summed together, before one of them is drawn."""
 
-_HOT = 1 << 18
-"""Logits that one thread surveys together: they and their weights fit into a core's cache."""
+_SPARSE = 1 << 20
+"""Logits in which one thread looks for the best: many, as threads of Python wait for each other at every call."""
 
-_NOTHING = np.empty(0, dtype=np.int64)
+_DENSE = 1 << 19
+"""Logits whose weights are computed together: they stay in the processor's cache."""
 
 Race = Callable[
     [torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]
@@ -65,13 +66,17 @@ class Surveyor:
         """Prepare for logits (rows, vocabulary)."""
         self._kernel = kernels.step(device)
         self.race: Race | None = None if self._kernel is None else self._kernel.race
-        self._weights: list[Cells] = []
+        self._shares: torch.Tensor | None = None
         self._pool: ThreadPoolExecutor | None = None
         if self._kernel is None and device.type == "cpu":
-            together = max(1, _HOT // vocabulary)
-            workers = min(torch.get_num_threads(), -(-rows // together))
-            self._weights = [np.empty((together, vocabulary), dtype=np.float32) for _ in range(workers)]
-            self._pool = ThreadPoolExecutor(workers - 1) if workers > 1 else None
+            # Taken once: fresh memory of this size costs more than what is done with it.
+            columns = -(-vocabulary // RUN) * RUN
+            self._padded = torch.full((rows, columns), -torch.inf)
+            self._shares = torch.empty(max(1, _DENSE // columns), columns)
+            self._sparse = max(1, _SPARSE // columns)
+            self._workers = min(torch.get_num_threads(), -(-rows // self._sparse))
+            self._below = [np.ones((self._sparse, columns), dtype=np.bool_) for _ in range(self._workers)]
+            self._pool = ThreadPoolExecutor(self._workers - 1) if self._workers > 1 else None
 
     def __call__(self, logits: torch.Tensor, k: int, *, rest: bool = False) -> Survey:
         """Survey fp32 `logits` (B, V).
@@ -84,7 +89,7 @@ class Surveyor:
         vocabulary = logits.shape[1]
         if self._kernel is not None:
             values, ids, top, total, sums = self._kernel.survey(logits, k if k < vocabulary else 0)
-        elif self._weights:
+        elif self._shares is not None:
             values, ids, top, total, sums = self._on_cpu(logits, k if k < vocabulary else 0, rest=rest)
         else:
             values, ids, top, total, sums = _on_gpu(logits, k if k < vocabulary else 0, rest=rest)
@@ -93,66 +98,57 @@ class Surveyor:
         return Survey(logits, top, total, values, ids, sums)
 
     def _on_cpu(self, logits: torch.Tensor, k: int, *, rest: bool) -> tuple[torch.Tensor, ...]:
-        """A few rows after the other, while they are in the processor's cache; threads share the rows."""
-        cells = logits.numpy()
-        rows, vocabulary = cells.shape
-        top, total = np.empty((2, rows, 1), dtype=np.float32)
-        sums = np.zeros((rows, -(-vocabulary // RUN) if rest else 0))
-        found: list[Cells] = [_NOTHING] * rows
-        starts = iter(range(0, rows, len(self._weights[0])))
+        """The best by numpy, which is quick where little is found; all weights by torch; a few rows at a time."""
+        assert self._shares is not None
+        rows, together = len(logits), len(self._shares)
+        whole = self._whole(logits)
+        values, ids = self._best(whole.numpy(), k) if k else (logits[:, :0], None)
+        top, largest = torch.empty(2, rows, 1)
+        sums = torch.empty((rows, whole.shape[1] // RUN if rest else 0), dtype=torch.float64)
+        for start in range(0, rows, together):
+            part = slice(start, start + together)
+            shares = torch.softmax(whole[part], 1, out=self._shares[: len(whole[part])])
+            torch.amax(shares, 1, keepdim=True, out=largest[part])
+            if ids is None:
+                torch.amax(whole[part], 1, keepdim=True, out=top[part])
+            if rest:
+                assert ids is not None
+                shares.scatter_(1, ids[part], 0.0)
+                sums[part] = shares.view(len(shares), -1, RUN).sum(2)
+        if ids is None:
+            ids = torch.empty((rows, 0), dtype=torch.int64)
+        else:
+            torch.amax(values, 1, keepdim=True, out=top)
+        total = largest.double().reciprocal_()
+        return values, ids, top, total.float(), sums.mul_(total)
 
-        def work(weights: Cells) -> None:
+    def _whole(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits (B, columns) without gaps, −∞ after the vocabulary; no copy where the caller left room for that."""
+        (rows, vocabulary), columns = logits.shape, self._padded.shape[1]
+        if logits.stride() == (columns, 1) and logits.untyped_storage().nbytes() >= rows * columns * 4:
+            whole = logits.as_strided((rows, columns), (columns, 1))
+            whole[:, vocabulary:] = -torch.inf
+            return whole
+        self._padded[:rows, :vocabulary] = logits
+        return self._padded[:rows]
+
+    def _best(self, cells: Cells, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The `k` best of each row and their ids, as `truncate.best` finds them; threads share the rows."""
+        values, ids = np.empty((len(cells), k), dtype=np.float32), np.empty((len(cells), k), dtype=np.int64)
+        starts = iter(range(0, len(cells), self._sparse))
+
+        def work(below: Cells) -> None:
             with np.errstate(all="ignore"):
                 for start in starts:
-                    part = slice(start, start + len(weights))
-                    best = _survey_rows(cells[part], weights, k, top[part], total[part], sums[part])
-                    found[start] = best + start * vocabulary
+                    part = slice(start, start + self._sparse)
+                    rows = cells[part]
+                    values[part], ids[part] = truncate.above(rows, truncate.bound(rows, k), k, below[: len(rows)])
 
-        others = [self._pool.submit(work, weights) for weights in self._weights[1:]] if self._pool else []
-        work(self._weights[0])
+        others = [self._pool.submit(work, below) for below in self._below[1:]] if self._pool else []
+        work(self._below[0])
         for other in others:
             other.result()
-        values, ids = np.empty((rows, 0), dtype=np.float32), np.empty((rows, 0), dtype=np.int64)
-        if k:
-            places = np.concatenate(found)
-            sizes = np.diff(np.searchsorted(places, np.arange(rows + 1) * vocabulary))
-            row = np.repeat(np.arange(rows), sizes)
-            places -= row * vocabulary
-            each = cells[row, places]
-            stays = truncate.largest(each, sizes, k)
-            values, ids = each[stays].reshape(rows, k), places[stays].reshape(rows, k)
-            if rest:
-                gone = np.flatnonzero(~stays)
-                row = row[gone]
-                run = row * sums.shape[1] + places[gone] // RUN
-                weights = np.exp(each[gone] - top[row, 0])
-                sums += np.bincount(run, weights, minlength=sums.size).reshape(sums.shape)
-        return tuple(map(torch.from_numpy, (values, ids, top, total, sums)))
-
-
-def _survey_rows(cells: Cells, weights: Cells, k: int, top: Cells, total: Cells, sums: Cells) -> Cells:
-    """Cells, counted along the rows, that may be among the `k` best of their row; the rest into `top` and so on.
-
-    Args:
-        cells: logits (n, V).
-        weights: memory for weights.
-        k: how many are the best; 0 finds none.
-        top: (n, 1), each row's largest.
-        total: (n, 1), the sum of all weights.
-        sums: (n, runs), of weights that are not found; (n, 0) when they are not wanted.
-    """
-    weights = weights[: len(cells)]
-    cells.max(1, keepdims=True, out=top)
-    np.exp(np.subtract(cells, top, out=weights), out=weights)
-    reach = truncate.reaches(cells, k) if k else None
-    weights.sum(1, keepdims=True, out=total)
-    if sums.shape[1]:
-        if reach is not None:
-            np.putmask(weights, reach, np.float32(0.0))
-        whole = cells.shape[1] // RUN
-        sums[:, :whole] = weights[:, : whole * RUN].reshape(len(cells), whole, RUN).sum(2)
-        sums[:, whole:] = weights[:, whole * RUN :].sum(1, keepdims=True)
-    return _NOTHING if reach is None else np.flatnonzero(reach)
+        return torch.from_numpy(values), torch.from_numpy(ids)
 
 
 def _on_gpu(logits: torch.Tensor, k: int, *, rest: bool) -> tuple[torch.Tensor, ...]:
