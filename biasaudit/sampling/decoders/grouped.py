@@ -71,7 +71,7 @@ class GroupCache:
         self._start = torch.zeros(self._groups * GROUP, dtype=torch.int64)
         row = torch.arange(rows)
         self._cell = ((row // GROUP * heads)[:, None] + torch.arange(heads)) * GROUP + (row % GROUP)[:, None]
-        self._shapes: dict[int, tuple[torch.Tensor, ...]] = {}
+        self._shapes: dict[int, _Scratch] = {}
 
     def _shared(self, blocks: int, rounds: int) -> torch.Tensor:
         shape = (self._layers, blocks, rounds, self._groups, self._heads, SHARED, self._width)
@@ -153,19 +153,19 @@ class GroupCache:
         number = self._round.view(1, self._groups, 1, 1, GROUP, 1)
         return found.gather(0, number.expand(1, *found.shape[1:]))[0]
 
-    def _scratch(self, sharing: int) -> tuple[torch.Tensor, ...]:
+    def _scratch(self, sharing: int) -> _Scratch:
         """Memory of a step, taken once."""
         if sharing not in self._shapes:
-            batch, cells, lanes = self._groups * self._heads, GROUP * OWN, sharing * GROUP
-            outs = (self._groups, self._heads, sharing, GROUP, self._width)
-            self._shapes[sharing] = (
-                torch.empty((batch, cells, lanes), dtype=self._dtype),
-                torch.zeros((batch, lanes, cells), dtype=self._dtype),
-                torch.empty((batch, lanes, self._width), dtype=self._dtype),
-                torch.empty(outs),
-                torch.empty(outs),
-            )
+            self._shapes[sharing] = _Scratch(self._groups, self._heads, sharing, self._width, self._dtype)
         return self._shapes[sharing]
+
+    def _store(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
+        """Write this step's keys and values (B, H, D), as integers: whole rows, whatever they mean."""
+        new = [part.reshape(self._rows, -1, self._width).view(torch.int64) for part in (key, value)]
+        for block, rows, flat in self._writes:
+            for whole, part in zip(self._own[block], new, strict=True):
+                cells = whole[layer].view(-1, self._width).view(torch.int64)
+                cells.index_copy_(0, flat, (part if rows is None else part[rows]).flatten(0, 1))
 
     def attend(
         self,
@@ -178,42 +178,68 @@ class GroupCache:
     ) -> torch.Tensor:
         """Store this step's key and value, and attend to all positions up to it: see `BlockCache.attend`."""
         groups, heads, width = self._groups, self._heads, self._width
-        for block, rows, flat in self._writes:
-            for whole, part in zip(self._own[block], (key, value), strict=True):
-                cells = whole[layer].view(-1, width).view(torch.int64)
-                new = (part if rows is None else part[rows]).reshape(-1, width)
-                cells[flat] = new.view(torch.int64)
+        self._store(layer, key, value)
         sharing = query.shape[1] // heads
         lanes = sharing * GROUP
-        asked = F.pad(query, (0, 0, 0, 0, 0, groups * GROUP - self._rows)) if self._rows % GROUP else query
-        asked = asked.mul(scale).view(groups, GROUP, heads, sharing, width).permute(0, 2, 3, 1, 4)
-        asked = asked.reshape(groups * heads, lanes, width)
-        table, spread, part, wide, out = self._scratch(sharing)
+        query = F.pad(query, (0, 0, 0, 0, 0, groups * GROUP - self._rows)) if self._rows % GROUP else query
+        query = query.view(groups, GROUP, heads, sharing, width)
+        scratch = self._scratch(sharing)
         bias = self._bias(window)
-        scores = bias.new_empty((groups, heads, sharing, GROUP, bias.shape[-1]))
+        scores, shares = scratch.cells(bias.shape[-1])
+        torch.mul(query, scale, out=scratch.columns)
+        if self._shared_blocks:
+            torch.mul(query, scale, out=scratch.asked)
+            asked = self._each_round(scratch.lanes)
         at = 0
         for block in range(self._shared_blocks):
             keys = self._prompts[0][layer, block, : self._rounds].flatten(0, 2)
-            found = self._mine(torch.bmm(self._each_round(asked), keys.transpose(1, 2)), sharing)
+            found = self._mine(torch.bmm(asked, keys.transpose(1, 2)), sharing)
             here = slice(at, at := at + SHARED)
             torch.add(found, bias[..., here], out=scores[..., here])
-        column = asked.transpose(1, 2)
         for block in range(self._blocks):
-            torch.bmm(self._own[block][0][layer], column, out=table)
-            found = table.view(groups, heads, GROUP, OWN, sharing, GROUP).diagonal(dim1=2, dim2=5)
+            torch.bmm(self._own[block][0][layer], scratch.column, out=scratch.table)
             here = slice(at, at := at + OWN)
-            torch.add(found.permute(0, 1, 3, 4, 2), bias[..., here], out=scores[..., here])
-        shares = torch.softmax(scores, dim=-1)
-        out.zero_()
-        at = 0
+            torch.add(scratch.diagonal, bias[..., here], out=scores[..., here])
+        torch.softmax(scores, dim=-1, out=shares)
+        out, wide, at = scratch.out.zero_(), scratch.wide, 0
         for block in range(self._shared_blocks):
             values = self._prompts[1][layer, block, : self._rounds].flatten(0, 2)
             share = shares[..., at : (at := at + SHARED)].reshape(-1, lanes, SHARED)
             out += wide.copy_(self._mine(torch.bmm(self._each_round(share), values), sharing))
-        placed = spread.view(groups, heads, sharing, GROUP, GROUP, OWN).diagonal(dim1=3, dim2=4)
         for block in range(self._blocks):
-            placed.copy_(shares[..., at : (at := at + OWN)].transpose(-1, -2))
-            torch.bmm(spread, self._own[block][1][layer], out=part)
-            out += wide.copy_(part.view(out.shape))
+            scratch.placed.copy_(shares[..., at : (at := at + OWN)].transpose(-1, -2))
+            torch.bmm(scratch.spread, self._own[block][1][layer], out=scratch.part)
+            out += wide.copy_(scratch.part.view(out.shape))
         mixed = out.permute(0, 3, 1, 2, 4).to(self._dtype, memory_format=torch.contiguous_format)
         return mixed.view(groups * GROUP, -1)[: self._rows]
+
+
+class _Scratch:
+    """Memory of a step for queries of which `sharing` read one key head, and the views of it that are written."""
+
+    def __init__(self, groups: int, heads: int, sharing: int, width: int, dtype: torch.dtype) -> None:
+        """Take it; what must be zero stays so."""
+        batch, lanes = groups * heads, sharing * GROUP
+        self._shape, self._dtype = (groups, heads, sharing, GROUP), dtype
+        self._cells: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.lanes = torch.empty((batch, lanes, width), dtype=dtype)
+        self.asked = self.lanes.view(*self._shape, width).permute(0, 3, 1, 2, 4)
+        """(groups, GROUP, heads, sharing, width) in the order of lanes."""
+        self.column = torch.empty((batch, width, lanes), dtype=dtype)
+        self.columns = self.column.view(groups, heads, width, sharing, GROUP).permute(0, 4, 1, 3, 2)
+        """The same in the order of columns."""
+        self.table = torch.empty((batch, GROUP * OWN, lanes), dtype=dtype)
+        table = self.table.view(groups, heads, GROUP, OWN, sharing, GROUP).diagonal(dim1=2, dim2=5)
+        self.diagonal = table.permute(0, 1, 3, 4, 2)
+        """(groups, heads, sharing, GROUP, OWN): each row's own keys with its own queries."""
+        self.spread = torch.zeros((batch, lanes, GROUP * OWN), dtype=dtype)
+        self.placed = self.spread.view(*self._shape, GROUP, OWN).diagonal(dim1=3, dim2=4)
+        """(groups, heads, sharing, OWN, GROUP): where each row's shares stand among zeros."""
+        self.part = torch.empty((batch, lanes, width), dtype=dtype)
+        self.wide, self.out = torch.empty((2, *self._shape, width)).unbind()
+
+    def cells(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scores and shares of so many cells: (groups, heads, sharing, GROUP, count) each."""
+        if count not in self._cells:
+            self._cells = {count: torch.empty((2, *self._shape, count), dtype=self._dtype).unbind()}
+        return self._cells[count]
