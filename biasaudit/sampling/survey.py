@@ -20,11 +20,8 @@ from biasaudit.sampling.truncate import Cells
 RUN = 64
 """Ids whose weights are summed together, before one of them is drawn."""
 
-_SPARSE = 1 << 20
-"""Logits in which one thread looks for the best: many, as threads of Python wait for each other at every call."""
-
-_DENSE = 1 << 19
-"""Logits whose weights are computed together: they stay in the processor's cache."""
+_TOGETHER = 1 << 20
+"""Logits that one thread surveys together: many, as threads of Python wait for each other at every call."""
 
 Race = Callable[
     [torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]
@@ -66,17 +63,13 @@ class Surveyor:
         """Prepare for logits (rows, vocabulary)."""
         self._kernel = kernels.step(device)
         self.race: Race | None = None if self._kernel is None else self._kernel.race
-        self._shares: torch.Tensor | None = None
+        self._memory: list[_Memory] = []
         self._pool: ThreadPoolExecutor | None = None
         if self._kernel is None and device.type == "cpu":
-            # Taken once: fresh memory of this size costs more than what is done with it.
-            columns = -(-vocabulary // RUN) * RUN
-            self._padded = torch.full((rows, columns), -torch.inf)
-            self._shares = torch.empty(max(1, _DENSE // columns), columns)
-            self._sparse = max(1, _SPARSE // columns)
-            self._workers = min(torch.get_num_threads(), -(-rows // self._sparse))
-            self._below = [np.ones((self._sparse, columns), dtype=np.bool_) for _ in range(self._workers)]
-            self._pool = ThreadPoolExecutor(self._workers - 1) if self._workers > 1 else None
+            self._together = max(1, min(rows, _TOGETHER // vocabulary))
+            workers = min(torch.get_num_threads(), -(-rows // self._together))
+            self._memory = [_Memory(self._together, vocabulary) for _ in range(workers)]
+            self._pool = ThreadPoolExecutor(workers - 1) if workers > 1 else None
 
     def __call__(self, logits: torch.Tensor, k: int, *, rest: bool = False) -> Survey:
         """Survey fp32 `logits` (B, V).
@@ -89,7 +82,7 @@ class Surveyor:
         vocabulary = logits.shape[1]
         if self._kernel is not None:
             values, ids, top, total, sums = self._kernel.survey(logits, k if k < vocabulary else 0)
-        elif self._shares is not None:
+        elif self._memory:
             values, ids, top, total, sums = self._on_cpu(logits, k if k < vocabulary else 0, rest=rest)
         else:
             values, ids, top, total, sums = _on_gpu(logits, k if k < vocabulary else 0, rest=rest)
@@ -98,57 +91,59 @@ class Surveyor:
         return Survey(logits, top, total, values, ids, sums)
 
     def _on_cpu(self, logits: torch.Tensor, k: int, *, rest: bool) -> tuple[torch.Tensor, ...]:
-        """The best by numpy, which is quick where little is found; all weights by torch; a few rows at a time."""
-        assert self._shares is not None
-        rows, together = len(logits), len(self._shares)
-        whole = self._whole(logits)
-        values, ids = self._best(whole.numpy(), k) if k else (logits[:, :0], None)
-        top, largest = torch.empty(2, rows, 1)
-        sums = torch.empty((rows, whole.shape[1] // RUN if rest else 0), dtype=torch.float64)
-        for start in range(0, rows, together):
-            part = slice(start, start + together)
-            shares = torch.softmax(whole[part], 1, out=self._shares[: len(whole[part])])
-            torch.amax(shares, 1, keepdim=True, out=largest[part])
-            if ids is None:
-                torch.amax(whole[part], 1, keepdim=True, out=top[part])
-            if rest:
-                assert ids is not None
-                shares.scatter_(1, ids[part], 0.0)
-                sums[part] = shares.view(len(shares), -1, RUN).sum(2)
-        if ids is None:
-            ids = torch.empty((rows, 0), dtype=torch.int64)
-        else:
-            torch.amax(values, 1, keepdim=True, out=top)
-        total = largest.double().reciprocal_()
-        return values, ids, top, total.float(), sums.mul_(total)
+        """By numpy, which is quick where little is found; threads share the rows."""
+        cells = logits.numpy()
+        rows, vocabulary = cells.shape
+        top, total = np.empty((2, rows, 1), dtype=np.float32)
+        values, ids = np.empty((rows, k), dtype=np.float32), np.empty((rows, k), dtype=np.int64)
+        sums = np.empty((rows, -(-vocabulary // RUN) if rest else 0))
+        starts = iter(range(0, rows, self._together))
 
-    def _whole(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits (B, columns) without gaps, −∞ after the vocabulary; no copy where the caller left room for that."""
-        (rows, vocabulary), columns = logits.shape, self._padded.shape[1]
-        if logits.stride() == (columns, 1) and logits.untyped_storage().nbytes() >= rows * columns * 4:
-            whole = logits.as_strided((rows, columns), (columns, 1))
-            whole[:, vocabulary:] = -torch.inf
-            return whole
-        self._padded[:rows, :vocabulary] = logits
-        return self._padded[:rows]
-
-    def _best(self, cells: Cells, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The `k` best of each row and their ids, as `truncate.best` finds them; threads share the rows."""
-        values, ids = np.empty((len(cells), k), dtype=np.float32), np.empty((len(cells), k), dtype=np.int64)
-        starts = iter(range(0, len(cells), self._sparse))
-
-        def work(below: Cells) -> None:
+        def work(memory: _Memory) -> None:
             with np.errstate(all="ignore"):
                 for start in starts:
-                    part = slice(start, start + self._sparse)
-                    rows = cells[part]
-                    values[part], ids[part] = truncate.above(rows, truncate.bound(rows, k), k, below[: len(rows)])
+                    part = slice(start, start + self._together)
+                    _survey_rows(cells[part], memory, (values[part], ids[part], top[part], total[part], sums[part]))
 
-        others = [self._pool.submit(work, below) for below in self._below[1:]] if self._pool else []
-        work(self._below[0])
+        others = [self._pool.submit(work, memory) for memory in self._memory[1:]] if self._pool else []
+        work(self._memory[0])
         for other in others:
             other.result()
-        return torch.from_numpy(values), torch.from_numpy(ids)
+        return tuple(map(torch.from_numpy, (values, ids, top, total, sums)))
+
+
+class _Memory:
+    """What one thread needs to survey some rows, taken once: fresh memory would cost more than the work."""
+
+    def __init__(self, rows: int, vocabulary: int) -> None:
+        """For `rows` rows; the columns after the vocabulary weigh nothing and are never among the best."""
+        columns = -(-vocabulary // RUN) * RUN
+        self.weights = np.zeros((rows, columns), dtype=np.float32)
+        self.below = np.ones((rows, columns), dtype=np.bool_)
+
+
+def _survey_rows(cells: Cells, memory: _Memory, found: tuple[Cells, ...]) -> None:
+    """Survey logits (n, V) into `found`: values, ids, top, total and rest, as in `Survey`."""
+    values, ids, top, total, sums = found
+    (rows, vocabulary), k = cells.shape, values.shape[1]
+    weights = memory.weights[:rows]
+    if k:
+        values[:], ids[:] = truncate.above(cells, truncate.bound(cells, k), k, memory.below[:rows])
+        values.max(1, keepdims=True, out=top)
+    else:
+        cells.max(1, keepdims=True, out=top)
+    inside = weights[:, :vocabulary]
+    np.exp(np.subtract(cells, top, out=inside), out=inside)
+    best = 0.0
+    if sums.shape[1]:
+        flat = weights.reshape(-1)
+        places = (ids + np.arange(rows)[:, None] * weights.shape[1]).reshape(-1)
+        best = flat.take(places).reshape(rows, k).sum(1, dtype=np.float64, keepdims=True)
+        flat[places] = 0.0
+    runs = np.einsum("nrk->nr", weights.reshape(rows, -1, RUN))
+    total[:] = runs.sum(1, dtype=np.float64, keepdims=True) + best
+    if sums.shape[1]:
+        sums[:] = runs
 
 
 def _on_gpu(logits: torch.Tensor, k: int, *, rest: bool) -> tuple[torch.Tensor, ...]:
