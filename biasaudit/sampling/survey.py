@@ -134,16 +134,12 @@ def _survey_rows(cells: Cells, memory: _Memory, found: tuple[Cells, ...]) -> Non
         cells.max(1, keepdims=True, out=top)
     inside = weights[:, :vocabulary]
     np.exp(np.subtract(cells, top, out=inside), out=inside)
-    best = 0.0
+    runs = weights.reshape(rows, -1, RUN)
+    # The same sum whatever else is asked: what a decoding looks at must not change another's log-probabilities.
+    total[:] = np.einsum("nrk->nr", runs).sum(1, dtype=np.float64, keepdims=True)
     if sums.shape[1]:
-        flat = weights.reshape(-1)
-        places = (ids + np.arange(rows)[:, None] * weights.shape[1]).reshape(-1)
-        best = flat.take(places).reshape(rows, k).sum(1, dtype=np.float64, keepdims=True)
-        flat[places] = 0.0
-    runs = np.einsum("nrk->nr", weights.reshape(rows, -1, RUN))
-    total[:] = runs.sum(1, dtype=np.float64, keepdims=True) + best
-    if sums.shape[1]:
-        sums[:] = runs
+        weights.reshape(-1)[(ids + np.arange(rows)[:, None] * weights.shape[1]).reshape(-1)] = 0.0
+        sums[:] = np.einsum("nrk->nr", runs)
 
 
 def _on_gpu(logits: torch.Tensor, k: int, *, rest: bool) -> tuple[torch.Tensor, ...]:

@@ -40,8 +40,8 @@ def best(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
         return _best_on_gpu(logits, k)
     cells = logits.contiguous().numpy()
     below = np.ones((rows, -(-vocabulary // _WORD) * _WORD), dtype=np.bool_)
-    values, ids = above(cells, bound(cells, k), k, below)
-    return torch.from_numpy(values), torch.from_numpy(ids)
+    found = above(cells, bound(cells, k), k, below)
+    return torch.from_numpy(found[0]), torch.from_numpy(found[1])
 
 
 def above(cells: Cells, bound: Cells, k: int, below: Cells) -> tuple[Cells, Cells]:
@@ -83,10 +83,10 @@ def largest(values: Cells, sizes: Cells, k: int) -> Cells:
         k: how many stay of each.
     """
     rows, widest = len(sizes), int(sizes.max())
-    table = np.full(rows * widest, -np.inf, dtype=np.float32)
+    cells = np.full(rows * widest, -np.inf, dtype=np.float32)
     ends = np.cumsum(sizes)
-    table[np.arange(len(values)) + np.repeat(np.arange(rows) * widest - ends + sizes, sizes)] = values
-    table = table.reshape(rows, widest)
+    cells[np.arange(len(values)) + np.repeat(np.arange(rows) * widest - ends + sizes, sizes)] = values
+    table = cells.reshape(rows, widest)
     split = widest - k
     table.partition(split, axis=1)
     kth = np.repeat(table[:, split], sizes)

@@ -27,6 +27,9 @@ OWN = 16
 SHARED = 32
 """Positions of prompts in a block."""
 
+_SPARE = 8
+"""So many slots are added at a time."""
+
 
 def cache(
     *, layers: int, rows: int, heads: int, width: int, dtype: torch.dtype, device: torch.device, allocate: Allocate
@@ -63,18 +66,24 @@ class GroupCache:
         self._dtype, self._device, self._allocate = dtype, device, allocate
         self._own: list[tuple[torch.Tensor, torch.Tensor]] = []
         """A block: keys and values (layers, groups · heads, GROUP · OWN, width) each."""
-        self._prompts = (self._shared(0, 0), self._shared(0, 0))
-        """Keys and values (layers, blocks, rounds, groups, heads, SHARED, width): a group's prompts, one a round."""
+        self._prompts = (self._shared(0, self._groups), self._shared(0, self._groups))
+        """Keys and values (layers, blocks, slots, heads, SHARED, width): a slot holds one prompt for one group. The
+        first slots are the groups' own; a further prompt of a group stands behind them."""
+        self._groups_of: list[int] = list(range(self._groups))
+        """Each slot's group."""
         self._held: list[torch.Tensor | None] = [None for _ in range(self._groups * GROUP)]
         """Each row's prompt, by the tensor of its keys."""
-        self._round = torch.zeros(self._groups * GROUP, dtype=torch.int64)
+        self._slots = [row // GROUP for row in range(self._groups * GROUP)]
+        """Each row's slot."""
         self._start = torch.zeros(self._groups * GROUP, dtype=torch.int64)
         row = torch.arange(rows)
         self._cell = ((row // GROUP * heads)[:, None] + torch.arange(heads)) * GROUP + (row % GROUP)[:, None]
         self._shapes: dict[int, _Scratch] = {}
+        self._moved: torch.Tensor | None = None
+        """Slots, groups and places of the rows whose prompt is not their group's first; None: not known yet."""
 
-    def _shared(self, blocks: int, rounds: int) -> torch.Tensor:
-        shape = (self._layers, blocks, rounds, self._groups, self._heads, SHARED, self._width)
+    def _shared(self, blocks: int, slots: int) -> torch.Tensor:
+        shape = (self._layers, blocks, slots, self._heads, SHARED, self._width)
         return self._allocate(shape, self._dtype, self._device)
 
     def reserve(self, tokens: int) -> None:
@@ -85,25 +94,36 @@ class GroupCache:
         group, length = row // GROUP, keys.shape[2]
         self._held[row] = None
         self._start[row] = length
-        first = group * GROUP
-        beside = {int(self._round[first + i]): held for i, held in enumerate(self._held[first : first + GROUP])
-                  if held is not None}  # fmt: skip
-        known = [number for number, held in beside.items() if held is keys]
-        number = known[0] if known else min(set(range(GROUP)) - set(beside))
-        self._held[row], self._round[row] = keys, number
+        self._moved = None
+        beside = range(group * GROUP, group * GROUP + GROUP)
+        slot = next((self._slots[other] for other in beside if self._held[other] is keys), None)
+        known = slot is not None
+        if slot is None:
+            slot = self._free_slot(group)
+        self._held[row], self._slots[row] = keys, slot
         if known:
             return
-        _, blocks, rounds, *_ = self._prompts[0].shape
-        if number >= rounds or length > blocks * SHARED:
-            more = max(blocks, -(-length // SHARED)), max(rounds, number + 1)
-            grown = self._shared(*more), self._shared(*more)
-            for new, old in zip(grown, self._prompts, strict=True):
-                new[:, :blocks, :rounds] = old
-            self._prompts = grown
+        _, blocks, slots, *_ = self._prompts[0].shape
+        if slot >= slots or length > blocks * SHARED:
+            enough = slots if slot < slots else min(slot + _SPARE, len(self._held))
+            grown = max(blocks, -(-length // SHARED)), enough
+            both = self._shared(*grown), self._shared(*grown)
+            for new, old in zip(both, self._prompts, strict=True):
+                new[:, :blocks, :slots] = old
+            self._prompts = both
         for block, start in enumerate(range(0, length, SHARED)):
             for whole, part in zip(self._prompts, (keys, values), strict=True):
                 piece = part[:, :, start : start + SHARED]
-                whole[:, block, number, group, :, : piece.shape[2]] = piece
+                whole[:, block, slot, :, : piece.shape[2]] = piece
+
+    def _free_slot(self, group: int) -> int:
+        """A slot for one more prompt of a group: its own, or one behind those of all groups."""
+        used = {slot for slot, held in zip(self._slots, self._held, strict=True) if held is not None}
+        if group not in used:
+            return group
+        slot = next(slot for slot in range(self._groups, self._groups + len(used) + 1) if slot not in used)
+        self._groups_of[slot : slot + 1] = [group]
+        return slot
 
     def aim(self, positions: torch.Tensor, _longest: int) -> None:
         """Prepare a step: each row writes at its position (int64 (B,)) and reads up to it."""
@@ -123,9 +143,8 @@ class GroupCache:
             rows = (block == number).nonzero().squeeze(1)
             every = len(rows) == self._rows
             self._writes.append((number, None if every else rows, (flat if every else flat[rows]).flatten()))
-        held = [int(self._round[row]) for row, prompt in enumerate(self._held) if prompt is not None]
-        longest = max((int(self._start[row]) for row, prompt in enumerate(self._held) if prompt is not None), default=0)
-        self._rounds, self._shared_blocks = max(held, default=0) + 1, -(-longest // SHARED)
+        if self._moved is None:
+            self._meet()
         self._biases: dict[int | None, torch.Tensor] = {}
 
     def _bias(self, window: int | None) -> torch.Tensor:
@@ -141,17 +160,32 @@ class GroupCache:
             self._biases[window] = bias.view(self._groups, 1, 1, GROUP, -1)
         return self._biases[window]
 
-    def _each_round(self, lanes: torch.Tensor) -> torch.Tensor:
-        """(rounds · groups · heads, …) of what is the same for every round."""
-        return lanes if self._rounds == 1 else lanes.repeat(self._rounds, 1, 1)
+    def _meet(self) -> None:
+        """Find out, after rows have come, which slots are in use and which rows look into one that is not the first."""
+        rows = [row for row, held in enumerate(self._held) if held is not None]
+        self._in_use = max((self._slots[row] for row in rows), default=0) + 1
+        self._in_use = max(self._in_use, self._groups)
+        self._further = torch.tensor(self._groups_of[self._groups : self._in_use], dtype=torch.int64)
+        self._shared_blocks = -(-max((int(self._start[row]) for row in rows), default=0) // SHARED)
+        away = torch.tensor([row for row in rows if self._slots[row] >= self._groups], dtype=torch.int64)
+        slots = torch.tensor([self._slots[row] for row in away.tolist()], dtype=torch.int64)
+        self._moved = torch.stack((slots, away // GROUP, away % GROUP))
+
+    def _each_slot(self, lanes: torch.Tensor) -> torch.Tensor:
+        """(slots · heads, …) of (groups · heads, …): what every slot's group has."""
+        if not len(self._further):
+            return lanes
+        each = lanes.reshape(self._groups, -1)
+        return torch.cat((each, each[self._further])).view(-1, *lanes.shape[1:])
 
     def _mine(self, found: torch.Tensor, sharing: int) -> torch.Tensor:
         """(groups, heads, sharing, GROUP, n): what each row found with its own prompt."""
-        found = found.view(self._rounds, self._groups, self._heads, sharing, GROUP, -1)
-        if self._rounds == 1:
-            return found[0]
-        number = self._round.view(1, self._groups, 1, 1, GROUP, 1)
-        return found.gather(0, number.expand(1, *found.shape[1:]))[0]
+        found = found.view(self._in_use, self._heads, sharing, GROUP, -1)
+        assert self._moved is not None
+        slots, groups, lanes = self._moved
+        if len(slots):
+            found[groups, :, :, lanes] = found[slots, :, :, lanes]
+        return found[: self._groups]
 
     def _scratch(self, sharing: int) -> _Scratch:
         """Memory of a step, taken once."""
@@ -189,10 +223,10 @@ class GroupCache:
         torch.mul(query, scale, out=scratch.columns)
         if self._shared_blocks:
             torch.mul(query, scale, out=scratch.asked)
-            asked = self._each_round(scratch.lanes)
+            asked = self._each_slot(scratch.lanes)
         at = 0
         for block in range(self._shared_blocks):
-            keys = self._prompts[0][layer, block, : self._rounds].flatten(0, 2)
+            keys = self._prompts[0][layer, block, : self._in_use].flatten(0, 1)
             found = self._mine(torch.bmm(asked, keys.transpose(1, 2)), sharing)
             here = slice(at, at := at + SHARED)
             torch.add(found, bias[..., here], out=scores[..., here])
@@ -203,9 +237,9 @@ class GroupCache:
         torch.softmax(scores, dim=-1, out=shares)
         out, wide, at = scratch.out.zero_(), scratch.wide, 0
         for block in range(self._shared_blocks):
-            values = self._prompts[1][layer, block, : self._rounds].flatten(0, 2)
+            values = self._prompts[1][layer, block, : self._in_use].flatten(0, 1)
             share = shares[..., at : (at := at + SHARED)].reshape(-1, lanes, SHARED)
-            out += wide.copy_(self._mine(torch.bmm(self._each_round(share), values), sharing))
+            out += wide.copy_(self._mine(torch.bmm(self._each_slot(share), values), sharing))
         for block in range(self._blocks):
             scratch.placed.copy_(shares[..., at : (at := at + OWN)].transpose(-1, -2))
             torch.bmm(scratch.spread, self._own[block][1][layer], out=scratch.part)
@@ -241,5 +275,6 @@ class _Scratch:
     def cells(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Scores and shares of so many cells: (groups, heads, sharing, GROUP, count) each."""
         if count not in self._cells:
-            self._cells = {count: torch.empty((2, *self._shape, count), dtype=self._dtype).unbind()}
+            scores, shares = torch.empty((2, *self._shape, count), dtype=self._dtype)
+            self._cells = {count: (scores, shares)}
         return self._cells[count]
