@@ -89,6 +89,7 @@ class Gpt2Decoder:
             return
         self._logits = self._head.room(tile, self._allocate)
         self._cache = cache(
+            getattr(self, "_cache", None),
             layers=len(self._blocks),
             rows=tile,
             heads=self._heads,

@@ -32,9 +32,20 @@ _SPARE = 8
 
 
 def cache(
-    *, layers: int, rows: int, heads: int, width: int, dtype: torch.dtype, device: torch.device, allocate: Allocate
+    old: BlockCache | GroupCache | None = None,
+    *,
+    layers: int,
+    rows: int,
+    heads: int,
+    width: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    allocate: Allocate,
 ) -> BlockCache | GroupCache:
-    """The cache that suits the processor."""
+    """The cache that suits the processor: the `old` one, emptied, where it is of this shape."""
+    if isinstance(old, GroupCache) and old.shape == (layers, rows, heads, width, dtype):
+        old.forget()
+        return old
     groups = (
         device.type == "cpu"
         and dtype == torch.bfloat16
@@ -61,6 +72,7 @@ class GroupCache:
         allocate: Allocate,
     ) -> None:
         """An empty cache; memory is taken block by block, as rows grow."""
+        self.shape = (layers, rows, heads, width, dtype)
         self._layers, self._rows, self._heads, self._width = layers, rows, heads, width
         self._groups = -(-rows // GROUP)
         self._dtype, self._device, self._allocate = dtype, device, allocate
@@ -69,6 +81,13 @@ class GroupCache:
         self._prompts = (self._shared(0, self._groups), self._shared(0, self._groups))
         """Keys and values (layers, blocks, slots, heads, SHARED, width): a slot holds one prompt for one group. The
         first slots are the groups' own; a further prompt of a group stands behind them."""
+        row = torch.arange(rows)
+        self._cell = ((row // GROUP * heads)[:, None] + torch.arange(heads)) * GROUP + (row % GROUP)[:, None]
+        self._shapes: dict[int, _Scratch] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """No row holds a prompt."""
         self._groups_of: list[int] = list(range(self._groups))
         """Each slot's group."""
         self._held: list[torch.Tensor | None] = [None for _ in range(self._groups * GROUP)]
@@ -76,11 +95,15 @@ class GroupCache:
         self._slots = [row // GROUP for row in range(self._groups * GROUP)]
         """Each row's slot."""
         self._start = torch.zeros(self._groups * GROUP, dtype=torch.int64)
-        row = torch.arange(rows)
-        self._cell = ((row // GROUP * heads)[:, None] + torch.arange(heads)) * GROUP + (row % GROUP)[:, None]
-        self._shapes: dict[int, _Scratch] = {}
-        self._moved: torch.Tensor | None = None
-        """Slots, groups and places of the rows whose prompt is not their group's first; None: not known yet."""
+        self._coming: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        """Prompts of rows that began after the last step."""
+        self._meet()
+
+    def forget(self) -> None:
+        """Be as new, without the cost of fresh memory."""
+        for part in (*self._prompts, *(part for pair in self._own for part in pair)):
+            part.zero_()  # what is not a number would stay so, times no share at all
+        self._begin()
 
     def _shared(self, blocks: int, slots: int) -> torch.Tensor:
         shape = (self._layers, blocks, slots, self._heads, SHARED, self._width)
@@ -91,10 +114,13 @@ class GroupCache:
 
     def place(self, row: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Give `row` a prompt: keys and values, (layers, heads, length, width) each."""
-        group, length = row // GROUP, keys.shape[2]
         self._held[row] = None
-        self._start[row] = length
-        self._moved = None
+        self._start[row] = keys.shape[2]
+        self._coming[row] = keys, values
+
+    def _settle(self, row: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Find a slot for the prompt of `row`, and copy it there unless the group has it already."""
+        group, length = row // GROUP, keys.shape[2]
         beside = range(group * GROUP, group * GROUP + GROUP)
         slot = next((self._slots[other] for other in beside if self._held[other] is keys), None)
         known = slot is not None
@@ -143,7 +169,13 @@ class GroupCache:
             rows = (block == number).nonzero().squeeze(1)
             every = len(rows) == self._rows
             self._writes.append((number, None if every else rows, (flat if every else flat[rows]).flatten()))
-        if self._moved is None:
+        if self._coming:
+            for row in (positions < self._start[: self._rows]).nonzero().flatten().tolist():
+                self._held[row] = None  # it is finished, and nobody came after it
+            # All at once: rows that go together do not stand in the way of those that come.
+            for row, prompt in self._coming.items():
+                self._settle(row, *prompt)
+            self._coming = {}
             self._meet()
         self._biases: dict[int | None, torch.Tensor] = {}
 
@@ -161,7 +193,7 @@ class GroupCache:
         return self._biases[window]
 
     def _meet(self) -> None:
-        """Find out, after rows have come, which slots are in use and which rows look into one that is not the first."""
+        """Find out which slots are in use, and which rows look into one that is not their group's own."""
         rows = [row for row, held in enumerate(self._held) if held is not None]
         self._in_use = max((self._slots[row] for row in rows), default=0) + 1
         self._in_use = max(self._in_use, self._groups)
@@ -181,7 +213,6 @@ class GroupCache:
     def _mine(self, found: torch.Tensor, sharing: int) -> torch.Tensor:
         """(groups, heads, sharing, GROUP, n): what each row found with its own prompt."""
         found = found.view(self._in_use, self._heads, sharing, GROUP, -1)
-        assert self._moved is not None
         slots, groups, lanes = self._moved
         if len(slots):
             found[groups, :, :, lanes] = found[slots, :, :, lanes]

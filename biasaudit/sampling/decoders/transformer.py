@@ -139,6 +139,7 @@ class TransformerDecoder:
     def open(self, tile: int, _length: int) -> None:
         """Forget all rows and prepare `tile` of them."""
         self._cache = cache(
+            getattr(self, "_cache", None),
             layers=len(self._layers),
             rows=tile,
             heads=self._stack.key_heads,
