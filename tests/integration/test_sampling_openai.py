@@ -26,7 +26,16 @@ from biasaudit.sampling.remote.settings import Settings
 
 @pytest.fixture(scope="module")
 def model() -> Complete:
-    return of_backend(support.backend(support.gpt2()))
+    """One real model; what it said once is kept, for these tests ask the same again and again."""
+    plain, said = of_backend(support.backend(support.gpt2())), {}
+
+    def complete(prompt: str, body: dict[str, Any]) -> tuple[str, list[float], str]:
+        key = json.dumps([prompt, body], sort_keys=True)
+        if key not in said:
+            said[key] = plain(prompt, body)
+        return said[key]
+
+    return complete
 
 
 @pytest.fixture
