@@ -235,7 +235,7 @@ def refuse_no_numbers(are: torch.Tensor | bool) -> None:
     if not (are if isinstance(are, bool) else bool(are.all())):
         raise BiasAuditError(
             "The model's logits are not numbers (NaN or infinite). Its weights may be damaged, or its values may "
-            "not fit half precision: try --dtype float32."
+            "not fit half precision: try --dtype fp32."
         )
 
 
