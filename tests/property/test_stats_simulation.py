@@ -7,6 +7,8 @@ binomial one around .05 for 2,000 runs; here are 3,000.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,17 @@ WRONG = 0.12
 
 def named(case: Scenario | Labels | Pairs) -> str:
     return case.name
+
+
+def test_the_recorded_simulation_has_every_cell() -> None:
+    record = json.loads((Path(simulation.__file__).parent / "results" / "simulation.json").read_text("utf-8"))
+    assert record["runs"] >= RUNS
+    assert set(record["targets"]) == {case.name for case in (*NULL, *RANDOM, *SHIFTED, *FEW, *RARE)}
+    cells = {"planner": PLANNED, "corrections": LABELLED, "coupled pairs": COUPLED}
+    assert {name: set(record[name]) for name in cells} == {
+        name: {case.name for case in cases} for name, cases in cells.items()
+    }
+    assert set(record["looks"]) == set(LOOKED_AT)
 
 
 @pytest.mark.parametrize("case", [*NULL, *RANDOM, *SHIFTED], ids=named)
