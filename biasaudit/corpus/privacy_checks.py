@@ -24,7 +24,7 @@ _HYPHENED_CNPJ = re.compile(r"[a-z0-9]{12}-?\d{2}")
 _PIECE = re.compile(r"[^\W\d_]{2}[-_]\Z")
 """Before a number that goes on with a file's name (`IMG_2021…`)."""
 _YEARS = re.compile(r"(?:(?:19|20)\d\d\D{1,3}){2}(?:19|20)\d\d")
-_DOTTED_CNPJ = re.compile(r"\w{2}\.\w{3}\.\w{3}|\w{8}/\w{4}-")
+_DOTTED_CNPJ = re.compile(r"\w{2}\.\w{3}\.\w{3}|\w{8}/\w{4}-|[A-Z0-9]{12}-")
 CPF_CUE = re.compile(
     r"(?<![^\W_])(?:cpfs?|c\.p\.f\.?|cic|pix|chave|contribuinte)(?![^\W\d_])[^\d\n]{0,32}\Z", re.IGNORECASE
 )
@@ -186,7 +186,7 @@ def cnpj(match: re.Match[str], text: str) -> Checked:
     if number.isdigit():
         return "CNPJ" if named or (stdnum_cnpj.is_valid(number) and not _glued(match, text)) else None
     # Letters of both cases or of the lower one alone are words unless the label says otherwise.
-    glued = _HYPHENED_CNPJ.fullmatch(found) is not None and sum(c.isdigit() for c in number[:12]) >= 2
+    glued = _HYPHENED_CNPJ.fullmatch(found) is not None and any(c.isdigit() for c in number[:12])
     written = dotted or glued or not any(c.islower() for c in found) or "/" in found
     return "CNPJ" if (named or written) and stdnum_cnpj.is_valid(number) else None
 
