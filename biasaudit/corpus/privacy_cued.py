@@ -70,6 +70,10 @@ _BANK_NAMED = re.compile(
     rf"(?<![^\W_])(?:{_BANKS})(?![^\W_])[^\d\n]{{0,16}}(\d{{3,4}}(?:-[\dxX])?[\s/|,-]{{1,3}}\d(?:\.?\d){{3,11}}-[\dxX])(?![^\W_])",
     _I,
 )
+_BANK_NAMED_BEHIND = re.compile(
+    rf"(?<![^\W_])(?<!\d[.,/-])\d{{3,4}}(?:-[\dxX])?[\s/|,-]{{1,3}}\d(?:\.?\d){{3,11}}-[\dxX](?=[^\d\n]{{1,12}}(?:{_BANKS})(?![^\W_]))",
+    _I,
+)
 _BANK_FOR = re.compile(
     r"(?<![^\W_])conta(?:\s[^\W\d_]{1,12}){1,2}\s?[:\-]?\s?(\d(?:\.?\d){3,11}-[\dxX])(?![^\W_]|[.,/]\d|-\d)", _I
 )
@@ -176,6 +180,7 @@ CUED = with_digits(
             (
                 Rule(_BANK_OPERATION, always("BANK")),
                 Rule(_BANK_NAMED, always("BANK"), 1),
+                Rule(_BANK_NAMED_BEHIND, always("BANK")),
                 Rule(_BANK_FOR, always("BANK"), 1),
             ),
             (40, 20),

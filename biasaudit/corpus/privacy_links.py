@@ -21,7 +21,7 @@ _TLDS = (
     r"ai|am|at|bio|biz|cl|cloud|click|fun|fyi|jus|lol|media|mobi|mp|ng|ms|no|nz|party|pe|pl|pro|se|sh|space|st|tech|tk|"
     r"top|ua|uy|video|vip|website|wiki|win|work|world|zone|ao|mz|id|kr|za|cat|audio|art|buzz|email|gle|goog|rip|wtf|"
     r"al|gy|ink|do|watch|bs|tl|ph|su|ag|lc|mn|nu|pw|sc|sx|td|tc|vg|vu|cx|cd|ga|gs|hn|ie|il|kz|li|lt|md|mk|mu|my|ro|rs|sg"
-    r"|si|sk|sn|tn|tr|ug|uz|ve|af|ba|bg|bo|by|cr|cz|dk|fi|ge|gr|hk|hu|mt|tt|py|pr|so|bid|one|red|tips|today"
+    r"|si|sk|sn|tn|tr|ug|uz|ve|af|ba|bg|bo|by|cr|cz|dk|fi|ge|gr|hk|hu|mt|tt|py|pr|so|bid|one|red|tips|today|onion"
 )
 _START = r"(?<![^\W_])(?<![@%])"
 _INSIDE = re.compile(r"(?:[^\W\d]|[\w@.%\-]\d)[.\-]\Z")
@@ -46,7 +46,8 @@ _OURS = r"t\.me|telegram\.(?:me|dog|org)|wa\.me|chat\.whatsapp\.com|api\.whatsap
 _OWN_HOST = re.compile(
     rf"{_START_APART}(?:[a-z][a-z0-9_]{{2,31}}\.t\.me|{_OURS}|[a-z0-9][\w-]{{0,62}}\.(?:blogspot|wordpress"
     rf"|tumblr|substack|"
-    r"wixsite|weebly|medium|bandcamp)\.com|[a-z0-9][\w-]{0,62}\.bsky\.social)(?![\w\-]|\.(?-i:[a-z0-9]))/?",
+    r"wixsite|weebly|medium|bandcamp)\.com|[a-z0-9][\w-]{0,62}\.bsky\.social)(?![\w\-]|\.(?-i:[a-z0-9]))"
+    r"(?:/|\s(?:barra|slash)\s[@+]?[\w-]{3,64})?",
     _I,
 )
 # A link to a chat that a line break or a blank cuts behind its slash: the second half names the chat.
@@ -106,6 +107,11 @@ _DEFANGED = re.compile(
 _SPELLED_HOST = re.compile(
     r"(?<![^\W_])[\w-]{2,63}(?:\s(?:ponto|dot)\s[\w-]{2,63}){0,2}\s(?:ponto|dot)\s(?:com|net|org|gov|edu|jus)\s(?:ponto|dot)"
     r"\sbr(?![^\W_])(?:\s(?:barra|slash)\s[\w-]{1,63}){0,3}",
+    _I,
+)
+_SITE_TOLD = re.compile(
+    r"(?<![^\W_])(?:acessem?|sites?|visitem?|entrem? (?:em|no site))\s?:?\s((?:www\s(?:ponto|\.)\s)?[\w-]{2,63}"
+    r"\s(?:ponto|\.)\s(?:com|net|org)(?:\s(?:ponto|\.)\sbr)?)(?![^\W_]|\s(?:[oa]s?|uma?|que|de|seu|sua|ess[ea])\s)",
     _I,
 )
 _WWW_APART = re.compile(
@@ -186,6 +192,14 @@ _USER_SPELLED = re.compile(
     r"(?=\w{0,31}[\d_])(?=\w{0,31}[a-z])[A-Za-z]\w{3,31}(?![\w@]|\.\w)",
     _I,
 )
+_USER_ON_NETWORK = re.compile(
+    r"(?<![^\W_])arroba\s[^\W\d]\w{3,31}(?=\s(?:no|do|lá no)\s(?:insta|telegram|twitter|tiktok|zap|whats|x(?!\w)))", _I
+)
+_USER_TOLD = re.compile(
+    r"(?<![^\W_])(?:ig|insta|instagram|telegram|tt|twitter|tiktok)\s((?=[\w.]{0,31}[\d_])[A-Za-z][A-Za-z0-9]{1,20}"
+    r"[._][\w.]{1,20}\w)(?![\w@/]|\.\w)",
+    _I,
+)
 _USER_APART = re.compile(r"(?<![^\W_])@ (?=\w{0,31}[\d_])[A-Za-z]\w{3,31}(?![^\W_])")
 _USER_LABELLED = re.compile(
     r"(?<![^\W_])(?:insta(?:gram)?|telegram|twitter|tiktok|user(?:name)?|usu[áa]rio"
@@ -246,11 +260,18 @@ USERS = (
     Group(
         rf"(?i)[\[({{<]{_BLANK}?(?:\.|dot|ponto|punto|d0t){_BLANK}?[\])}}>]|www(?:{_BLANK}|[-_]|\.{_BLANK})"
         rf"|https?{_BLANK}{{0,2}}:{_BLANK}?/{_BLANK}?/{_BLANK}?[^\t-\r\x1c-\x20]+{_BLANK}?\.|(?:ponto|dot){_BLANK}br"
+        rf"|{_BLANK}(?:ponto|\.){_BLANK}(?:com|net|org)"
         rf"|(?:t|telegram|wa|whatsapp|instagram|facebook|twitter|x|youtube|tiktok|fb|discord|linktr|bit|youtu|kwai"
         rf"|threads)"
         rf"(?:{_BLANK}{{0,2}}\.{_BLANK}{{0,2}}|[-_\t-\r\x1c-\x20](?:ponto|dot)[-_\t-\r\x1c-\x20])"
         rf"(?:{_BLANK}|[-_])?(?:me|dog|com|net|ly|ee|be|gg)(?:{_BLANK}{{0,2}}[/\\]|{_BLANK}(?:barra|slash))",
-        (Rule(_HIDDEN_HOST, _host), Rule(_DEFANGED, _link), Rule(_WWW_APART, _link), Rule(_SPELLED_HOST, _link)),
+        (
+            Rule(_HIDDEN_HOST, _host),
+            Rule(_DEFANGED, _link),
+            Rule(_WWW_APART, _link),
+            Rule(_SPELLED_HOST, _link),
+            Rule(_SITE_TOLD, _link, 1),
+        ),
     ),
     Group(r"@[^\t-\r\x1c-\x20]", (Rule(_USER, always("USER")), Rule(_USER_GLUED, always("USER")))),
     Group(
@@ -259,12 +280,17 @@ USERS = (
             Rule(_USER_APART, always("USER")),
             Rule(_USER_HIDDEN, always("USER"), 1),
             Rule(_USER_SPELLED, always("USER")),
+            Rule(_USER_ON_NETWORK, always("USER")),
         ),
     ),
     Group(
         rf"(?i)(?:gram|twitter|tiktok|insta|user(?:name)?|rio|nick|ig){_BLANK}?(?:[:=-]|é|eh){_BLANK}?[A-Za-z]"
-        rf"|id{_BLANK}?[:=#]?{_BLANK}?-?[0-9]{{6}}",
-        (Rule(_USER_LABELLED, always("USER"), 1), Rule(_USER_NUMBER, always("USER"), 1)),
+        rf"|id{_BLANK}?[:=#]?{_BLANK}?-?[0-9]{{6}}|(?:gram|ig|insta|tt|twitter|tiktok){_BLANK}[A-Za-z][A-Za-z0-9]+[._]",
+        (
+            Rule(_USER_TOLD, always("USER"), 1),
+            Rule(_USER_LABELLED, always("USER"), 1),
+            Rule(_USER_NUMBER, always("USER"), 1),
+        ),
     ),
 )
 """What is left of addresses once the plain links are gone: disguises and user names."""

@@ -73,7 +73,7 @@ def temperatures(job: Job, contrasts: Sequence[Contrast]) -> Iterator[Finding]:
         if found is None:
             continue
         fields, topics, prompts = found
-        row = Subject.of(rows[0], decoding_id="", unit=f"{rows[0].unit} per unit of temperature").finding(
+        made = Subject.of(rows[0], decoding_id="", unit=f"{rows[0].unit} per unit of temperature").finding(
             "temperature",
             "slope",
             **fields,
@@ -87,4 +87,4 @@ def temperatures(job: Job, contrasts: Sequence[Contrast]) -> Iterator[Finding]:
             source=ON_TOPICS,
             details={"temperatures": levels, "differences": [row.difference for row in rows]},
         )
-        yield if_rare(row, float(np.mean([(each.mean_tuned + each.mean_reference) / 2 for each in rows])))
+        yield if_rare(made, float(np.mean([(each.mean_tuned + each.mean_reference) / 2 for each in rows])))

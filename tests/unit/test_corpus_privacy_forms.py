@@ -79,6 +79,14 @@ SHOWN = {
         "zap onze 9 oito 7 6 cinco 4 três 2 um 0": "zap [PHONE]",
         "me liga 2l 98765-432O": "me liga [PHONE]",
     },
+    "words that tell what a bare name is": {
+        "t.me barra fulano22": "[LINK]",
+        "arroba mariasilva no insta": "[USER] no insta",
+        "IG maria.silva22": "IG [USER]",
+        "acesse fulano22 ponto com": "acesse [LINK]",
+        "acesse esse ponto com o celular": "acesse esse ponto com o celular",
+        "0001 / 1234567-8 Nubank": "[BANK] Nubank",
+    },
     "groups that are less common": {
         "tn.h8b.0lwt5lz-50": "[CNPJ]",
         "2982 5979 1900 002": "[ID]",
