@@ -37,11 +37,11 @@ def with_declared(plan: RunPlan, doses: Sequence[str], conditions: Sequence[str]
         if unknown:
             raise UsageError(f"--{option} names no arm of this run: {', '.join(unknown)}; arms are {', '.join(names)}")
     arms = tuple(_declared(arm, said) for arm in plan.arms)
-    _check_one_dose(arms)
+    check_one_dose(arms)
     return dataclasses.replace(plan, arms=arms)
 
 
-def _check_one_dose(arms: Sequence[Arm]) -> None:
+def check_one_dose(arms: Sequence[Arm]) -> None:
     """Refuse a model that is said to have two doses.
 
     Raises:

@@ -14,6 +14,7 @@ from biasaudit import identity
 from biasaudit.errors import InputError
 from biasaudit.labels import HumanLabel
 from biasaudit.pipeline.analyse import analyse
+from biasaudit.pipeline.declared import check_one_dose
 from biasaudit.pipeline.render import verdict_sentence
 from biasaudit.records import Arm, Battery, Decoding, Measure, Primary, Prompt, Role, Score, Topic
 from biasaudit.results import Analysis
@@ -211,3 +212,12 @@ def test_a_model_that_is_said_to_have_two_doses_has_none() -> None:
     twin = dataclasses.replace(models[3], fingerprint="F-full", salt="x")
     models = (*models[:3], twin)
     assert not [row for row in analyse(asked, "pt", models, scores(asked, models)).findings if row.design == "dose"]
+
+
+def test_two_doses_for_one_model_are_refused_before_anything_is_sampled() -> None:
+    models = arms("base", "half", "full", half={"dose": 0.5}, full={"dose": 1.0})
+    check_one_dose(models)
+    twin = dataclasses.replace(models[2], name="again", salt="x", card={**models[2].card, "dose": 0.25})
+    with pytest.raises(InputError, match="arms full and again are one model, but their doses are 1 and 0.25"):
+        check_one_dose((*models, twin))
+    check_one_dose((*models, dataclasses.replace(twin, card=models[2].card)))
