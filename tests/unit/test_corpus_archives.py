@@ -175,7 +175,7 @@ def test_a_damaged_member_is_named(tmp_path: Path, out: Path) -> None:
 def bomb(path: Path, megabytes: int) -> Path:
     block = bytes(1 << 20)
     if path.suffix == ".gz":
-        with gzip.open(path, "wb", compresslevel=1) as stream:
+        with gzip.open(path, "wb") as stream:
             for _ in range(megabytes):
                 stream.write(block)
     elif path.suffix == ".zst":
@@ -184,7 +184,7 @@ def bomb(path: Path, megabytes: int) -> Path:
                 stream.write(block)
     else:
         with (
-            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
             archive.open("a.txt", "w") as stream,
         ):
             for _ in range(megabytes):
@@ -194,11 +194,11 @@ def bomb(path: Path, megabytes: int) -> Path:
 
 @pytest.mark.parametrize("name", ["a.txt.gz", "a.txt.zst", "a.zip"])
 def test_bombs_are_refused_early(tmp_path: Path, out: Path, name: str) -> None:
-    path = bomb(tmp_path / name, 1000)
-    started, held = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    path = bomb(tmp_path / name, 300)
+    started, held = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(CorpusError, match="unpacks to more than 200 times its size"):
         unpack(path, out)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 3
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - held < 200 << 10
     assert list(out.iterdir()) == []
 
