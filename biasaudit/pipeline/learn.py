@@ -129,7 +129,12 @@ def _of_run(path: Path, words: str, measure: str) -> tuple[list[Example], LabelS
         for completion in completions_from_table(table, tokens=False)
         if completion.key in said
     ]
-    source = {"kind": "run", "name": path.resolve().name, "battery": plan.battery.name, "grouped_by": "prompt"}
+    source: dict[str, Any] = {
+        "kind": "run",
+        "name": path.resolve().name,
+        "battery": plan.battery.name,
+        "grouped_by": "prompt",
+    }
     source["outside"] = len(said) - len(examples)
     return examples, known, source
 
@@ -298,4 +303,4 @@ def _warnings(card: Mapping[str, Any]) -> Iterator[str]:
 
 def _finds_none(card: Mapping[str, Any], outcome: str) -> bool:
     row = next(row for row in card["labels"] if row["label"] == outcome)
-    return row["sensitivity"] == 0.0
+    return bool(row["sensitivity"] == 0.0)
