@@ -18,7 +18,7 @@ ARM = Arm(name="r", spec="openai:x", role="tuned", fingerprint="f" * 64, tokeniz
 
 
 def settings(url: str, **options: str) -> Settings:
-    return replace(read_settings(f"tiny@{url}", options), backoff=0.005, timeout=20.0)
+    return replace(read_settings(f"tiny@{url}", options), backoff=0.005, timeout=120.0)
 
 
 def backend(url: str, journal: Path | None = None, **options: str) -> OpenAIBackend:
