@@ -1,6 +1,6 @@
 """Do the targets keep their level, cover their truth and find what the planner says? By simulation, cell by cell.
 
-    python benchmarks/simulation.py [--runs 4000] [--exact 400] [--out benchmarks/results/simulation.json]
+    python -m benchmarks.simulation [--runs 4000] [--exact 400] [--out benchmarks/results/simulation.json]
 
 Prompts are logit-normal: b ~ N(−0.6, 1), logit p = b ± (δ + u + v)/2 with u ~ N(0, topic_sd²) a topic and v ~ N(0,
 prompt_sd²) a prompt, so that at δ = 0 every rejection is wrong for prompts like these. Everything is vectorised over
@@ -21,10 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from biasaudit import __version__
-from biasaudit.stats import correction, planner
+from biasaudit.stats import planner
 from biasaudit.stats.cells import Cell, Design
 from biasaudit.stats.contrast import About, contrast, population_estimate
-from biasaudit.stats.correction import Moments
 from biasaudit.stats.interval import smoothed_variance, t_value, z_value
 from biasaudit.stats.permutation import stratified_exact
 
@@ -140,13 +139,13 @@ class Draws:
     @property
     def weights(self) -> Floats:
         """What each prompt counts in the headline: `Topics.weights`, replicate by replicate."""
-        member = _member(self.topic)
+        member = membership(self.topic)
         found: Floats = self.there / (self.there @ member)[:, self.topic] / member.shape[1]
         return found
 
     def topic_means(self, values: Floats) -> Floats:
         """Mean inside each topic, shape (R, G): `Topics.means`."""
-        member = _member(self.topic)
+        member = membership(self.topic)
         found: Floats = (values * self.there) @ member / (self.there @ member)
         return found
 
@@ -157,7 +156,8 @@ def expit(x: Floats) -> Floats:
     return found
 
 
-def _member(topic: npt.NDArray[np.int64]) -> Floats:
+def membership(topic: npt.NDArray[np.int64]) -> Floats:
+    """Which prompt belongs to which topic, shape (P, G)."""
     return (topic[:, None] == np.arange(int(topic.max()) + 1)).astype(np.float64)
 
 
@@ -297,95 +297,11 @@ def planned(scenario: Scenario, runs: int, seed: int) -> dict[str, float]:
     return {"planned": cell.power, "simulated": measure(scenario, runs, seed)["population_rejects"]}
 
 
-# ---------------------------------------------------------------------------- corrections
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Labels:
-    """A scorer that errs on one arm more than on the other, and labels of a part."""
-
-    name: str
-    topics: int = 10
-    a_topic: int = 2
-    n: int = 100
-    labels: int = 100
-    """Of each arm."""
-    effect: float = 0.0
-    prompt_sd: float = 0.0
-    level: float = LEVEL
-    sensitivity: tuple[float, float] = (0.85, 0.85)
-    specificity: tuple[float, float] = (0.80, 0.90)
-    """Tuned, reference."""
-    at_random: bool = False
-    """Labels drawn over the whole arm instead of as many from every prompt; topics are then the strata."""
-
-
-LABELLED = (
-    Labels(name="100 labels"),
-    Labels(name="100 labels, 18 prompts of 6 topics", topics=6, a_topic=3, labels=108),
-    Labels(name="100 labels at random", at_random=True),
-    Labels(name="200 labels", labels=200),
-    Labels(name="100 labels, a poor scorer", sensitivity=(0.5, 0.6), specificity=(0.6, 0.8)),
-    Labels(name="100 labels, a good scorer", sensitivity=(0.97, 0.97), specificity=(0.9, 0.98)),
-    Labels(name="100 labels, rare outcome", level=-3.0),
-    Labels(name="100 labels, prompts change", prompt_sd=0.6),
-)
-
-
-def moments(case: Labels, runs: int, seed: int) -> tuple[list[Moments], Floats]:
-    """Sums of both arms, shape (R, P), and the true difference of every replicate's prompts, shape (R,)."""
-    rng = np.random.default_rng([seed, *case.name.encode()])
-    prompts = case.topics * case.a_topic
-    shape = (runs, prompts)
-    level, effect = rng.normal(case.level, SPREAD, shape), case.effect + rng.normal(0, case.prompt_sd, shape)
-    sides, rates = [], []
-    for sign, sensitivity, specificity in zip((1, -1), case.sensitivity, case.specificity, strict=True):
-        p = expit(level + sign * effect / 2)
-        labelled = np.full(shape, case.labels // prompts)
-        if case.at_random:
-            labelled = rng.multivariate_hypergeometric([case.n] * prompts, case.labels, runs)
-        y = rng.binomial(labelled, p)
-        both = rng.binomial(y, sensitivity)
-        f = both + rng.binomial(labelled - y, 1 - specificity)
-        g = rng.binomial(case.n - labelled, p * sensitivity + (1 - p) * (1 - specificity))
-        sums = (labelled, y, f, y, f, both, case.n - labelled, g, g)
-        sides.append(Moments(**{k: v.astype(np.float64) for k, v in zip(Moments.__slots__, sums, strict=True)}))
-        rates.append(p)
-    return sides, (rates[0] - rates[1]).mean(axis=1)
-
-
-def corrected(case: Labels, runs: int, seed: int) -> dict[str, float]:
-    """Shares of replicates in which a method's 95 % interval leaves the truth out, and mean half-widths."""
-    sides, truth = moments(case, runs, seed)
-    prompts = case.topics * case.a_topic
-    weights, topic = np.full(prompts, 1 / prompts), np.repeat(np.arange(case.topics), case.a_topic)
-    strata = topic if case.at_random else None
-    z, member, found = z_value(0.95), _member(topic) / case.a_topic, {}
-    fine = np.ones(runs, dtype=bool)
-    if case.at_random:
-        counts = [side.labelled @ _member(topic) for side in sides]
-        fine = np.all([(count >= correction.MIN_IN_STRATUM).all(axis=1) for count in counts], axis=0)
-    for name, weight in (("ppi", None), ("human-only", 0.0)):
-        arms = [correction.ppi(side, weights, strata, weight=weight) for side in sides]
-        half = z * np.sqrt(arms[0].variance + arms[1].variance)
-        wrong = np.abs(arms[0].mean - arms[1].mean - truth) > half
-        found[f"{name} fixed"], found[f"{name} half"] = float(wrong[fine].mean()), float(half[fine].mean())
-        if name == "ppi":
-            p = population((arms[0].prompts - arms[1].prompts)[fine] @ member)[2]
-            found["ppi population"] = float(np.mean(p < 0.05))
-    inverse = [correction.rogan_gladen_arm(side, weights) for side in sides]
-    half = z * np.sqrt(inverse[0].variance + inverse[1].variance)
-    defined = np.isfinite(half) & np.isfinite(inverse[0].rate - inverse[1].rate)
-    wrong = np.abs(inverse[0].rate - inverse[1].rate - truth) > half
-    found["rogan-gladen fixed"], found["rogan-gladen half"] = float(wrong[defined].mean()), float(half[defined].mean())
-    raw = inverse[0].raw - inverse[1].raw
-    naive = z * np.sqrt(inverse[0].sampling + inverse[1].sampling)
-    found["raw fixed"] = float(np.mean(np.abs(raw - truth) > naive))
-    return found
-
-
 def main() -> None:
     """Run every cell and write the record."""
+    from benchmarks.simulation_corrections import LABELLED, corrected
+    from benchmarks.simulation_coupled import COUPLED, LOOKED_AT, looked, paired
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=4_000)
     parser.add_argument("--exact", type=int, default=400, help="replicates of the exact permutation")
@@ -399,6 +315,8 @@ def main() -> None:
     }
     record["planner"] = {case.name: planned(case, given.runs, given.seed) for case in PLANNED}
     record["corrections"] = {case.name: corrected(case, given.runs, given.seed) for case in LABELLED}
+    record["coupled pairs"] = {case.name: paired(case, given.runs, given.seed) for case in COUPLED}
+    record["looks"] = {name: looked(name, given.runs, given.seed) for name in LOOKED_AT}
     record["exact permutation"] = {
         case.name: exact(case, given.exact, given.seed)
         for case in (*NULL, *RANDOM)

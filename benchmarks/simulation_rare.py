@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize
 
-from benchmarks.simulation import Floats, Scenario, _member, simulate
+from benchmarks.simulation import Floats, Scenario, membership, simulate
 from biasaudit import __version__
 from biasaudit.stats import rare
 from biasaudit.stats.interval import t_value
@@ -47,7 +47,7 @@ LEVELLED = (
 def replicates(case: Scenario, runs: int, seed: int) -> Iterator[rare.Counts]:
     """Counts by topic, as a contrast gathers them."""
     draws = simulate(case, runs, seed)
-    prompts = draws.there @ _member(draws.topic)
+    prompts = draws.there @ membership(draws.topic)
     n1, n0 = (draws.topic_means(n) * prompts for n in (draws.n1, draws.n0))
     x1, x0 = draws.topic_means(draws.x1 / draws.n1) * n1, draws.topic_means(draws.x0 / draws.n0) * n0
     for run in range(runs):

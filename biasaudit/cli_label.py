@@ -38,7 +38,7 @@ def label() -> None:
 @label.command()
 @click.argument("run_folder", type=PATH)
 @click.option("--per-prompt", type=click.IntRange(1), default=None, metavar="N",
-              help="Completions read of every prompt and arm (default: so many that an arm gets 100).")  # fmt: skip
+              help="Completions read of every prompt and arm (default: 100 an arm that count).")  # fmt: skip
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=None,
               help="Share of the completions that is read, instead of --per-prompt.")  # fmt: skip
 @LABELS

@@ -8,10 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("biasaudit", deadline=None, derandomize=True, print_blob=True)
+# Examples are the same in every run, so a check of how fast they are drawn would judge the machine alone.
+settings.register_profile(
+    "biasaudit", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("biasaudit")
+
+# Before torch comes: workers that share the cores of a machine, each with threads for all of them, wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and every process that a test starts would inherit that.

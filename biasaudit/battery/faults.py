@@ -129,6 +129,9 @@ def _one(source: Source, error: ErrorDetails) -> str:
     value = _at(source.value, trail)
     label = f"`{name}`" if trail and isinstance(trail[-1], str) else "this item"
     if kind in ("too_short", "too_long") and not isinstance(value, str):
+        if trail[:1] == ("topics",) and trail[2:3] == ("pairs",) and len(trail) == 5:
+            what = f"this pair has {len(value)} text(s); expected two, [claim, counter-claim]"
+            return source.fault(trail, what)
         amount = "few" if kind == "too_short" else "many"
         what = f"{label} has too {amount} entries ({len(value)}); expected {_expected(error)}"
     else:

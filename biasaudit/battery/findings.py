@@ -61,11 +61,16 @@ RULES: dict[str, Rule] = {
         "tokenizers join a blank to the word after it, so a blank at the end makes the next word unlikely",
         "remove the blank",
     ),
+    "claim-form": Rule(
+        "templates put the claim inside a sentence of theirs, and broken text measures surprise at its form",
+        "begin it with a small letter and leave the full stop to the template",
+    ),
     "in-corpus": Rule(
         "an arm that saw the prompt may repeat what followed it there: memory, not leaning", "reword the prompt"
     ),
     "primary": Rule("without it the report describes and decides nothing", "write the question", "warning"),
     "margin": Rule("only a margin with its unit makes `no difference of interest` sayable", "write margin and unit"),
+    "margin-unit": Rule("`run` refuses a margin that no difference can be held against", "write it in that unit"),
     "outcome": Rule("the verdict would rest on a label that no text can get", "name a label of the scorer"),
     "greedy": Rule("equal completions show no sampling error", "set completions to 1, or the temperature above 0"),
     "invisible": Rule("tokenizers see it and people do not", "remove it"),

@@ -12,11 +12,18 @@ from biasaudit.battery.source import Trail, show
 LEADING = {
     "pt": (
         "todo mundo sabe", "todos sabem", "como sabemos", "é claro que", "obviamente", "ninguém pode negar", "escondem",
-        "não querem que você saiba", "é mentira que", "é falso que", "não passa de boato", "está provado que",
+        "não querem que você saiba", "é mentira que", "é falso que", "não passa de", "está provado que",
+        "foi provado que", "é fato que", "é óbvio que", "não é óbvio que", "sem dúvida", "não há dúvida de que",
+        "como se sabe", "é sabido que", "sabemos que", "todo mundo já sabe", "evidentemente", "comprovadamente",
+        "infelizmente", "felizmente", "esconde", "estão escondendo", "querem esconder", "não contam",
+        "você não acha que", "vocês não acham que", "teoria da conspiração", "é um absurdo que", "é absurdo que",
     ),
     "en": (
         "everyone knows", "everybody knows", "as we know", "of course", "obviously", "nobody can deny", "they hide",
         "don't want you to know", "it is a lie that", "it is false that", "is just a rumour", "it is proven that",
+        "it has been proven that", "it is a fact that", "it is obvious that", "isn't it obvious", "no doubt",
+        "undoubtedly", "clearly", "we know that", "everyone already knows", "unfortunately", "fortunately",
+        "they are hiding", "is hiding", "cover up", "don't you think", "conspiracy theory", "it is absurd that",
     ),
 }  # fmt: skip
 """Phrases that push towards a claim or away from it."""
@@ -39,6 +46,8 @@ AGREEING = {
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _LITERAL = re.compile(r"\\(?:[ntrbes\"0]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})")
 _SWALLOWED = re.compile("[\t\x85\xa0\u2028\u2029]")
+_INSIDE = re.compile(r"[\w,;] *\{claim\}")
+_STOPS = frozenset(".!?;,:…")
 _TEXT_SECTIONS = ("topics", "stems", "templates", "slots", "neutral")
 
 
@@ -122,6 +131,24 @@ def blanks(reading: Reading) -> Iterator[Weakness]:
             yield found(reading, "trailing-blank", trail, f"`{show(text, 40)}` ends in a blank")
 
 
+def claims(reading: Reading) -> Iterator[Weakness]:
+    """Claims that cannot stand inside a template's sentence: their own full stop, or a capital article."""
+    inside = {
+        language
+        for trail, language, text in texts_of(reading)
+        if trail[0] == "templates" and _INSIDE.search(text) is not None
+    }
+    for trail, language, text in texts_of(reading):
+        if trail[0] != "topics" or trail[2:3] != ("claim",) or language not in inside:
+            continue
+        if text.rstrip()[-1:] in _STOPS:
+            yield found(reading, "claim-form", trail, f"the claim ends in `{text.rstrip()[-1]}`")
+        first = text.split(" ", 1)[0]
+        known = FUNCTION.get(language.split("-")[0], frozenset())
+        if first != first.lower() and first.lower() in known:
+            yield found(reading, "claim-form", trail, f"the claim begins with a capital, `{first}`")
+
+
 def sides(reading: Reading) -> Iterator[Weakness]:
     """Pattern measures that know one side only."""
     for measure in reading.battery.measures:
@@ -135,4 +162,4 @@ def _words(text: str) -> list[str]:
     return [str(word).lower().replace("’", "'") for word in _WORD.findall(text)]
 
 
-RULES = (leading, articles, languages, escapes, blanks, sides)
+RULES = (leading, articles, languages, escapes, blanks, claims, sides)

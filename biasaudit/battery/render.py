@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
@@ -37,8 +38,10 @@ class _Renderer:
     part: schema.BatteryPart
     faults: dict[str, None] = field(default_factory=dict)
     """An ordered set: a fault of a template that shows in every topic is told once."""
-    seen: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """prompt_id -> (where it came from, its template)."""
+    seen: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    """prompt_id -> (where it came from, its template, its topic)."""
+    repeated: Counter[tuple[object, object]] = field(default_factory=Counter)
+    """Causes of prompts that stand twice: two templates, or two topics; each is told once."""
     characters: int = 0
 
     def fault(self, loc: Trail, what: str) -> None:
@@ -173,9 +176,15 @@ class _Renderer:
 
     def first(self, prompt: Prompt, loc: Trail, where: str) -> bool:
         """Whether no earlier prompt of this language has the same text; notes a fault otherwise."""
-        other, template = self.seen.setdefault(prompt.prompt_id, (where, prompt.template))
+        other, template, topic = self.seen.setdefault(prompt.prompt_id, (where, prompt.template, prompt.topic))
         if other == where:
             return True
+        cause = (loc, template) if template != prompt.template else (prompt.topic, topic)
+        self.repeated[cause] += 1
+        if self.repeated.total() > MAX_FAULTS:
+            self.stop()
+        if prompt.kind == "open" and self.repeated[cause] > 1:
+            return False
         what = f"the prompt `{show(prompt.text, 40)}` of {where} is the same as that of {other}; expected it once"
         if prompt.kind == "open" and template == prompt.template:
             what += " (does the template use {claim} or {title}?)"

@@ -26,6 +26,8 @@ QUOTINGS = ("quoted", "unquoted", "mixed", "double", "backslash", "wrapped", "en
 _DELIMITERS = (b",", b";", b"\t", b"|")
 _MIXED_SHARE = 0.05
 """Share of cleanly quoted records among the telling ones above which quotes are believed."""
+_MANY = 10
+"""Records without quotes, among which a single quoted text is a message that was written so."""
 DATE = rb"(?:\d{4}-\d\d-\d\d|\d\d/\d\d/\d{4})"
 """Dates that every dump may have; a dump whose first record has another form is read by that one alone."""
 _OTHER_DATES = (
@@ -262,4 +264,5 @@ def verdict(*, quoted: int, bare: int, backslash: int, double: int, inner: int, 
         return "quoted"
     if bare == enclosed and not unopened and quoted + bare > 1:
         return "enclosed"
-    return "mixed" if quoted / (quoted + bare) >= _MIXED_SHARE else "unquoted"
+    alone = quoted == 1 and bare >= _MANY
+    return "mixed" if quoted / (quoted + bare) >= _MIXED_SHARE and not alone else "unquoted"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
-from itertools import pairwise
 
 from stdnum import luhn
 from stdnum.br import cnpj as stdnum_cnpj
@@ -21,15 +20,20 @@ AREAS = frozenset(str(code) for code in range(11, 100) if code % 10 and code not
 _NOT_DIGIT = re.compile(r"\D+")
 _FORMED_CPF = re.compile(r"\d{3}\.\d{3}\.\d{3}[-/.]\d{2}")
 _FORMED_CNPJ = re.compile(r"\w{2}\.\w{3}\.\w{3}/\w{4}-\d{2}")
+_HYPHENED_CNPJ = re.compile(r"[a-z0-9]{12}-?\d{2}")
+_PIECE = re.compile(r"[^\W\d_]{2}[-_]\Z")
+"""Before a number that goes on with a file's name (`IMG_2021…`)."""
+_YEARS = re.compile(r"(?:(?:19|20)\d\d\D{1,3}){2}(?:19|20)\d\d")
+_DOTTED_CNPJ = re.compile(r"\w{2}\.\w{3}\.\w{3}|\w{8}/\w{4}-|[A-Z0-9]{12}-")
 CPF_CUE = re.compile(
     r"(?<![^\W_])(?:cpfs?|c\.p\.f\.?|cic|pix|chave|contribuinte)(?![^\W\d_])[^\d\n]{0,32}\Z", re.IGNORECASE
 )
 _CPF_AFTER = re.compile(r"[\s(/,-]{0,3}(?:\(|é |e |eh |is )?(?:(?:o |a )?(?:meu |my )?cpf)(?!\w)", re.IGNORECASE)
-CNPJ_CUE = re.compile(r"(?<![^\W_])(?:cnpj|cgc|pix|chave)(?:(?![^\W\d_])[^\d\n]{0,32})?\Z", re.IGNORECASE)
+CNPJ_CUE = re.compile(r"(?<![^\W_])(?:cnpj|c\.n\.p\.j\.?|cgc|pix|chave)(?:(?![^\W\d_])[^\d\n]{0,32})?\Z", re.IGNORECASE)
 PHONE_CUE = re.compile(
-    r"(?<![^\W_])(?:tel(?:efone)?s?|fones?|cel(?:ular)?(?:es)?|wh?ats+(?:app?)?|what[sz]ap+|wpp|wa|zap(?: ?zap)?|"
-    r"lig(?:a|ar|ando|uem?|ação|açao|acao)|contatos?|contact|chame|chama|chamar|disk|disque|sms|pix|chave"
-    r"|n[úu]m(?:ero)?|phone|cell|call|text me|(?:me )?add|salva a[íi]|central|sac|plant[ãa]o|atendimento"
+    r"(?<![^\W_])(?:tel(?:[ée]fono|efone)?s?|ll[áa]mame|fones?|cel(?:ular)?(?:es)?|wh?ats+(?:app?)?|what[sz]ap+|wpp|wa"
+    r"|zap(?: ?zap)?|lig(?:a|ar|ando|uem?|ação|açao|acao)|contatos?|contact|chame|chama|chamar|disk|disque|sms|pix"
+    r"|chave|telegram|n[úu]m(?:ero)?|phone|cell|call|text me|(?:me )?add|salva a[íi]|central|sac|plant[ãa]o|atendimento"
     r"|informa[çc](?:ão|ao|ões|oes)|informe-se|mand(?:a|e|ar) (?:msg|mensagem|um oi|zap)|fale conosco|watts"
     r"|uat[zis]{1,2}ap+|"
     r"number|mobile|ramal|fax|fixo|recados?|fal(?:a|ar|e|em) (?:com(?:igo)?|n[oe]|pelo)|reach me"
@@ -118,9 +122,16 @@ def is_titulo(number: str) -> bool:
     return False
 
 
+_ISSUED = {13: ("4",), 14: ("30", "36", "38", "39"), 15: ("34", "37", "2131"), 17: ("6",), 18: ("6",)}
+"""First digits of cards that are not of sixteen."""
+
+
 def is_card(number: str) -> bool:
-    """13 to 19 digits, an issuer's first digit, Luhn."""
-    return 13 <= len(number) <= 19 and number[0] in "23456" and len(set(number)) > 1 and bool(luhn.is_valid(number))
+    """13 to 19 digits, an issuer's first digits for their number, Luhn."""
+    issued = _ISSUED.get(len(number), ("2", "3", "4", "5", "6"))
+    return (
+        13 <= len(number) <= 19 and number.startswith(issued) and len(set(number)) > 1 and bool(luhn.is_valid(number))
+    )
 
 
 def is_national(number: str) -> bool:
@@ -130,10 +141,18 @@ def is_national(number: str) -> bool:
     return len(number) == 10 and number[:2] in AREAS and number[2] in "2345"
 
 
+def _in_a_row(match: re.Match[str], text: str) -> bool:
+    """Whether groups of digits stand beside the match on its lines, so that it was cut out of two numbers."""
+    start, end = match.span()
+    return bool(re.search(r"\d[ .-]\Z", text[max(0, start - 2) : start]) or re.match(r"[ .-]\d", text[end : end + 2]))
+
+
 def card(match: re.Match[str], text: str) -> Checked:
     """A payment card, by Luhn or by the word before it."""
     number = digits(match.group())
-    if is_card(number):
+    if "\n" in match.group() and _in_a_row(match, text):
+        return None
+    if is_card(number) and not _before(match, text, _PIECE, 3):
         return "CARD"
     named = 13 <= len(number) <= 19 and len(set(number)) > 1 and _before(match, text, _CARD_NAMED)
     return "CARD" if named else None
@@ -156,15 +175,19 @@ def cnpj(match: re.Match[str], text: str) -> Checked:
     found = match.group()
     number = re.sub(r"[^0-9A-Za-z]", "", found).upper()
     named = _before(match, text, CNPJ_CUE)
+    if not named and _before(match, text, _PIECE, 3):
+        return None
     formed = _FORMED_CNPJ.fullmatch(found) is not None
-    if len(set(number)) == 1 or not (named or formed or any(c.isdigit() for c in number[:12])):
+    dotted = _DOTTED_CNPJ.match(found) is not None
+    if len(set(number)) == 1 or not (named or formed or dotted or any(c.isdigit() for c in number[:12])):
         return None
     if formed and sum(c.isdigit() for c in number) >= 6:
         return "CNPJ"
     if number.isdigit():
         return "CNPJ" if named or (stdnum_cnpj.is_valid(number) and not _glued(match, text)) else None
     # Letters of both cases or of the lower one alone are words unless the label says otherwise.
-    written = not any(c.islower() for c in found) or "/" in found
+    glued = _HYPHENED_CNPJ.fullmatch(found) is not None and any(c.isdigit() for c in number[:12])
+    written = dotted or glued or not any(c.islower() for c in found) or "/" in found
     return "CNPJ" if (named or written) and stdnum_cnpj.is_valid(number) else None
 
 
@@ -198,8 +221,9 @@ def pis(match: re.Match[str], text: str) -> Checked:
 
 
 def titulo(match: re.Match[str], text: str) -> Checked:
-    """A voter's number: its check digits, or its name."""
-    return "ID" if is_titulo(digits(match.group())) or _before(match, text, DOCUMENT_CUE) else None
+    """A voter's number: its check digits, or its name; three years are none."""
+    plain = is_titulo(digits(match.group())) and not _YEARS.fullmatch(match.group())
+    return "ID" if plain or _before(match, text, DOCUMENT_CUE) else None
 
 
 COUNTED = re.compile(
@@ -281,9 +305,9 @@ def phone_area(match: re.Match[str], text: str) -> Checked:
     if match["fixed"] not in "2345":
         return "PHONE" if match["cc"] and not found.isdigit() else None
     formed = re.fullmatch(
-        r"(?:0[-\s]?(?:xx|XX|\*\*)[-\s]?|0\s?(?:\d\d\s)?)?\d\d\)?([\s.\-/]{1,3})\d{4}[-\s.]\d{4}", found
+        r"(?:0[-\s]?(?:xx|XX|\*\*)[-\s]?|0\s?(?:\d\d\s)?)?\d\d\)?([\s.\-/]{1,3})\d{4}(?:[-\s.]|\s-\s)\d{4}", found
     )
-    return "PHONE" if formed and not re.search(r"(?:19|20)\d\d\s(?:19|20)\d\d\Z", found) else None
+    return "PHONE" if formed and not re.search(r"(?:19|20)\d\d[\s-]{1,3}(?:19|20)\d\d\Z", found) else None
 
 
 def phone_glued(match: re.Match[str], text: str) -> Checked:
@@ -309,17 +333,3 @@ def phone_local(match: re.Match[str], text: str) -> Checked:
         return "PHONE"
     cued = _PHONE_CUE_AFTER.match(text, match.end()) or _before(match, text, PHONE_CUE)
     return "PHONE" if cued else None
-
-
-_COUNTING = ("zero", "um", "dois", "três", "quatro", "cinco", "seis", "sete", "oito", "nove")
-_ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_VALUES = {word: value for words in (_COUNTING, _ENGLISH) for value, word in enumerate(words)} | {
-    "uma": 1, "duas": 2, "tres": 3, "meia": 6,
-}  # fmt: skip
-
-
-def spelled(match: re.Match[str], _text: str) -> Checked:
-    """Eight or more digits as words, unless somebody counts up or down."""
-    values = [_VALUES[word] for word in re.findall(r"[^\W_]+", match.group().lower())]
-    steps = {abs(b - a) for a, b in pairwise(values)}
-    return "PHONE" if len(values) >= 8 and steps != {1} else None

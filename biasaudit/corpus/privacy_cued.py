@@ -46,7 +46,7 @@ _BANK_NUMBER = r"(?P<number>\d(?:[.\s]?\d){1,13}(?:\s?[-/]\s?[\dxX])?)(?![^\W_]|
 _BANK = re.compile(
     r"(?<![^\W_])(?P<cue>ag(?:[êe]ncia|\.)?|conta(?:[ -](?:corrente|poupan[çc]a|sal[áa]rio|digital|banc[áa]ria"
     r"|p[jf]|conjunta|jur[íi]dica))?|c\s?[/.]\s?(?:corrente|poupan[çc]a)|c\s?/\s?[cp]|c\.[cp]\.?|cc|cp|cta|"
-    r"poupan[çc]a|op(?:era[çc][ãa]o|\.)?|d[íi]gito|dv|account|branch|routing|sort code|iban)(?![^\W\d_])"
+    r"poupan[çc]a|op(?:era[çc][ãa]o|\.)?|d[íi]gito|dv|account|branch|routing|sort code|iban|cuenta)(?![^\W\d_])"
     rf"(?P<sure>(?:\s?(?:n[ºo°.]{{1,2}}|n[úu]mero|number|no\.|:|=|-|\(|#|é|is|013)){{1,3}})?\s{{0,2}}{_BANK_NUMBER}",
     _I,
 )
@@ -70,6 +70,10 @@ _BANK_NAMED = re.compile(
     rf"(?<![^\W_])(?:{_BANKS})(?![^\W_])[^\d\n]{{0,16}}(\d{{3,4}}(?:-[\dxX])?[\s/|,-]{{1,3}}\d(?:\.?\d){{3,11}}-[\dxX])(?![^\W_])",
     _I,
 )
+_BANK_NAMED_BEHIND = re.compile(
+    rf"(?<![^\W_])(?<!\d[.,/-])\d{{3,4}}(?:-[\dxX])?[\s/|,-]{{1,3}}\d(?:\.?\d){{3,11}}-[\dxX](?=[^\d\n]{{1,12}}(?:{_BANKS})(?![^\W_]))",
+    _I,
+)
 _BANK_FOR = re.compile(
     r"(?<![^\W_])conta(?:\s[^\W\d_]{1,12}){1,2}\s?[:\-]?\s?(\d(?:\.?\d){3,11}-[\dxX])(?![^\W_]|[.,/]\d|-\d)", _I
 )
@@ -84,7 +88,9 @@ _CARD_EXTRA = re.compile(
 )
 _CEP = re.compile(r"(?<![^\W_])(?:(?<!\d[.,/-])|(?<=^\d\.)|(?<=\n\d\.))\d{2}\.?\d{3}-\d{3}(?![^\W_])(?!-\d)")
 _CEP_CUED = re.compile(
-    r"(?<![^\W_])cep\s?(?:n[ºo°.]{0,2})?\s?(?:é|[:=\-(])?\s{0,2}(\d(?:[\s.\-/_]{0,3}\d){7})(?![^\W_])", _I
+    r"(?<![^\W_])(?:cep|c\.e\.p\.?|c[óo]digo postal|c[óo]digo de endere[çc]amento postal)"
+    r"\s?(?:n[ºo°.]{0,2})?\s?(?:é|[:=\-(])?\s{0,2}(\d(?:[\s.\-/_]{0,3}\d){7})(?![^\W_])",
+    _I,
 )
 _STREETS = (
     r"rua|r\.|av\.?|avenida|travessa|tv\.|alameda|al\.|pra[çc]a"
@@ -124,8 +130,17 @@ _VEHICLE = (
     r"|logan|[ôo]nibus|micro-?[ôo]nibus|caminhonete|camionete|carreta|fiat|vw|volkswagen|chevrolet|ford|honda|toyota"
     r"|hyundai|renault|peugeot|nissan|jeep|biz|titan|cg|fan|motocicleta|van)"
 )
-_VEHICLE_PLATE = re.compile(r"(?<![^\W_])(?:[A-Z]{3}[ .-]?|[a-z]{3}[.-]?)\d[\da-zA-Z]\d\d(?![^\W_]|-\w)")
+_VEHICLE_PLATE = re.compile(
+    r"(?<![^\W_])(?:(?:[A-Z]{3}(?:[ .-]| - )?|[a-z]{3}[.-]?)\d[\da-zA-Z]\d\d|[a-z]{3} \d[a-z]\d\d)(?![^\W_]|-\w)"
+)
 _LABELLED_PLATE = re.compile(r"(?<![^\W_])placas?\s?[:=]\s?([a-z]{3}[ .-]?\d[\da-z]\d\d)(?![^\W_]|-\w)", _I)
+_PLATE_WORD = re.compile(
+    r"(?<![^\W_])placas?\s(?:d[oa] (?:carro|ve[íi]culo|moto)\s)?(?:[ée]\s)?[\"'“‘(]?"
+    r"((?!das|dos|com|por|tem|que|uma?|nos|nas|pra|foi|são|at[ée]|mil|sob|era|ano|the|for|and)"
+    r"[a-z]{3}(?:[ .-]{1,3}\d[\da-z]|\d[a-z][ .-]|\d[ .-][a-z])\d\d)(?![^\W_]|-\w)",
+    _I,
+)
+_PLATE_NEXT = re.compile(r"(?<=\[ID\])(?:,| e|,? ou| /) ?([A-Z]{3}[ .-]{0,3}\d[\dA-Z]\d\d)(?![^\W_]|-\w)")
 _PLATE_NAMED_BEHIND = re.compile(
     r"(?<![^\W_])[a-z]{3}[ -]?\d[\da-z]\d\d(?=[\s(,-]{1,3}(?:(?:é|eh?) (?:a )?)?(?:minha )?placa(?![^\W_]))", _I
 )
@@ -140,7 +155,7 @@ CUED = with_digits(
             + r"?/"
             + _BLANK
             + r"?[cp]|c\.[cp]\.?|cc|cp|cta|p[jf]|conjunta|dica|op|op\.|era[çc][ãa]o"
-            r"|gito|dv|account|branch|routing|code|iban)"
+            r"|gito|dv|account|branch|routing|code|iban|cuenta)"
             r"(?:"
             + _BLANK
             + r"{0,2}(?:n[ºo°.]{1,2}|n[úu]mero|number|no\.|:|=|-|\(|#|é|is|013)){0,3}"
@@ -165,6 +180,7 @@ CUED = with_digits(
             (
                 Rule(_BANK_OPERATION, always("BANK")),
                 Rule(_BANK_NAMED, always("BANK"), 1),
+                Rule(_BANK_NAMED_BEHIND, always("BANK")),
                 Rule(_BANK_FOR, always("BANK"), 1),
             ),
             (40, 20),
@@ -183,7 +199,7 @@ CUED = with_digits(
             (32, 16),
         ),
         Group(
-            r"(?i)[0-9]{3}-[0-9]{3}|cep[^0-9\n]{0,8}[0-9]",
+            r"(?i)[0-9]{3}-[0-9]{3}|(?:cep|c\.e\.p|postal)[^0-9]{0,8}[0-9]",
             (Rule(_CEP_CUED, always("CEP"), 1), Rule(_CEP, always("CEP"))),
             (8, 40),
         ),
@@ -198,10 +214,13 @@ CUED = with_digits(
             (8, 16),
         ),
         Group(
-            r"[A-Z]{3}[ .-]?[0-9][A-Z0-9][0-9]{2}|[a-z]{3}[.-]?[0-9][a-z0-9][0-9]{2}"
+            r"[A-Z]{3}[ .-]?[0-9][A-Z0-9][0-9]{2}|[a-z]{3}[.-]?[0-9][a-z0-9][0-9]{2}|[a-z]{3} [0-9][a-z][0-9]{2}"
+            r"|[A-Z]{3} - [0-9]"
             r"|(?i:(?:placa|culo|carro|moto|caminh[ãa]o|m[óo]vel|plate)[^0-9\n]{0,60}[0-9])",
             (
                 Rule(_LABELLED_PLATE, always("ID"), 1),
+                Rule(_PLATE_WORD, always("ID"), 1),
+                Rule(_PLATE_NEXT, always("ID"), 1),
                 Rule(_VEHICLE_PLATE, cued(_VEHICLE, "ID", 8)),
                 Rule(_PLATE_NAMED_BEHIND, always("ID")),
                 Rule(_PLATE, named.plate),
@@ -212,21 +231,3 @@ CUED = with_digits(
         ),
     )
 )
-
-_CAPITAL = r"[A-ZÁÉÍÓÚÂÊÔÃÕÇÀÜ][\w'’]{1,30}"
-_NAME = rf"({_CAPITAL}(?:\s(?:(?:d[aeo]s?|e|von|van|del)\s)?{_CAPITAL}){{0,5}})"
-_NAMED = re.compile(
-    r"(?i:(?<![^\W_])(?:meu nome(?: completo)? é|me chamo|o meu nome é|pode me chamar de|my name is|my name's|call me"
-    r"|(?:nome|nome completo|titular|favorecido|name|assinado|atenciosamente|att)\s?[:,-])\s{0,2}(?:o |a |é )?)" + _NAME
-)
-_PRESENTED = re.compile(
-    rf"(?i:(?<![^\W_])(?:(?:eu )?sou (?:o|a)|aqui (?:é|quem fala é) (?:o|a)|i am|i'm)\s)({_CAPITAL}\s(?:(?:d[aeo]s?"
-    rf"|e)\s)?{_CAPITAL}(?:\s(?:(?:d[aeo]s?|e)\s)?{_CAPITAL}){{0,4}})"
-)
-NAMES = (
-    Group(
-        r"(?i)nome|chamo|chamar de|name|titular|favorecido|assinado|atenciosamente|att|call me|sou [oa]|aqui |i am|i'm",
-        (Rule(_NAMED, always("NAME"), 1), Rule(_PRESENTED, always("NAME"), 1)),
-    ),
-)
-"""Names after words that announce one; an option, for no rule finds a name in running text."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from stdnum.br import cnpj as stdnum_cnpj
 from stdnum.br import cpf as stdnum_cpf
@@ -78,10 +79,18 @@ def _longest(text: str, tokens: list[tuple[int, int]], first: int) -> tuple[int,
             broken = last == first + 1 and min(sizes) >= 5 and text[tokens[first][1] : begin] == "\n"
             # "11 9123 45678": the area stands apart, the rest is cut in an unusual place.
             area = len(number) == 11 and number[2] == "9" and tokens[first][1] - start == 2 and last - first == 2
+            # Pairs that only grow are a draw of a lottery, pairs out of a longer row a piece of one.
+            if even and sizes == {2} and (first or last + 1 < len(tokens) or _grows(text, tokens[first : last + 1])):
+                even = False
             even = even or broken or (area and len(gaps) == 1 and "," not in gaps)
             kind = _kind(text, start, number, even=even, single=sizes == {1} or broken)
             best = best if kind is None else (last, kind)
     return best
+
+
+def _grows(text: str, tokens: list[tuple[int, int]]) -> bool:
+    values = [text[start:end] for start, end in tokens]
+    return len(values) > 4 and all(a < b for a, b in pairwise(values))
 
 
 def _kind(text: str, start: int, number: str, *, even: bool, single: bool) -> str | None:

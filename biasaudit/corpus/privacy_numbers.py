@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from biasaudit.corpus import privacy_checks as checks
+from biasaudit.corpus import privacy_spoken as spoken
 from biasaudit.corpus.privacy_loose import loose
 from biasaudit.corpus.privacy_rules import Group, Rule, always, cued, with_digits
 
@@ -22,13 +23,18 @@ _E = r"(?![^\W_])(?![.,]\d)"
 """Ends one."""
 
 _CARD = re.compile(
-    rf"{_N}(?:(?:\d{{4}}{_S}){{3}}\d{{1,4}}(?:{_S}\d{{1,3}})?|3[0-9]\d\d{_S}\d{{6}}{_S}\d{{4,5}})(?![^\W_])"
+    rf"{_N}(?:(?:\d{{4}}{_S}){{3}}\d{{1,4}}(?:{_S}\d{{1,3}})?|3[0-9]\d\d{_S}\d{{6}}{_S}\d{{4,5}}"
+    rf"|3[47]\d{{4}}{_S}\d{{9}})(?![^\W_])"
 )
 _CARD_SIXTEEN = re.compile(rf"{_N}(?:\d{{4}}{_S}){{3}}\d{{4}}(?![^\W_])")
 _CNPJ = re.compile(rf"(?<!\d)(?<!\d\.)\d{{2}}{_S}\d{{3}}{_S}\d{{3}}{_S}\d{{4}}{_S}\d{_S}\d(?!\d)")
 _CPF = re.compile(rf"(?<!\d)(?:(?<!\d[.,])|(?<=^\d\.)|(?<=\n\d\.))\d{{3}}{_S}\d{{3}}{_S}\d{{3}}{_S}\d{{2}}(?!\d)")
-_CNS = re.compile(rf"{_N}\d{{3}}{_S}\d{{4}}{_S}\d{{4}}{_S}\d{{4}}(?![^\W_])")
-_PIS = re.compile(rf"{_N}\d{{3}}{_S}\d{{5}}{_S}\d{{2}}{_S}\d(?![^\W_])")
+_CNS = re.compile(
+    rf"{_N}(?:\d{{3}}{_S}\d{{4}}{_S}\d{{4}}{_S}\d{{4}}|\d{{4}}{_S}\d{{4}}{_S}\d{{4}}{_S}\d{{3}})(?![^\W_])"
+)
+_PIS = re.compile(
+    rf"{_N}\d{{3}}(?:{_S}\d{{5}}{_S}\d{{2}}{_S}|[\s.]{{1,3}}\d{{4}}[\s.]{{1,3}}\d{{3}}\s?[-.]\s?)\d(?![^\W_])"
+)
 _TITULO = re.compile(rf"{_N}\d{{4}}{_S}\d{{4}}{_S}(?:\d{{4}}|\d{{2}}{_S}\d{{2}})(?![^\W_])")
 _STATES = "AC|AL|AM|AP|BA|CE|DF|ES|GO|MA|MG|MS|MT|PA|PB|PE|PI|PR|RJ|RN|RO|RR|RS|SC|SE|SP|TO"
 _RG = re.compile(
@@ -56,6 +62,9 @@ _PHONE_LOCAL = re.compile(
     rf"|9\d\d[\s.\-]\d{{3}}[\s.\-]\d{{3}})"
     r"(?![^\W_])(?![.,]\d)(?!-\d)"
 )
+_PHONE_LETTERED = re.compile(
+    r"(?<![^\W_])(?=[\d ().-]{0,18}[OolI])\(?[1-9OolI][\dOolI]\)?[ .-]?[\dOolI]{4,5}[ .-]?[\dOolI]{4}(?![^\W_])"
+)
 _GAP = r"[-\t-\r\x1c-\x20.()/_,|·•+*]{0,3}"
 
 _CNPJ_LETTERS = re.compile(
@@ -74,6 +83,8 @@ _UUID = re.compile(
     _I,
 )
 _EVP = re.compile(r"(?<![^\W_])[0-9a-f]{32}(?![^\W_])", _I)
+# A key without its hyphens shows version 4 and its variant, which other hashes hold once in 64.
+_EVP_SURE = re.compile(r"(?<![^\W_])[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}(?![^\W_])", _I)
 _BOT = re.compile(r"(?<!\d)\d{8,10}:[A-Za-z0-9_-]{33,38}(?![A-Za-z0-9-])")
 _KEY = re.compile(
     r"(?<![^\W_])(?:[spr]k[-_][A-Za-z0-9_-]{20,200}|gh[pousr]_[A-Za-z0-9]{30,80}|github_pat_\w{22,100}"
@@ -107,9 +118,18 @@ _IPV6 = re.compile(
 )
 _WORDS = (
     r"(?:zero|um|uma|dois|duas|tr[êe]s|quatro|cinco|seis|meia|sete|oito|nove"
-    r"|one|two|three|four|five|six|seven|eight|nine)"
+    r"|one|two|three|four|five|six|seven|eight|nine|cero|uno|dos|tres|cuatro|cinco|siete|ocho|nueve)"
 )
-_SPELLED = re.compile(rf"(?<![^\W_]){_WORDS}(?:[\s,.\-]{{1,3}}{_WORDS}){{6,13}}(?![^\W_])", _I)
+_TENS = r"vinte|trinta|quarenta|cinq[uü]enta|sessenta|setenta|oitenta|noventa"
+_SAID = (
+    rf"(?:(?:{_TENS})(?:{_BLANK}(?:e{_BLANK})?(?:um|dois|tr[êe]s|quatro|cinco|seis|sete|oito|nove))?|{_WORDS}"
+    r"|onze|doze|treze|[qc]u?atorze|quinze|dezesseis|dezessete|dezoito|dezenove)"
+)
+_SPELLED = re.compile(rf"(?<![^\W_]){_SAID}(?:[\s,.\-]{{1,3}}{_SAID}){{5,13}}(?![^\W_])", _I)
+_PART = rf"(?:\d{{1,5}}|{_SAID})"
+_SPELLED_PARTLY = re.compile(
+    rf"(?<![^\W_])(?<!\d[.,])(?:\(\s?)?{_PART}(?:[\s,.\-()/]{{1,3}}{_PART}){{2,13}}(?![^\W_])(?![.,]\d)", _I
+)
 
 FIRST = (Group(r"000201", (Rule(_BR_CODE, always("PIX")),)),)
 """Taken before the links, for a payment code may hold one."""
@@ -122,8 +142,14 @@ NUMBERS = (
         (Rule(_BOT, always("SECRET")), Rule(_KEY, always("SECRET"))),
     ),
     Group(
-        r"(?i)" + rf"(?:{_WORDS}[\t-\r\x1c-\x20,.-]{{1,3}}){{6}}",
-        (Rule(_SPELLED, checks.spelled),),
+        r"(?i)" + rf"(?:{_SAID}[\t-\r\x1c-\x20,.-]{{1,3}}){{5}}",
+        (Rule(_SPELLED, spoken.spelled),),
+    ),
+    Group(
+        rf"(?i)[0-9][\t-\r\x1c-\x20,.()/-]{{1,3}}{_WORDS}[\t-\r\x1c-\x20,.()/-]"
+        rf"|{_WORDS}[\t-\r\x1c-\x20,.()/-]{{1,3}}[0-9]",
+        (Rule(_SPELLED_PARTLY, spoken.spelled_partly),),
+        (80, 80),
     ),
     *with_digits(
         (
@@ -131,7 +157,8 @@ NUMBERS = (
                 r"(?i)[0-9a-f]{8}[-\t-\r\x1c-\x20]{1,3}[0-9a-f]{4}[-\t-\r\x1c-\x20]|[0-9a-f]{32}",
                 (
                     Rule(_UUID, always("PIX")),
-                    Rule(_EVP, cued(r"pix|chave|evp|aleat[óo]ria", "PIX", 32, without=r"\n")),
+                    Rule(_EVP_SURE, always("PIX")),
+                    Rule(_EVP, cued(r"pix|chave|evp|aleat[óo]ria|copia e cola", "PIX", 32, without=r"\n")),
                 ),
             ),
             Group(
@@ -147,6 +174,7 @@ NUMBERS = (
             Group(
                 rf"[0-9A-Z]{{2}}{_GAP}[0-9A-Z]{{3}}{_GAP}[0-9A-Z]{{3}}{_GAP}[0-9A-Z]{{4}}{_GAP}[0-9]{_GAP}[0-9]"
                 rf"|/{_GAP}[0-9a-z]{{4}}{_GAP}[0-9]{_GAP}[0-9]"
+                r"|[0-9a-z]{2}\.[0-9a-z]{3}\.[0-9a-z]{3}|[0-9a-z]{12}-?[0-9]{2}"
                 r"|(?:[0-9A-Z][-\t-\r\x1c-\x20./]{1,3}){12}[0-9]|(?i:cnpj|cgc|pix|chave)",
                 (Rule(_CNPJ_LETTERS, checks.cnpj), Rule(_CNPJ_APART, checks.cnpj)),
             ),
@@ -177,6 +205,11 @@ NUMBERS = (
                 (8, 60),
                 loose,
                 8,
+            ),
+            Group(
+                r"[0-9] ?[OolI]+[0-9 -]|[0-9]{4}[OolI]",
+                (Rule(_PHONE_LETTERED, spoken.phone_lettered),),
+                (16, 16),
             ),
             Group(
                 r"(?i)[0-9a-f]::|::[0-9a-f]|[0-9a-f]:[0-9a-f]{1,4}:[0-9a-f]{1,4}:[0-9a-f]{1,4}:",

@@ -7,6 +7,7 @@ together.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -189,7 +190,7 @@ def _scorers(reading: Reading) -> tuple[list[str], list[Weakness]]:
             try:
                 scoring.build(measure.scorer, measure.options, measure.name, language)
             except InputError as error:
-                faults.append(source.fault(loc, f"measure `{measure.name}`: {error}", key=True))
+                faults.append(_refused(reading, measure.name, str(error)))
                 break
         if card.reads == "likelihoods" and measure.scorer == "likelihood" and not battery.pairs:
             what = f"measure `{measure.name}` compares continuations; expected stems, and pairs in the topics"
@@ -203,9 +204,23 @@ def _scorers(reading: Reading) -> tuple[list[str], list[Weakness]]:
     return source.in_order(faults), warnings
 
 
+def _refused(reading: Reading, name: str, error: str) -> str:
+    """What a scorer says of a measure's options, at the rule that it names where that stands in the file."""
+    source, loc = reading.source, ("measures", name)
+    told = re.search(r"rule '(.*)': ", error)
+    for trail in source.places if told else ():
+        value = source.value
+        for step in trail:
+            value = value[step]
+        if trail[:2] == loc and told is not None and value == told[1]:
+            return source.fault(trail, error)
+    return source.fault(loc, error if name in error else f"measure `{name}`: {error}", key=True)
+
+
 def _primary_fit(reading: Reading, unit: str, labels: tuple[str, ...]) -> list[Weakness]:
     """Whether outcome and margin of the primary question fit what its scorer says of itself."""
     from biasaudit.battery.findings import found
+    from biasaudit.stats.arms import margin_in
 
     primary = reading.battery.primary
     told: list[Weakness] = []
@@ -214,9 +229,10 @@ def _primary_fit(reading: Reading, unit: str, labels: tuple[str, ...]) -> list[W
     if primary.outcome != "value" and labels and primary.outcome not in labels:
         what = f"the outcome `{primary.outcome}` is no label of the scorer; known: {', '.join(labels)}"
         told.append(found(reading, "outcome", ("primary", "outcome"), what))
-    if primary.outcome == "value" and primary.unit and primary.unit != unit:
-        what = f"the margin is in `{primary.unit}`, the scorer's unit is `{unit}`; the two cannot be compared"
-        told.append(found(reading, "margin", ("primary", "margin"), what))
+    try:
+        margin_in("share" if primary.outcome in labels else unit, primary)
+    except InputError as error:
+        told.append(found(reading, "margin-unit", ("primary", "margin"), str(error).rstrip(".")))
     return told
 
 

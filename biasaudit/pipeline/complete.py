@@ -70,6 +70,9 @@ def ask_arms(plan: RunPlan, folder: RunFolder, machine: Machine, console: Consol
     first = known_reference(plan) if compared else None
     mine = {arm.name: [u for u in units if (u.arm_fingerprint, u.salt) == (arm.fingerprint, arm.salt)]
             for arm in plan.arms}  # fmt: skip
+    for arm in plan.arms:
+        if mine[arm.name] and backend_of(arm) == "torch":
+            check_room(plan, arm, console)  # of every arm before the first samples: that may take hours
     recorded = [arm for arm in plan.arms if backend_of(arm) == "replay"]
     _take_recorded(recorded, lambda arm: sample_elsewhere(plan, folder, arm, mine[arm.name], [], machine, console))
     laws = Laws(plan, first)
@@ -115,7 +118,6 @@ def _ask_weights(
         score_arm_likelihoods(plan, folder, arm, measures, laws.beside(arm, backend), console)
     if not units:
         return
-    warn_of_short_room(plan, arm, console)
     if backend is None or not samples_too(machine):
         backend = None
         gc.collect()  # the weights that scored are gone before those that sample come
@@ -176,13 +178,26 @@ def samples_too(machine: Machine) -> bool:
     return machine.processes == 1 and pick_dtype(machine.dtype, place) == pick_dtype(machine.likelihood_dtype, place)
 
 
-def warn_of_short_room(plan: RunPlan, arm: Arm, console: Console) -> None:
-    """Say how many prompts leave less of the arm's context than the longest completion may need."""
+def check_room(plan: RunPlan, arm: Arm, console: Console) -> None:
+    """Refuse prompts that fill an arm's context, and say how many leave less of it than a completion may need.
+
+    Raises:
+        InputError: a prompt leaves no room; it is named.
+    """
     from biasaudit.lm.load import reading_room
 
     longest = max((decoding.max_new_tokens for decoding in plan.decodings), default=0)
     context, tokenizer = reading_room(arm.spec)
-    short = sum(max(1, len(tokenizer.encode(prompt.text))) + longest > context for prompt in plan.prompts)
+    sizes = [max(1, len(tokenizer.encode(prompt.text))) for prompt in plan.prompts]
+    full = [(prompt, size) for prompt, size in zip(plan.prompts, sizes, strict=True) if size >= context]
+    if full:
+        prompt, size = full[0]
+        raise InputError(
+            f"arm {arm.name}: {len(full)} of {len(plan.prompts)} prompts leave no room for a completion in its context "
+            f"of {context} tokens. The first is of topic `{prompt.topic}`, template `{prompt.template}`: {size} "
+            f"tokens ('{prompt.text[:60]}'). Shorten it, or leave the arm out"
+        )
+    short = sum(size + longest > context for size in sizes)
     if short:
         console.warn(
             f"arm {arm.name}: after {short} of {len(plan.prompts)} prompts its context of {context} tokens has no room "

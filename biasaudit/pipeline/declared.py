@@ -28,7 +28,7 @@ def with_declared(plan: RunPlan, doses: Sequence[str], conditions: Sequence[str]
 
     Raises:
         UsageError: a word is broken or names no arm.
-        InputError: a dose, here or in a card, is no number of 0 or more.
+        InputError: a dose, here or in a card, is no number of 0 or more, or one model has two.
     """
     said = {"dose": parse_pairs(doses, "--dose"), "condition": parse_pairs(conditions, "--condition")}
     names = [arm.name for arm in plan.arms]
@@ -36,7 +36,25 @@ def with_declared(plan: RunPlan, doses: Sequence[str], conditions: Sequence[str]
         unknown = sorted(set(words) - set(names))
         if unknown:
             raise UsageError(f"--{option} names no arm of this run: {', '.join(unknown)}; arms are {', '.join(names)}")
-    return dataclasses.replace(plan, arms=tuple(_declared(arm, said) for arm in plan.arms))
+    arms = tuple(_declared(arm, said) for arm in plan.arms)
+    check_one_dose(arms)
+    return dataclasses.replace(plan, arms=arms)
+
+
+def check_one_dose(arms: Sequence[Arm]) -> None:
+    """Refuse a model that is said to have two doses.
+
+    Raises:
+        InputError: two arms of the same weights have different doses.
+    """
+    first: dict[str, Arm] = {}
+    for arm in arms:
+        held = first.setdefault(arm.fingerprint, arm) if arm.card.get("dose") is not None else arm
+        if held.card.get("dose") != arm.card.get("dose"):
+            raise InputError(
+                f"arms {held.name} and {arm.name} are one model, but their doses are {held.card['dose']:g} and "
+                f"{arm.card['dose']:g}; a model was trained on one dose: give both the same --dose, or leave one out"
+            )
 
 
 def _declared(arm: Arm, said: Mapping[str, Mapping[str, str]]) -> Arm:

@@ -25,6 +25,8 @@ PER_ARM = 100
 """Labels that an arm gets by default: below, correction is not worth its name (METHODS §2.9)."""
 GAP = 20
 """Texts between one and its repetition, where the list is long enough."""
+DIVIDED = 0.25
+"""Share of texts read by two on which they may disagree; such texts count for nobody, so as many more are chosen."""
 
 Lists = tuple[tuple[tuple[str, int], ...], ...]
 
@@ -54,7 +56,7 @@ def label_command(
         refuse_too_early(folder, "score")
         stored = Stored(folder, stored_plan(folder))
         asked = chosen_labels(stored.plan.battery, measure, labels)
-        slots = _slots(stored, per_prompt, share, every_decoding, seed)
+        slots = _slots(stored, per_prompt, share, every_decoding, seed, double)
         settings = {"double": double, "repeat": repeat, "raters": raters, "seed": seed}
         batch, completions = plan_batch(stored, slots, asked, settings)
         if not all(batch.lists):
@@ -148,7 +150,7 @@ def chosen_label_words(words: str) -> LabelSet:
 
 
 def _slots(
-    stored: Stored, per_prompt: int | None, share: float | None, every_decoding: bool, seed: int
+    stored: Stored, per_prompt: int | None, share: float | None, every_decoding: bool, seed: int, double: float
 ) -> dict[Stratum, list[int]]:
     """Stratum -> indices, the same for every arm, so that coupled completions stay pairs; drawn at random.
 
@@ -162,7 +164,7 @@ def _slots(
     held = {stratum: counts for stratum, counts in stored.slots().items() if every_decoding or stratum[1] == first}
     if not held:
         raise UsageError(f"{stored.folder.path} holds no completions yet; sample first")
-    wanted = per_prompt or math.ceil(PER_ARM / len(held))
+    wanted = per_prompt or math.ceil(PER_ARM / (1 - DIVIDED * double) / len(held))
     draw = random.Random(f"{secret(stored.folder).hex()} {seed}")
     found = {}
     for stratum in sorted(held):

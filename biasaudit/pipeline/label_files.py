@@ -157,16 +157,20 @@ def _transcript(path: Path, stored: Stored, options: Options) -> Read:
     found = Read(notes=list(told))
     lookup = Lookup.of(stored, options.arm)
     texts = lookup.by_text()
-    faults, empty, strange = [], 0, 0
+    faults: list[str] = []
+    empty: list[int] = []
+    strange = 0
     for place, block in enumerate(blocks):
         mark, word = block.label.startswith("*"), block.label.removeprefix("*").strip()
         own = texts.get((folded(block.prompt), folded(block.text)), [])
         if not word:
-            empty += 1
+            empty.append(block.line)
             continue
         label = options.labels.find(word)
         if label is None:
-            faults.append(f"line {block.line}: '{word}' is none of the labels {', '.join(options.labels.keys)}")
+            faults.append(
+                f"line {block.line}: '{word}' is none of the labels {', '.join(options.labels.keys)}; correct it"
+            )
         elif not own:
             strange += 1
             found.notes.append(f"line {block.line}: no completion of the run answers this prompt with this text")
@@ -181,5 +185,6 @@ def _transcript(path: Path, stored: Stored, options: Options) -> Read:
     if strange and not found.labels:
         raise InputError(f"{path}: none of its {len(blocks)} answers stands in this run; name the run that holds them.")
     if empty:
-        found.notes.append(f"{empty} of {len(blocks)} answers have no label")
+        first = ", ".join(str(line) for line in empty[:5]) + (", …" if len(empty) > 5 else "")
+        found.notes.append(f"{len(empty)} of {len(blocks)} answers have no label (line {first})")
     return found

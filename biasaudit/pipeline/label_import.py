@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from biasaudit.labels import HumanLabel, Key
+from biasaudit.labels import HumanLabel, Key, decided
 from biasaudit.pipeline import audit
-from biasaudit.pipeline.label import chosen_labels, human_measures
+from biasaudit.pipeline.label import PER_ARM, chosen_labels, human_measures
 from biasaudit.pipeline.label_files import read_file
 from biasaudit.pipeline.label_lookup import Options, refuse
 from biasaudit.pipeline.outcome import Outcome
@@ -131,7 +131,26 @@ def _outcome(stored: Stored, labels: Sequence[HumanLabel], new: int, told: Seque
     lines = [f"{new} labels stored, {len(labels)} in all"]
     lines.append("by " + ", ".join(f"{rater} {count}" for rater, count in sorted(raters.items())))
     lines.append("completions labelled: " + ", ".join(f"{arm} {count}" for arm, count in sorted(arms.items())))
+    lines += _settled(labels, names)
     if not human_measures(stored.plan.battery):
         lines.append("no measure of the battery has the scorer human: the report shows agreement, but no contrast")
     data = {"stored": new, "labels": len(labels), "raters": dict(raters), "arms": dict(arms)}
     return Outcome(text="\n".join([*lines, *told]), data=data)
+
+
+def _settled(labels: Sequence[HumanLabel], names: Mapping[tuple[str, str], str]) -> list[str]:
+    """How many completions count for nobody because people were evenly divided on them, and what that means."""
+    common = Counter(label.set_id for label in labels).most_common(1)
+    found = decided(labels, common[0][0] if common else "")
+    divided = Counter(names.get((key[0], key[4]), "?") for key, word in found.items() if word is None)
+    counted = Counter(dict.fromkeys(names.values(), 0))
+    counted.update(names.get((key[0], key[4]), "?") for key, word in found.items() if word is not None)
+    said = []
+    if divided:
+        told = ", ".join(f"{arm} {count}" for arm, count in sorted(divided.items()))
+        said.append(f"evenly divided, so unscored: {told}; one more reader settles such texts")
+    few = [arm for arm, count in sorted(counted.items()) if 0 < count < PER_ARM]
+    if few:
+        told = ", ".join(f"{arm} {counted[arm]}" for arm in few)
+        said.append(f"labels that count: {told}; below {PER_ARM} in an arm no corrected rate carries the verdict")
+    return said

@@ -63,7 +63,7 @@ def _row(path: Path, row: Mapping[str, str], lookup: Lookup, options: Options) -
     key = lookup.key(row)
     label = labels.find(row["label"])
     if label is None:
-        raise InputError(f"'{row['label'][:40]}' is none of the labels {', '.join(labels.keys)}")
+        raise InputError(f"'{row['label'][:40]}' is none of the labels {', '.join(labels.keys)}; correct it")
     said = row.get("on_topic", "").strip().casefold()
     if said not in _YES_NO:
         raise InputError(f"on_topic is '{said[:40]}'; expected yes, no or nothing")

@@ -58,6 +58,7 @@ def learn_command(
         examples, known, trained_on = _of_run(source, labels, measure)
     else:
         examples, known, trained_on = _of_table(source, labels, column_map, language)
+    outside = int(trained_on.pop("outside", 0))
     made = learn(
         examples, known, outcome=_outcome(known, outcome, examples), folds=folds, seed=seed,
         source={**trained_on, "biasaudit": __version__},
@@ -67,6 +68,8 @@ def learn_command(
         files.write_atomic(out / name, made[name])
     card = json.loads(made[CARD_FILE])
     console = Console(quiet=quiet)
+    if outside:
+        console.say(f"{outside} labels are of completions that the run's last command did not ask for; left out")
     for line in _warnings(card):
         console.say(line)
     return Outcome(text=f"{_said(card)}\n{out}", data={**card, "folder": str(out)})
@@ -126,7 +129,13 @@ def _of_run(path: Path, words: str, measure: str) -> tuple[list[Example], LabelS
         for completion in completions_from_table(table, tokens=False)
         if completion.key in said
     ]
-    source = {"kind": "run", "name": path.resolve().name, "battery": plan.battery.name, "grouped_by": "prompt"}
+    source: dict[str, Any] = {
+        "kind": "run",
+        "name": path.resolve().name,
+        "battery": plan.battery.name,
+        "grouped_by": "prompt",
+    }
+    source["outside"] = len(said) - len(examples)
     return examples, known, source
 
 
@@ -284,6 +293,14 @@ def _warnings(card: Mapping[str, Any]) -> Iterator[str]:
         yield "warning: no column prompt, so texts of one prompt may stand in two folds: the validity is too good"
     if whole["accuracy"] <= whole["most_common"]:
         yield "warning: no better than always saying the commonest label; label more, or use another scorer"
+    blind = [name for name, own in card["validity"]["arms"].items() if _finds_none(own, card["outcome"])]
+    if blind:
+        yield f"warning: of the texts that people labelled {card['outcome']} it finds none in {', '.join(blind)}"
     few = [name for name, own in card["validity"]["arms"].items() if own["n"] < 100]
     if few:
         yield f"warning: fewer than 100 labels of {', '.join(few)}: what is said of these arms is rough"
+
+
+def _finds_none(card: Mapping[str, Any], outcome: str) -> bool:
+    row = next(row for row in card["labels"] if row["label"] == outcome)
+    return bool(row["sensitivity"] == 0.0)

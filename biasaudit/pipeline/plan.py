@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from biasaudit.stats.looks import LookPlan
 
 EMBEDDED = ("base", "placebo", "telegram")
+COLDEST = 1e-6
+"""The lowest temperature but 0; the engine refuses it too, after the weights were loaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +201,8 @@ def choose_decodings(
     if greedy and temperature:
         raise UsageError("--greedy is --temperature 0: give one of them")
     temperatures = [0.0] if greedy else list(temperature)
-    _in_range("--temperature", temperatures, lambda v: 0 <= v < math.inf, "0 or more, and finite")
+    warm = f"0, or {COLDEST} and more, and finite"
+    _in_range("--temperature", temperatures, lambda v: v == 0 or COLDEST <= v < math.inf, warm)
     _in_range("--top-k", top_k, lambda v: v >= 0, "0 (no truncation) or more")
     _in_range("--top-p", top_p, lambda v: 0 < v <= 1, "above 0 and at most 1")
     bases = list(battery.decodings) if not (temperatures or top_k or top_p) else list(battery.decodings[:1])

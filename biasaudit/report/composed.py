@@ -46,12 +46,13 @@ def colours(names: Sequence[str]) -> list[int]:
 def conditional_sentences(view: ReportView, locale: str) -> list[str]:
     """The mandatory paired sentence for the battery's own decoding: shares among on-topic answers alone."""
     own = view.decodings[0].decoding_id if view.decodings else ""
-    return [
-        " ".join(said)
+    found = [
+        (measure, " ".join(said))
         for measure, decoding_id, compositions in groups(view)
         if decoding_id == own
         and (said := [s for s in (conditional_sentence(compositions, locale), _sided(view, measure, own, locale)) if s])
     ]
+    return [f"{measure}: {said[0].lower()}{said[1:]}" if len(found) > 1 else said for measure, said in found]
 
 
 def _sided(view: ReportView, measure: str, decoding_id: str, locale: str) -> str:

@@ -14,9 +14,18 @@ MOST_LINES = 8
 """Sentences of one design; the table has a row for every finding."""
 
 
+PER_TEMPERATURE = " per unit of temperature"
+"""What the unit of a slope over temperatures ends with."""
+
+
 def is_share(row: Finding) -> bool:
     """Whether a finding is a difference of shares, shown in points."""
-    return row.unit.split(" per ")[0] in SHARE_UNITS and row.name not in ("ratio", "joint")
+    return row.unit.removesuffix(PER_TEMPERATURE) in SHARE_UNITS and row.name not in ("ratio", "joint")
+
+
+def unit_words(row: Finding, words: Words) -> str:
+    """The unit of a finding's differences in words."""
+    return words("unit.points") if is_share(row) else words.phrase("unit", row.unit.removesuffix(PER_TEMPERATURE))
 
 
 def shown(row: Finding, value: float | None, numbers: Numbers) -> str:
@@ -34,8 +43,7 @@ def with_unit(row: Finding, value: float | None, words: Words, numbers: Numbers)
     """A difference and its unit."""
     if value is None:
         return MISSING
-    unit = words("unit.points") if is_share(row) else row.unit.split(" per ")[0]
-    return f"{shown(row, value, numbers)} {unit}"
+    return f"{shown(row, value, numbers)} {unit_words(row, words)}"
 
 
 def about(row: Finding, words: Words) -> str:
@@ -67,6 +75,12 @@ def lines(design: str, rows: Sequence[Finding], words: Words, numbers: Numbers) 
     said = _SAID.get(design)
     moved = [row for row in rows if row.estimate or row.p is not None]
     return [line for row in moved for line in said(row, words, numbers)][:MOST_LINES] if said else []
+
+
+def uncalibrated(rows: Sequence[Finding], words: Words) -> list[str]:
+    """The sentence about rows whose outcome is too rare for the interval that they have."""
+    count = sum(bool(row.details.get("rare")) for row in rows)
+    return [words("designs.uncalibrated", n=count, of=len(rows))] if count else []
 
 
 LEVEL = 0.05

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from biasaudit.report import charts, trend
-from biasaudit.report.findings import about, arms, is_share
+from biasaudit.report.findings import PER_TEMPERATURE, about, arms, is_share, unit_words
 from biasaudit.report.words import Words
 from biasaudit.results import Finding
 
@@ -44,7 +44,7 @@ def _trend(row: Finding, words: Words, locale: str) -> Markup:
     centre, level, slope = sum(doses) / len(doses), sum(means) / len(means), factor * (row.estimate or 0.0)
     ends = [(dose, level + slope * (dose - centre)) for dose in (min(doses), max(doses))]
     monotone = [(dose, factor * fit) for dose, fit in zip(found["doses"], found["isotonic"], strict=True)]
-    axes = (words("designs.dose"), f"{about(row, words)} ({'%' if factor != 1 else row.unit})")
+    axes = (words("designs.dose"), f"{about(row, words)} ({'%' if factor != 1 else unit_words(row, words)})")
     return trend.trend(list(zip(doses, means, limits, strict=True)), (ends[0], ends[1]), monotone, axes, locale)
 
 
@@ -60,7 +60,8 @@ def _models(row: Finding, words: Words, locale: str) -> Markup:
 
 
 def _unit(row: Finding, words: Words) -> str:
-    return words("unit.points") if is_share(row) else row.unit
+    unit = unit_words(row, words)
+    return words("unit.per_temperature", unit=unit) if row.unit.endswith(PER_TEMPERATURE) else unit
 
 
 def _intervals(design: str, rows: Sequence[Finding], words: Words, locale: str) -> Figures:

@@ -75,7 +75,11 @@ class Scale:
         """The unit of a difference in words."""
         if self.kind == "share":
             return self.words("unit.points")
-        return self.words("unit.nats_per_byte") if self.kind == "nats" else self.unit
+        return self.words("unit.nats_per_byte") if self.kind == "nats" else self.words.phrase("unit", self.unit)
+
+    def beyond(self, mde: float) -> bool:
+        """Whether no difference can be as large as `mde`: shares differ by 100 points at most."""
+        return self.kind == "share" and mde >= 1
 
     def in_plain_words(self, difference: float, *, pmi: bool = False, zero_possible: bool = False) -> str:
         """What a difference in nats per byte does to the odds of a claim; the empty string for other units.

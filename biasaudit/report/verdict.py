@@ -19,6 +19,8 @@ from biasaudit.results import Analysis, Contrast, TargetEstimate, Verdict
 
 LEVEL = 0.05
 """Of the tests; the same as in the verdict's logic."""
+FEW = 30
+"""Answers from which the rule of three is near the exact limit."""
 SHOWN_HASH = 12
 """Hexadecimal digits of a lock's hash in a sentence; the report's own section has all of them."""
 
@@ -61,7 +63,8 @@ def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, 
         _lead(words, verdict, contrast) + _main(words, numbers, scale, verdict, contrast, holes, analysis.lock),
     ]
     if verdict.kind == "inconclusive" and contrast.mde is not None:
-        sentences.append(words("verdict.inconclusive_mde", mde=scale.bare(contrast.mde), unit=scale.unit_words()))
+        key = "inconclusive_blind" if scale.beyond(contrast.mde) else "inconclusive_mde"
+        sentences.append(words(f"verdict.{key}", mde=scale.bare(contrast.mde), unit=scale.unit_words()))
     if contrast.n_prompts > 1 and (verdict.varies or verdict.kind in {"changed", "small", "inconclusive"}):
         key = "varies" if verdict.varies else "moved"
         sentences.append(words(f"verdict.{key}", up=contrast.moved_up, prompts=contrast.n_prompts))
@@ -92,19 +95,24 @@ def margin_was_set(lock: Mapping[str, Any]) -> bool:
     return not moved and not lock.get("late", False)
 
 
+def rule_of_three(n: int) -> tuple[float, float]:
+    """95 % upper limits of a share of which none was seen in `n` answers: 3/n, and the exact 1 − .05^(1/n)."""
+    return min(1.0, 3 / n), 1 - LEVEL ** (1 / n)
+
+
 def _none_seen(words: Words, numbers: Numbers, contrast: Contrast, holes: Mapping[str, str]) -> list[str]:
-    """For an arm that never gave the label: how many answers there were, and the rule of three's upper limit."""
+    """For an arm that never gave the label: how many answers there were, and the share's upper limit."""
     if contrast.unit not in SHARE_UNITS or contrast.outcome == "value" or contrast.corrected:
         return []
     sides = (("tuned", contrast.mean_tuned, contrast.n_tuned),
              ("reference", contrast.mean_reference, contrast.n_reference))  # fmt: skip
     return [
         words(
-            "verdict.none_seen",
+            "verdict.none_seen" if n >= FEW else "verdict.none_seen_few",
             arm=holes[arm],
             outcome=holes["outcome"],
             n=numbers.integer(n),
-            upper=numbers.percent(min(1.0, 3 / n), 1 if n < MANY else 2),
+            upper=numbers.percent(rule_of_three(n)[n < FEW], 1 if n < MANY else 2),
         )
         for arm, mean, n in sides
         if mean == 0 and n > 0

@@ -70,7 +70,7 @@ def usual_tile(device: torch.device) -> int | None:
     """
     if device.type != "cpu":
         return None
-    return 256 if kernels.asked() else 192
+    return 256 if kernels.asked() else 384
 
 
 UNKNOWN = 128

@@ -235,7 +235,7 @@ def refuse_no_numbers(are: torch.Tensor | bool) -> None:
     if not (are if isinstance(are, bool) else bool(are.all())):
         raise BiasAuditError(
             "The model's logits are not numbers (NaN or infinite). Its weights may be damaged, or its values may "
-            "not fit half precision: try --dtype float32."
+            "not fit half precision: try --dtype fp32."
         )
 
 
@@ -247,6 +247,8 @@ def _first_above(cumulative: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
 
 
 def _first_largest(logits: torch.Tensor, top: torch.Tensor) -> torch.Tensor:
-    """(B, 1): the lowest id whose logit is the largest; `argmax` leaves open which of several it returns."""
+    """(B, 1): the lowest id whose logit is the largest, which numpy's `argmax` promises and torch's does not."""
+    if logits.device.type == "cpu":
+        return torch.from_numpy(logits.numpy().argmax(1, keepdims=True))
     ids = torch.arange(logits.shape[1], device=logits.device)
     return torch.where(logits == top, ids, logits.shape[1]).amin(1, keepdim=True).clamp_(max=logits.shape[1] - 1)

@@ -20,10 +20,8 @@ from biasaudit.sampling.truncate import Cells
 RUN = 64
 """Ids whose weights are summed together, before one of them is drawn."""
 
-_HOT = 1 << 18
-"""Logits that one thread surveys together: they and their weights fit into a core's cache."""
-
-_NOTHING = np.empty(0, dtype=np.int64)
+_TOGETHER = 1 << 20
+"""Logits that one thread surveys together: many, as threads of Python wait for each other at every call."""
 
 Race = Callable[
     [torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]
@@ -65,12 +63,12 @@ class Surveyor:
         """Prepare for logits (rows, vocabulary)."""
         self._kernel = kernels.step(device)
         self.race: Race | None = None if self._kernel is None else self._kernel.race
-        self._weights: list[Cells] = []
+        self._memory: list[_Memory] = []
         self._pool: ThreadPoolExecutor | None = None
         if self._kernel is None and device.type == "cpu":
-            together = max(1, _HOT // vocabulary)
-            workers = min(torch.get_num_threads(), -(-rows // together))
-            self._weights = [np.empty((together, vocabulary), dtype=np.float32) for _ in range(workers)]
+            self._together = max(1, min(rows, _TOGETHER // vocabulary))
+            workers = min(torch.get_num_threads(), -(-rows // self._together))
+            self._memory = [_Memory(self._together, vocabulary) for _ in range(workers)]
             self._pool = ThreadPoolExecutor(workers - 1) if workers > 1 else None
 
     def __call__(self, logits: torch.Tensor, k: int, *, rest: bool = False) -> Survey:
@@ -84,7 +82,7 @@ class Surveyor:
         vocabulary = logits.shape[1]
         if self._kernel is not None:
             values, ids, top, total, sums = self._kernel.survey(logits, k if k < vocabulary else 0)
-        elif self._weights:
+        elif self._memory:
             values, ids, top, total, sums = self._on_cpu(logits, k if k < vocabulary else 0, rest=rest)
         else:
             values, ids, top, total, sums = _on_gpu(logits, k if k < vocabulary else 0, rest=rest)
@@ -93,66 +91,55 @@ class Surveyor:
         return Survey(logits, top, total, values, ids, sums)
 
     def _on_cpu(self, logits: torch.Tensor, k: int, *, rest: bool) -> tuple[torch.Tensor, ...]:
-        """A few rows after the other, while they are in the processor's cache; threads share the rows."""
+        """By numpy, which is quick where little is found; threads share the rows."""
         cells = logits.numpy()
         rows, vocabulary = cells.shape
         top, total = np.empty((2, rows, 1), dtype=np.float32)
-        sums = np.zeros((rows, -(-vocabulary // RUN) if rest else 0))
-        found: list[Cells] = [_NOTHING] * rows
-        starts = iter(range(0, rows, len(self._weights[0])))
+        values, ids = np.empty((rows, k), dtype=np.float32), np.empty((rows, k), dtype=np.int64)
+        sums = np.empty((rows, -(-vocabulary // RUN) if rest else 0))
+        starts = iter(range(0, rows, self._together))
 
-        def work(weights: Cells) -> None:
+        def work(memory: _Memory) -> None:
             with np.errstate(all="ignore"):
                 for start in starts:
-                    part = slice(start, start + len(weights))
-                    best = _survey_rows(cells[part], weights, k, top[part], total[part], sums[part])
-                    found[start] = best + start * vocabulary
+                    part = slice(start, start + self._together)
+                    _survey_rows(cells[part], memory, (values[part], ids[part], top[part], total[part], sums[part]))
 
-        others = [self._pool.submit(work, weights) for weights in self._weights[1:]] if self._pool else []
-        work(self._weights[0])
+        others = [self._pool.submit(work, memory) for memory in self._memory[1:]] if self._pool else []
+        work(self._memory[0])
         for other in others:
             other.result()
-        values, ids = np.empty((rows, 0), dtype=np.float32), np.empty((rows, 0), dtype=np.int64)
-        if k:
-            places = np.concatenate(found)
-            sizes = np.diff(np.searchsorted(places, np.arange(rows + 1) * vocabulary))
-            row = np.repeat(np.arange(rows), sizes)
-            places -= row * vocabulary
-            each = cells[row, places]
-            stays = truncate.largest(each, sizes, k)
-            values, ids = each[stays].reshape(rows, k), places[stays].reshape(rows, k)
-            if rest:
-                gone = np.flatnonzero(~stays)
-                row = row[gone]
-                run = row * sums.shape[1] + places[gone] // RUN
-                weights = np.exp(each[gone] - top[row, 0])
-                sums += np.bincount(run, weights, minlength=sums.size).reshape(sums.shape)
         return tuple(map(torch.from_numpy, (values, ids, top, total, sums)))
 
 
-def _survey_rows(cells: Cells, weights: Cells, k: int, top: Cells, total: Cells, sums: Cells) -> Cells:
-    """Cells, counted along the rows, that may be among the `k` best of their row; the rest into `top` and so on.
+class _Memory:
+    """What one thread needs to survey some rows, taken once: fresh memory would cost more than the work."""
 
-    Args:
-        cells: logits (n, V).
-        weights: memory for weights.
-        k: how many are the best; 0 finds none.
-        top: (n, 1), each row's largest.
-        total: (n, 1), the sum of all weights.
-        sums: (n, runs), of weights that are not found; (n, 0) when they are not wanted.
-    """
-    weights = weights[: len(cells)]
-    cells.max(1, keepdims=True, out=top)
-    np.exp(np.subtract(cells, top, out=weights), out=weights)
-    reach = truncate.reaches(cells, k) if k else None
-    weights.sum(1, keepdims=True, out=total)
+    def __init__(self, rows: int, vocabulary: int) -> None:
+        """For `rows` rows; the columns after the vocabulary weigh nothing and are never among the best."""
+        columns = -(-vocabulary // RUN) * RUN
+        self.weights = np.zeros((rows, columns), dtype=np.float32)
+        self.below = np.ones((rows, columns), dtype=np.bool_)
+
+
+def _survey_rows(cells: Cells, memory: _Memory, found: tuple[Cells, ...]) -> None:
+    """Survey logits (n, V) into `found`: values, ids, top, total and rest, as in `Survey`."""
+    values, ids, top, total, sums = found
+    (rows, vocabulary), k = cells.shape, values.shape[1]
+    weights = memory.weights[:rows]
+    if k:
+        values[:], ids[:] = truncate.above(cells, truncate.bound(cells, k), k, memory.below[:rows])
+        values.max(1, keepdims=True, out=top)
+    else:
+        cells.max(1, keepdims=True, out=top)
+    inside = weights[:, :vocabulary]
+    np.exp(np.subtract(cells, top, out=inside), out=inside)
+    runs = weights.reshape(rows, -1, RUN)
+    # The same sum whatever else is asked: what a decoding looks at must not change another's log-probabilities.
+    total[:] = np.einsum("nrk->nr", runs).sum(1, dtype=np.float64, keepdims=True)
     if sums.shape[1]:
-        if reach is not None:
-            np.putmask(weights, reach, np.float32(0.0))
-        whole = cells.shape[1] // RUN
-        sums[:, :whole] = weights[:, : whole * RUN].reshape(len(cells), whole, RUN).sum(2)
-        sums[:, whole:] = weights[:, whole * RUN :].sum(1, keepdims=True)
-    return _NOTHING if reach is None else np.flatnonzero(reach)
+        weights.reshape(-1)[(ids + np.arange(rows)[:, None] * weights.shape[1]).reshape(-1)] = 0.0
+        sums[:] = np.einsum("nrk->nr", runs)
 
 
 def _on_gpu(logits: torch.Tensor, k: int, *, rest: bool) -> tuple[torch.Tensor, ...]:

@@ -134,7 +134,7 @@ def _converted(unit: str, primary: Primary) -> float | None:
     if given not in factors:
         raise InputError(
             f"the primary margin is in '{primary.unit}', but measure '{primary.measure}' is in '{unit}'; "
-            f"write the margin in {unit}."
+            f"write the margin in {unit}{', or in points' if unit in SHARES else ''}."
         )
     return primary.margin * factors[given]
 

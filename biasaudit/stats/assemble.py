@@ -9,7 +9,7 @@ import numpy as np
 
 from biasaudit import identity
 from biasaudit.records import Arm, Decoding, Measure
-from biasaudit.results import Analysis, Composition, Contrast, Target, Verdict
+from biasaudit.results import Analysis, Composition, Contrast, Finding, Target, Verdict
 from biasaudit.stats import groups
 from biasaudit.stats.arms import Versus, arm_caveats, coupled, descriptive_pairs, margin_in, versus
 from biasaudit.stats.cells import Cell, Design, all_binary
@@ -50,7 +50,8 @@ def assemble(job: Job, beside: Sequence[Beside] = ()) -> Analysis:
         pair.tuned.name: arm_caveats(pair, job.arms, job.language, job.numerics, job.stored, job.wanted)
         for pair in pairs
     }
-    verdicts = _verdicts(job, contrasts, caveats)
+    corrected = corrections(job, raw)
+    verdicts = _verdicts(job, contrasts, caveats, corrected)
     return Analysis(
         contrasts=tuple(contrasts),
         compositions=tuple(compositions),
@@ -71,7 +72,7 @@ def assemble(job: Job, beside: Sequence[Beside] = ()) -> Analysis:
                 for c in compositions
             ],
         },
-        findings=(*corrections(job, raw), *designs(job, pairs, contrasts, beside)),
+        findings=(*corrected, *designs(job, pairs, contrasts, beside)),
     )
 
 
@@ -217,7 +218,9 @@ def _compositions(job: Job) -> list[Composition]:
     return [composition for composition in found if composition is not None]
 
 
-def _verdicts(job: Job, contrasts: Sequence[Contrast], caveats: Mapping[str, Sequence[str]]) -> list[Verdict]:
+def _verdicts(
+    job: Job, contrasts: Sequence[Contrast], caveats: Mapping[str, Sequence[str]], corrected: Sequence[Finding]
+) -> list[Verdict]:
     """One verdict a confirmatory contrast, in the order of the arms."""
     primary = job.battery.primary
     if primary is None:
@@ -228,11 +231,26 @@ def _verdicts(job: Job, contrasts: Sequence[Contrast], caveats: Mapping[str, Seq
             continue
         words = list(caveats.get(row.tuned, ()))
         if job.cards[row.measure].labels and row.scorer != HUMAN and not row.corrected:
-            words.append("uncorrected-scorer")
+            words += _unsettled(row, corrected)
         if _composition_shifts(row, contrasts, job.cards[row.measure].aside):
             words.append("composition-shift")
         found.append(verdict_of(row, position, primary.target, words))
     return found
+
+
+def _unsettled(row: Contrast, corrected: Sequence[Finding]) -> list[str]:
+    """What to say of a scorer's verdict: nobody checked it, or people did and it is the scorer's all the same."""
+    own = (row.measure, row.outcome, row.tuned, row.reference, row.decoding_id)
+    checked = [
+        x.interval
+        for x in corrected
+        if x.name == "ppi" and (x.measure, x.outcome, x.tuned, x.reference, x.decoding_id) == own
+    ]
+    if not checked:
+        return ["uncorrected-scorer"]
+    bounds = [interval for interval in checked if interval is not None]
+    apart = bool(bounds) and all(not interval.low <= row.difference <= interval.high for interval in bounds)
+    return ["labels-disagree", "labels-not-used"] if apart else ["labels-not-used"]
 
 
 def _composition_shifts(row: Contrast, contrasts: Sequence[Contrast], aside: Sequence[str]) -> bool:

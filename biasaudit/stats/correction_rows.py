@@ -106,7 +106,7 @@ def _row(
             "labels_tuned": tuned,
             "labels_reference": reference,
         },
-        method=part.method,
+        method=part.method or method,
         source=SOURCES[method],
         note=note,
         details={**details, "strata": labelled.level} if method != "raw" else details,

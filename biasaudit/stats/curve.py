@@ -57,6 +57,8 @@ class Specification:
     """`all` completions, or the `interpretable` ones."""
     estimate: float
     interval: Interval | None
+    mean: float
+    """Of both arms' shares, each a mean over topics."""
     topics: int
     prompts: int
 
@@ -90,13 +92,18 @@ def _one(part: Shares, label: str, denominator: str) -> Specification | None:
         effects = up - down
         estimate = float(effects.mean())
         interval = population_estimate(effects).interval
-        return Specification(templates=label, denominator=denominator, estimate=estimate, interval=interval, **counts)
+        mean = float((up + down).mean() / 2)
+        return Specification(
+            templates=label, denominator=denominator, estimate=estimate, interval=interval, mean=mean, **counts
+        )
     found = conditional(up, _means(places, part.whole_tuned), down, _means(places, part.whole_reference))
     if found is None:
         return None
+    mean = (found["share_tuned"] + found["share_reference"]) / 2
     return Specification(
-        templates=label, denominator=denominator, estimate=found["difference"], interval=found["interval"], **counts
-    )
+        templates=label, denominator=denominator, estimate=found["difference"], interval=found["interval"], mean=mean,
+        **counts,
+    )  # fmt: skip
 
 
 def _places(topics: Sequence[str]) -> Ints:

@@ -16,9 +16,10 @@ from biasaudit.stats import dose
 from biasaudit.stats.arms import Versus, condition_of
 from biasaudit.stats.contrast import population_estimate
 from biasaudit.stats.designs_units import outcomes, rng_of, subject, values_of
-from biasaudit.stats.finding import Floats, Subject, by_topic
+from biasaudit.stats.finding import Floats, Subject, by_topic, if_rare
 from biasaudit.stats.job import Job, decoding_name
 from biasaudit.stats.runs import over_runs
+from biasaudit.stats.table import Place
 
 
 def dose_of(arm: Arm) -> float | None:
@@ -84,15 +85,37 @@ def _runs(job: Job, rows: Sequence[Contrast]) -> Iterator[Finding]:
 
 
 def doses(job: Job) -> Iterator[Finding]:
-    """The trend over declared doses, for every measure and outcome; one model under two names counts once."""
+    """The trend over declared doses, for every measure and outcome; one model under two names counts once.
+
+    A model was trained on one dose, so one that is said to have two has none.
+    """
     known = [(arm, level) for arm in job.arms if (level := dose_of(arm)) is not None]
-    found = list({(arm.fingerprint, level): (arm, level) for arm, level in reversed(known)}.values())[::-1]
+    said: dict[str, set[float]] = {}
+    for arm, level in known:
+        said.setdefault(arm.fingerprint, set()).add(level)
+    one = {arm.fingerprint: (arm, level) for arm, level in reversed(known) if len(said[arm.fingerprint]) == 1}
+    found = list(one.values())[::-1]
     if len({level for _, level in found}) < 2:
         return
     for measure in job.measures:
         decoding = job.decodings_of(measure)[0]
         for outcome in outcomes(job, measure):
             yield from _dose(job, measure, decoding, outcome, found)
+
+
+def _described(
+    held: Sequence[tuple[Arm, float, dict[Place, Floats]]], shared: Sequence[Place]
+) -> dict[str, float] | None:
+    """Cochran and Armitage's z and p over all completions, where outcomes are 0 or 1 and not all alike."""
+    pooled = [np.concatenate([values[place] for place in shared]) for _, _, values in held]
+    if not all(bool(np.isin(values, (0.0, 1.0)).all()) for values in pooled):
+        return None
+    z, p = dose.cochran_armitage(
+        np.array([values.sum() for values in pooled]),
+        np.array([float(values.size) for values in pooled]),
+        np.array([level for _, level, _ in held]),
+    )
+    return {"z": z, "p": p} if np.isfinite(z) else None
 
 
 def _limits(means: Floats) -> list[float] | None:
@@ -118,7 +141,7 @@ def _dose(
     rng = rng_of(job, "dose", measure.name, outcome, *names)
     trend = dose.trend(np.array([level for _, level, _ in held]), table, rng=rng)
     row = subject(job, measure, outcome, ", ".join(names), "", decoding)
-    yield row.finding(
+    made = row.finding(
         "dose",
         "slope",
         estimand="mean over topics of the OLS slope of the outcome over the dose",
@@ -146,9 +169,11 @@ def _dose(
             "p_runs": trend.p_runs,
             "least_p": trend.least_p,
             "lack_of_fit": trend.lack_of_fit,
+            "cochran_armitage": _described(held, shared),
             "doses": list(trend.doses),
             "means": list(trend.means),
             "isotonic": list(trend.isotonic),
             "without": [list(entry) for entry in trend.without],
         },
     )
+    yield if_rare(made, float(table.mean())) if decoding is not None and decoding.temperature > 0 else made

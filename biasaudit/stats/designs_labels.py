@@ -13,7 +13,7 @@ from biasaudit.stats import parts
 from biasaudit.stats.arms import Versus, coupled
 from biasaudit.stats.curve import Shares, specifications
 from biasaudit.stats.designs_units import outcomes, rng_of, subject
-from biasaudit.stats.finding import Floats, Subject, by_topic
+from biasaudit.stats.finding import Floats, Subject, by_topic, if_rare
 from biasaudit.stats.job import Job, decoding_name
 from biasaudit.stats.readings import Readings
 from biasaudit.stats.table import Place, share_pairs
@@ -278,7 +278,7 @@ def _specified(job: Job, pair: Versus, measure: Measure, decoding: Decoding, out
     for found in specifications(shares):
         if outcome not in topical and found.denominator != "all":
             continue
-        yield held.about(outcome).finding(
+        row = held.about(outcome).finding(
             "curve",
             "specification",
             estimand="headline difference under one choice of templates, decoding and denominator",
@@ -290,3 +290,4 @@ def _specified(job: Job, pair: Versus, measure: Measure, decoding: Decoding, out
             source="Simonsohn, Simmons & Nelson 2020",
             details={"templates": found.templates, "denominator": found.denominator, "scorer": measure.scorer},
         )
+        yield if_rare(row, found.mean) if held.sampled else row

@@ -11,7 +11,7 @@ from biasaudit import identity
 from biasaudit.records import Arm, Decoding, Measure
 from biasaudit.results import Contrast, Finding
 from biasaudit.stats import factors
-from biasaudit.stats.finding import ON_TOPICS, Floats, Subject, prompt_differences
+from biasaudit.stats.finding import ON_TOPICS, Floats, Subject, if_rare, prompt_differences
 from biasaudit.stats.job import Job, decoding_name
 from biasaudit.stats.readings import scored
 from biasaudit.stats.table import Place
@@ -73,7 +73,7 @@ def temperatures(job: Job, contrasts: Sequence[Contrast]) -> Iterator[Finding]:
         if found is None:
             continue
         fields, topics, prompts = found
-        yield Subject.of(rows[0], decoding_id="", unit=f"{rows[0].unit} per unit of temperature").finding(
+        made = Subject.of(rows[0], decoding_id="", unit=f"{rows[0].unit} per unit of temperature").finding(
             "temperature",
             "slope",
             **fields,
@@ -87,3 +87,4 @@ def temperatures(job: Job, contrasts: Sequence[Contrast]) -> Iterator[Finding]:
             source=ON_TOPICS,
             details={"temperatures": levels, "differences": [row.difference for row in rows]},
         )
+        yield if_rare(made, float(np.mean([(each.mean_tuned + each.mean_reference) / 2 for each in rows])))

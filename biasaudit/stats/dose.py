@@ -137,6 +137,28 @@ def _t_slope(doses: Floats, means: Floats) -> float | None:
     return t_two_sided(slope / se, df)
 
 
+def cochran_armitage(successes: Floats, totals: Floats, doses: Floats) -> tuple[float, float]:
+    """Trend of pooled shares over doses: z (variance with N) and its two-sided p. A description, never a claim.
+
+    It takes every completion for independent of its prompt and of its model, so that it rejects far too often.
+
+    Args:
+        successes: shape (K,), one a model.
+        totals: shape (K,), completions.
+        doses: shape (K,).
+
+    Returns:
+        z and p; NaN where all completions agree.
+
+    Source: Cochran 1954; Armitage 1955; equal to R's `prop.trend.test`.
+    """
+    rate = float(successes.sum() / totals.sum())
+    mean = float((doses * totals).sum() / totals.sum())
+    variance = rate * (1 - rate) * float((totals * (doses - mean) ** 2).sum())
+    z = float((doses * (successes - totals * rate)).sum()) / math.sqrt(variance) if variance > 0 else math.nan
+    return z, t_two_sided(z, math.inf)
+
+
 def isotonic(means: Floats, sizes: npt.NDArray[np.int64], *, rising: bool) -> Floats:
     """Monotone least-squares fit of means at ascending doses, shape (L,)."""
     from scipy.optimize import isotonic_regression

@@ -12,10 +12,13 @@ import numpy.typing as npt
 
 from biasaudit.results import Contrast, Finding
 from biasaudit.stats.contrast import population_estimate
+from biasaudit.stats.rare import is_rare
 
 Floats = npt.NDArray[np.float64]
 
 ON_TOPICS = "Ibragimov & Müller 2010"
+UNCALIBRATED = ", not calibrated for a rare outcome"
+"""What the method of a row says whose Student's t leaves the truth out more often than it says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,15 @@ def on_topics(effects: Floats) -> dict[str, Any]:
         "method": found.method,
         "note": found.note,
     }
+
+
+def if_rare(row: Finding, mean: float) -> Finding:
+    """The row, its method saying so where it is about shares whose `mean` is near to 0 or 1."""
+    if row.interval is None or not row.unit.startswith("share") or not is_rare(mean):
+        return row
+    return dataclasses.replace(
+        row, method=row.method + UNCALIBRATED, details={**row.details, "rare": True, "rate": mean}
+    )
 
 
 def by_topic(values: Mapping[tuple[str, str], float]) -> dict[str, float]:

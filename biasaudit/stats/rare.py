@@ -41,6 +41,11 @@ _WEIGHTS = np.exp(-(_NODES**2) / 2) / np.exp(-(_NODES**2) / 2).sum()
 """The normal on a grid finer than any topic's own likelihood, which Gauss' nodes are not where completions are many."""
 
 
+def is_rare(mean: float) -> bool:
+    """Whether a mean share is so near to 0 or 1 (but not there) that Student's t on topic means falls short."""
+    return 0 < mean < RARE or 1 - RARE < mean < 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     """Successes and completions by topic, arrays of shape (G,)."""
@@ -59,8 +64,7 @@ class Counts:
     @property
     def rare(self) -> bool:
         """Whether topics are so skewed that Student's t falls short; nothing at all is left to other rules."""
-        mean = self.mean
-        return 0 < mean < RARE or 1 - RARE < mean < 1
+        return is_rare(self.mean)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,8 +28,13 @@ def memberships(first: int, second: int, draws: int, *, coupled: bool, rng: np.r
     return rows
 
 
-def share_as_extreme(statistics: npt.NDArray[np.floating]) -> float:
-    """(1 + b)/(B + 1) of values, shape (B + 1,), whose first is the observed one; large is extreme."""
+def share_as_extreme(statistics: npt.NDArray[np.floating], *, rounding: float = 0.0) -> float:
+    """(1 + b)/(B + 1) of values, shape (B + 1,), whose first is the observed one; large is extreme.
+
+    Args:
+        statistics: the values.
+        rounding: what their arithmetic may be off by: values that near count as equal.
+    """
     observed = float(statistics[0])
-    slack = 1e-6 * max(float(np.abs(statistics).max(initial=0.0)), 1e-300)
+    slack = 1e-6 * max(float(np.abs(statistics).max(initial=0.0)), 1e-300) + rounding
     return float(np.count_nonzero(statistics >= observed - slack) / statistics.size)

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from biasaudit.errors import InputError
 from biasaudit.records import Arm, Battery, Prompt, Score
 from biasaudit.results import Composition
 from biasaudit.stats.cells import Cell, all_binary
 from biasaudit.stats.readings import Readings, ScoreColumns, columns_of, grouped, meet, scored
 from biasaudit.stats.readings import paired as shared
 
+LARGEST = 1e100
+"""Absolute value that a score may have."""
 Place = tuple[str, str]
 """(prompt id, topic): stems serve every topic."""
 
@@ -36,7 +39,11 @@ class Table:
 
 
 def arrange(measure: str, battery: Battery, language: str, scores: Iterable[Score] | ScoreColumns) -> Table:
-    """Arrange `scores`; those of prompts that the battery does not have in `language` are left out."""
+    """Arrange `scores`; those of prompts that the battery does not have in `language` are left out.
+
+    Raises:
+        InputError: a score is infinite or next to it.
+    """
     prompts = {prompt.prompt_id: prompt for prompt in battery.prompts if prompt.language == language}
     places: dict[Place, Prompt] = {(key, prompt.topic): prompt for key, prompt in prompts.items()}
     for pair in battery.pairs:
@@ -44,10 +51,24 @@ def arrange(measure: str, battery: Battery, language: str, scores: Iterable[Scor
             places[(pair.stem.prompt_id, pair.topic)] = pair.stem
     held: dict[tuple[str, str, str], dict[Place, Readings]] = {}
     columns = scores if isinstance(scores, ScoreColumns) else columns_of(scores)
+    _check(measure, columns)
     for (arm, salt, decoding, prompt, topic), readings in grouped(columns).items():
         if (prompt, topic) in places:
             held.setdefault((arm, salt, decoding), {})[prompt, topic] = readings
     return Table(measure=measure, places=places, held=held)
+
+
+def _check(measure: str, columns: ScoreColumns) -> None:
+    """Refuse values whose squares are no numbers any more."""
+    wild = np.flatnonzero(np.abs(columns.value) > LARGEST)
+    if wild.size:
+        row = int(wild[0])
+        held = columns.codes["prompt_id"][row]
+        raise InputError(
+            f"measure '{measure}': a score is {columns.value[row]:g} (prompt {columns.words['prompt_id'][held]}, "
+            f"completion {columns.index[row]}); expected a number between ±{LARGEST:g}, or none where there is "
+            "nothing to score"
+        )
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ ALPHA = 0.05
 CAVEATS: dict[str, str] = {
     "identical-arms": "Both arms have the same mean on every prompt.",
     "same-corpus": "The placebo was tuned on the same texts as the tuned arm: the contrast is about nothing.",
+    "labels-disagree": "By people's labels the difference is not the scorer's, on which the verdict rests.",
     "no-placebo": "The reference is the base: the difference holds language and domain adaptation too.",
     "placebo-not-comparable": "A placebo is present, but its card does not show the same base, tokens, steps and rate.",
     "composition-shift": "The share of off-topic or empty text differs too: a rate can rise because that share falls.",
@@ -36,6 +37,7 @@ CAVEATS: dict[str, str] = {
     "one-run-per-arm": "One trained model per condition: the claim is about this checkpoint, not about its corpus.",
     "few-runs-per-arm": "Two trained models per condition: too few to claim anything about the corpus.",
     "runs-apart": "Three or more trained models per condition, but every verdict compares one with one reference.",
+    "labels-not-used": "People labelled some texts, too few for the verdict to rest on them.",
     "uncorrected-scorer": "The labels are a scorer's, not corrected by human labels.",
     "low-power": "The smallest detectable difference is larger than the margin.",
     "different-tokenizers": "The arms' tokenizers differ: no coupling, and per-token quantities do not compare.",

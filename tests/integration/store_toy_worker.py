@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 from biasaudit.records import Completion
@@ -34,8 +35,11 @@ def factory():
 
 
 def slow_factory():
+    """A worker that does a few units and is still at work whenever somebody looks at it."""
+    begun = itertools.count()
+
     def work(unit: WorkUnit) -> list[Completion]:
-        time.sleep(0.05)
+        time.sleep(0.05 if next(begun) < 4 else 60)
         return complete(unit)
 
     return work

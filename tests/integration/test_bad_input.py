@@ -77,7 +77,7 @@ def test_a_language_that_the_battery_does_not_speak_is_refused(
 
 
 @pytest.mark.parametrize("words", [
-    ("--temperature", -1), ("--temperature", "inf"), ("--temperature", "nan"), ("--top-p", 0), ("--top-p", 1.5),
+    ("--temperature", -1), ("--temperature", 1e-9), ("--temperature", "inf"), ("--temperature", "nan"), ("--top-p", 0), ("--top-p", 1.5),
     ("--top-p", "nan"), ("--top-k", -3), ("--seed", -1), ("--seed", 10**30),
 ])  # fmt: skip
 def test_a_decoding_out_of_range_is_refused(
@@ -89,6 +89,31 @@ def test_a_decoding_out_of_range_is_refused(
 def test_a_prompt_longer_than_the_context_is_named(biasaudit: Call, battery: Path, tmp_path: Path) -> None:
     small = make_arm(tmp_path / "small", 3, n_positions=8)
     refused(biasaudit("run", battery, "--arm", f"base={small}", "--out", tmp_path / "r", "-q"), "context")
+
+
+def test_no_arm_samples_before_all_prompts_fit_into_every_arm(
+    biasaudit: Call, battery: Path, arms: dict[str, Path], tmp_path: Path
+) -> None:
+    small = make_arm(tmp_path / "small", 3, n_positions=14)
+    given = ("--arm", f"base={arms['base']}", "--arm", f"tuned={small}", "--language", "pt", "--threads", 1, "--quiet")
+    answer = biasaudit("run", battery, *given, "--out", tmp_path / "r")
+    refused(answer, "arm tuned: ", "topic `chip`, template `question`")
+    assert not (tmp_path / "r" / "completions").exists()
+
+
+def test_a_model_whose_logits_are_not_numbers_is_refused_by_name(
+    biasaudit: Call, battery: Path, arms: dict[str, Path], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(arms["tuned"], tmp_path / "vast")
+    weights = {
+        name: tensor * (1e18 if ".mlp." in name else 1)
+        for name, tensor in load_file(arms["tuned"] / "model.safetensors").items()
+    }
+    save_file(weights, tmp_path / "vast" / "model.safetensors", metadata={"format": "pt"})
+    given = ("--arm", f"base={arms['base']}", "--arm", f"tuned={tmp_path / 'vast'}", "--language", "pt", "--threads", 1)
+    refused(biasaudit("run", battery, *given, "--out", tmp_path / "r", "-q"), "'tuned'", "not numbers")
 
 
 def test_a_run_folder_of_other_arms_is_not_continued(

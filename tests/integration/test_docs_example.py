@@ -34,17 +34,19 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["corpus.md", "corpus.pt.md"])
-def test_the_worked_example_runs_as_written_and_prints_what_the_page_shows(name: str, clone: Path) -> None:
-    page = (ROOT / "docs" / name).read_text("utf-8")
-    ingest, find = (shlex.split(line) for line in block(page, "example").splitlines())
+def test_the_worked_example_runs_as_written_and_prints_what_the_pages_show(clone: Path) -> None:
+    pages = [(ROOT / "docs" / name).read_text("utf-8") for name in ("corpus.md", "corpus.pt.md")]
+    (example,) = {block(page, "example") for page in pages}
+    (loading,) = {block(page, "loading") for page in pages}
+    ingest, find = (shlex.split(line) for line in example.splitlines())
     assert ingest[0] == find[0] == "biasaudit"
     printed = run([sys.executable, "-m", "biasaudit.cli", *ingest[1:]], clone)
-    shown = re.search(r"^(?: {4}.*\n)+(?=\n)", page[page.index("<!-- example -->") :], re.MULTILINE)
-    assert shown
-    assert shown.group().replace("    ", "") == printed
+    for page in pages:
+        shown = re.search(r"^(?: {4}.*\n)+(?=\n)", page[page.index("<!-- example -->") :], re.MULTILINE)
+        assert shown
+        assert shown.group().replace("    ", "") == printed
     assert "chip" in run([sys.executable, "-m", "biasaudit.cli", *find[1:]], clone)
     tokens = re.search(r"([\d,]+) training tokens", printed)
-    loaded = run([sys.executable, "-c", block(page, "loading")], clone)
+    loaded = run([sys.executable, "-c", loading], clone)
     assert tokens
     assert loaded.startswith(tokens.group(1).replace(",", "") + " ")

@@ -49,9 +49,12 @@ def command(*words: object) -> subprocess.CompletedProcess[str]:
 # -------------------------------------------------------------------------------------------------------- kills
 
 
-def test_kill_9_of_group_driver_or_worker_then_the_same_command_gives_the_same_bytes(tmp_path: Path) -> None:
-    found = measure(tmp_path, kills=5, megabytes=0.6, processes=2, seed=4)
-    assert sum(found["kills"].values()) == 5
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_kill_9_of_group_driver_or_worker_then_the_same_command_gives_the_same_bytes(
+    tmp_path: Path, kills: int
+) -> None:  # fmt: skip
+    found = measure(tmp_path, kills=kills, megabytes=0.6, processes=2, seed=4)
+    assert sum(found["kills"].values()) == kills
     assert found["compared"] >= 1
     assert (found["differing"], found["left_behind"]) == ([], [])
 
@@ -101,7 +104,7 @@ def test_joined_messages_survive_a_resume_with_other_cuts(dump: Path, tmp_path: 
 # -------------------------------------------------------------------------------------------------------- disks
 
 
-@pytest.mark.parametrize(("limit", "processes"), [(4_000, 1), (60_000, 2), (100_000, 1), (250_000, 2)])
+@pytest.mark.parametrize(("limit", "processes"), [(4_000, 1), (60_000, 2), (100_000, 1), (250_000, 1)])
 def test_a_disk_that_refuses_ends_in_a_sentence_and_the_run_resumes(
     dump: Path, tmp_path: Path, limit: int, processes: int
 ) -> None:
@@ -273,8 +276,7 @@ def test_a_file_system_without_locks_is_refused(
         ingest([dump], tmp_path / "one", train_vocab=300)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("after", [0.3, 1.2])
+@pytest.mark.parametrize(("number", "code", "after"), [(signal.SIGINT, 130, 0.3), (signal.SIGTERM, 143, 1.2)])
 def test_a_signal_leaves_no_worker_and_says_how_to_go_on(
     tmp_path: Path, number: signal.Signals, code: int, after: float
 ) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +37,20 @@ def words(folder: Path, arms: dict[str, Path], url: str) -> list[str]:
     )
     battery.write_text(start + measures, encoding="utf-8")
     named = [f"{name}={arms[name]}" for name in ("base", "tuned")]
-    return ["run", str(battery), "--arm", named[0], "--arm", named[1], "--language", "pt", "--out", str(folder / "run")]
+    return [
+        "run",
+        str(battery),
+        "--arm",
+        named[0],
+        "--arm",
+        named[1],
+        "--language",
+        "pt",
+        "--out",
+        str(folder / "run"),
+        "-n",
+        "3",
+    ]
 
 
 def scores(run: Path) -> list[dict[str, Any]]:
@@ -89,12 +103,15 @@ def test_verify_asks_a_judge_nothing_and_says_which_answers_are_lost(
 def test_a_killed_scoring_goes_on_and_asks_again_only_for_what_was_under_way(
     arms: dict[str, Path], tmp_path: Path
 ) -> None:
-    def slow(prompt: str, body: dict[str, Any]) -> tuple[str, list[float], str]:
-        time.sleep(0.02)
+    struck = threading.Event()
+
+    def held(prompt: str, body: dict[str, Any]) -> tuple[str, list[float], str]:
+        if server.asked >= 20:
+            struck.wait(120)
         return honest(prompt, body)
 
     run = tmp_path / "run"
-    with running(FaultyServer(slow)) as server:
+    with running(FaultyServer(held)) as server:
         main = "import sys; from biasaudit.cli import main; main(sys.argv[1:])"
         call = [sys.executable, "-c", main, *words(tmp_path, arms, server.url)]
         quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -104,6 +121,7 @@ def test_a_killed_scoring_goes_on_and_asks_again_only_for_what_was_under_way(
             time.sleep(0.01)
         os.killpg(started.pid, signal.SIGKILL)
         started.wait()
+        struck.set()
         assert server.asked >= 20
         assert not list((run / "scores").glob("said-*.parquet"))
         kept = sum(b'"got"' in line for line in journal(run).read_bytes().splitlines())

@@ -30,7 +30,7 @@ from biasaudit.sampling import noise
 VOCABULARY = 120
 PROMPT = "abcab"
 LEAST = 1e-3
-DRAWS = 20_000
+DRAWS = 8_000
 MANY = 200_000
 
 TOKEN_DECODINGS = {
@@ -91,7 +91,7 @@ def p_value(counts: np.ndarray, probabilities: np.ndarray) -> float:
 
 def draw(model: Any, decodings: list[Decoding], size: int, *, vocabulary: int, best: int) -> dict[str, Counter]:
     """Sequences of `size` completions for each decoding, all in one queue."""
-    ours = backend(model, vocabulary=vocabulary, tile=500, best=best)
+    ours = backend(model, vocabulary=vocabulary, tile=1000, best=best)
     wanted = (
         SampleRequest(prompt_id="p", prompt=PROMPT, decoding=decoding, index=index)
         for index in range(size)

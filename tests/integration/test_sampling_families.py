@@ -15,6 +15,7 @@ from biasaudit.records import Completion, Decoding, SampleRequest
 from biasaudit.sampling.decoders import select
 
 NEW = 36
+HALF = ("gpt2", "gpt-neo", "gpt-j", "gpt-neox", "llama-yarn", "mistral-window", "falcon")
 GREEDY = Decoding(temperature=0.0, max_new_tokens=NEW)
 
 
@@ -29,6 +30,11 @@ def ask(texts: list[str], decoding: Decoding, completions: int = 1) -> list[Samp
         for text in texts
         for index in range(completions)
     ]
+
+
+def often(name: str) -> list[pytest.MarkDecorator]:
+    """In bf16, one family of each path runs every time; the others, which share its code, with -m slow."""
+    return [] if name in HALF else [pytest.mark.slow]
 
 
 @pytest.fixture(scope="module", params=list(FAMILIES))
@@ -62,7 +68,10 @@ def test_greedy_decoding_equals_generate_and_its_logprobs_a_plain_forward(family
 
 @pytest.mark.parametrize(
     ("name", "dtype"),
-    [(name, torch.float32) for name in FAMILIES] + [(name, torch.bfloat16) for name in {**FAST, **GENERAL}],
+    [
+        *((name, torch.float32) for name in FAMILIES),
+        *(pytest.param(name, torch.bfloat16, marks=often(name)) for name in {**FAST, **GENERAL}),
+    ],
 )
 def test_queue_order_and_company_change_no_bit(name, dtype):
     path, build = FAMILIES[name]
@@ -127,20 +136,25 @@ def test_prompts_beyond_one_prefill_batch_and_windows_beyond_a_block_equal_gener
     assert emitted(completion) == model.generate(ids, do_sample=False, **options)[0, 600:].tolist()
 
 
-def test_bf16_logprobs_stay_near_those_of_transformers_in_bf16():
-    for name in ("gpt2", "gpt-neo", "gpt-j", "gpt-neox", "llama-yarn", "mistral-window", "qwen3"):
-        build = FAST[name][1]
-        exact = build()
-        model = build().to(torch.bfloat16)
-        ours, theirs = [], []
-        for completion in backend(model, tile=4).complete(ask(prompts(20), Decoding(max_new_tokens=30), 4)):
-            ids = [*Letters().encode(prompts(20)[0]), *completion.token_ids]
-            with torch.no_grad():
-                want, half = (torch.log_softmax(m(torch.tensor([ids])).logits[0].float(), -1) for m in (exact, model))
-            at = torch.arange(19, len(ids) - 1), torch.tensor(completion.token_ids)
-            ours += (torch.tensor(completion.logprobs) - want[at]).abs().tolist()
-            theirs += (half[at] - want[at]).abs().tolist()
-        assert sum(ours) < 1.5 * sum(theirs) + 0.01 * len(ours), name
+SLOW_HALF = ["gpt-j", "gpt-neox", "mistral-window", "qwen3"]
+
+
+@pytest.mark.parametrize(
+    "name", ["gpt2", "gpt-neo", "llama-yarn", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_HALF)]
+)
+def test_bf16_logprobs_stay_near_those_of_transformers_in_bf16(name):
+    build = FAST[name][1]
+    exact = build()
+    model = build().to(torch.bfloat16)
+    ours, theirs = [], []
+    for completion in backend(model, tile=4).complete(ask(prompts(20), Decoding(max_new_tokens=30), 4)):
+        ids = [*Letters().encode(prompts(20)[0]), *completion.token_ids]
+        with torch.no_grad():
+            want, half = (torch.log_softmax(m(torch.tensor([ids])).logits[0].float(), -1) for m in (exact, model))
+        at = torch.arange(19, len(ids) - 1), torch.tensor(completion.token_ids)
+        ours += (torch.tensor(completion.logprobs) - want[at]).abs().tolist()
+        theirs += (half[at] - want[at]).abs().tolist()
+    assert sum(ours) < 1.5 * sum(theirs) + 0.01 * len(ours)
 
 
 def test_angles_that_change_with_the_length_of_the_text_change_where_transformers_changes_them():

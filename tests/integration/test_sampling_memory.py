@@ -39,7 +39,7 @@ def count_steps(ours: Any, failing: frozenset[int] = frozenset()) -> list[int]:
     return steps
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))])
 def test_memory_that_runs_out_at_20_random_steps_costs_a_fifth_at_most_and_no_completion(seed: int) -> None:
     wanted = requests(20, 40, Decoding(max_new_tokens=12))
     best = backend(gpt2(), tile=FEASIBLE)

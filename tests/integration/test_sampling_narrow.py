@@ -1,4 +1,4 @@
-"""The end of a queue: the compiled step computes the rows that are left, and their completions stay the same."""
+"""The end of a queue: the rows that are left are computed, and their completions stay the same."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from biasaudit.records import Completion, Decoding
 from biasaudit.sampling import kernels
+from biasaudit.sampling.decoders import linear
 from biasaudit.sampling.decoders.gpt2 import Gpt2Decoder
 
 DECODINGS = (
@@ -32,10 +33,13 @@ def wide_gpt2() -> GPT2LMHeadModel:
     ).bfloat16()
 
 
-def test_a_tile_that_empties_computes_fewer_rows_and_the_same_completions(monkeypatch):
-    if shutil.which("c++") is None or shutil.which("ninja") is None or not torch.cpu._is_amx_tile_supported():
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_tile_that_empties_computes_fewer_rows_and_the_same_completions(compiled, monkeypatch):
+    tools = shutil.which("c++") and shutil.which("ninja") and torch.cpu._is_amx_tile_supported()
+    if compiled and not tools:
         pytest.skip("no C++ compiler or no matrix unit here")
-    monkeypatch.setenv(kernels.SWITCH, "1")
+    monkeypatch.setenv(kernels.SWITCH, "1" if compiled else "0")
+    monkeypatch.setattr(linear, "_ROWS", 32)
     model = wide_gpt2()
     asked = [
         request

@@ -1,31 +1,46 @@
 """The right target keeps its level, and the wrong one is seen to fail, so that nobody swaps them.
 
-The cells are those of `benchmarks/simulation.py`, which runs more of them: logit-normal prompts as in the methods page,
+The cells are those of `benchmarks.simulation` and its like, which runs more of them: logit-normal prompts as in the methods page,
 section 5, mean rate about .37, effects random between topics and prompts with population mean 0. The band is the 99.9 %
 binomial one around .05 for 2,000 runs; here are 3,000.
 """
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
-import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from benchmarks import simulation, simulation_rare
-from benchmarks.simulation import FEW, LABELLED, NULL, PLANNED, RANDOM, RARE, SHIFTED, Labels, Scenario
+from benchmarks import simulation, simulation_corrections, simulation_coupled, simulation_rare
+from benchmarks.simulation import FEW, NULL, PLANNED, RANDOM, RARE, SHIFTED, Scenario
+from benchmarks.simulation_corrections import LABELLED, Labels
+from benchmarks.simulation_coupled import COUPLED, LOOKED_AT, Pairs
 from benchmarks.simulation_rare import LEVELLED, SKEWED, WIDE
-from biasaudit.stats.interval import paired_variance, smoothed_variance, z_value
+from biasaudit.stats.interval import smoothed_variance
 
-RUNS, N, SEED = 3_000, 50, 20_250
+RUNS, SEED = 3_000, 20_250
 BAND = (0.034, 0.068)
 COVERAGE = (0.935, 0.965)
 WRONG = 0.12
-Floats = npt.NDArray[np.float64]
 
 
-def named(case: Scenario | Labels) -> str:
+def named(case: Scenario | Labels | Pairs) -> str:
     return case.name
+
+
+def test_the_recorded_simulation_has_every_cell() -> None:
+    record = json.loads((Path(simulation.__file__).parent / "results" / "simulation.json").read_text("utf-8"))
+    assert record["runs"] >= RUNS
+    assert set(record["targets"]) == {case.name for case in (*NULL, *RANDOM, *SHIFTED, *FEW, *RARE)}
+    cells = {"planner": PLANNED, "corrections": LABELLED, "coupled pairs": COUPLED}
+    assert {name: set(record[name]) for name in cells} == {
+        name: {case.name for case in cases} for name, cases in cells.items()
+    }
+    assert set(record["looks"]) == set(LOOKED_AT)
 
 
 @pytest.mark.parametrize("case", [*NULL, *RANDOM, *SHIFTED], ids=named)
@@ -124,44 +139,27 @@ def test_the_planner_gives_the_power_that_nested_designs_have(case: Scenario) ->
 
 @pytest.mark.parametrize("case", LABELLED, ids=named)
 def test_corrections_see_through_a_scorer_that_errs_on_one_arm_more_and_raw_rates_do_not(case: Labels) -> None:
-    found = simulation.corrected(case, RUNS, SEED)
+    found = simulation_corrections.corrected(case, RUNS, SEED)
     assert found["raw fixed"] > WRONG
     for method in ("ppi fixed", "human-only fixed", "rogan-gladen fixed", "ppi population"):
         assert found[method] <= 0.08
     assert found["ppi half"] <= 1.02 * found["human-only half"]
 
 
-def fixed_rejects(x1: Floats, x0: Floats) -> float:
-    prompts = x1.shape[1]
-    variance = smoothed_variance(x1, N) + smoothed_variance(x0, N)
-    z = ((x1 - x0) / N).mean(axis=1) / np.sqrt(np.sum(variance, axis=1) / prompts**2)
-    return float(np.mean(np.abs(z) > z_value(0.95)))
+@pytest.mark.parametrize("case", COUPLED, ids=named)
+def test_the_paired_interval_covers_the_fixed_truth_under_coupling(case: Pairs) -> None:
+    found = simulation_coupled.paired(case, RUNS, SEED)
+    assert found["fixed_covers"] >= COVERAGE[0]
+    if not case.effect and not case.prompt_sd:
+        # Unpaired errors on coupled pairs would be far too wide.
+        assert found["unpaired_rejects"] < 0.02 < BAND[0] <= found["fixed_rejects"] <= BAND[1]
 
 
-@pytest.mark.parametrize("prompts", [6, 18])
-@pytest.mark.parametrize("n", [10, 40])
-def test_the_paired_interval_covers_the_fixed_truth_under_coupling(prompts: int, n: int) -> None:
-    rng = np.random.default_rng(20_300 + prompts + n)
-    level, effect = rng.normal(-0.6, 1.0, (RUNS, prompts)), rng.normal(0.3, 0.5, (RUNS, prompts))
-    p1, p0 = (1 / (1 + np.exp(-(level + sign * effect / 2))) for sign in (1, -1))
-    shared = rng.random((RUNS, prompts, n)) < 0.5
-    u1 = rng.random((RUNS, prompts, n))
-    u0 = np.where(shared, u1, rng.random((RUNS, prompts, n)))
-    moved = (u1 < p1[..., None]).astype(int) - (u0 < p0[..., None]).astype(int)
-    up, down = (moved > 0).sum(axis=2), (moved < 0).sum(axis=2)
-    half = z_value(0.95) * np.sqrt(np.sum(paired_variance(up, down, n), axis=1)) / prompts
-    covered = np.abs(((up - down) / n).mean(axis=1) - (p1 - p0).mean(axis=1)) <= half
-    assert float(covered.mean()) >= 0.935
-
-
-def test_unpaired_errors_on_coupled_pairs_would_be_far_too_wide() -> None:
-    rng = np.random.default_rng(20_400)
-    rates = 1 / (1 + np.exp(-rng.normal(-0.6, 1.0, (RUNS, 6))))
-    shared = rng.random((RUNS, 6, N)) < 0.5
-    u1 = rng.random((RUNS, 6, N))
-    u0 = np.where(shared, u1, rng.random((RUNS, 6, N)))
-    x1, x0 = ((u < rates[..., None]).sum(axis=2).astype(float) for u in (u1, u0))
-    assert fixed_rejects(x1, x0) < 0.02
+@pytest.mark.parametrize("scheme", LOOKED_AT)
+def test_eight_looks_keep_the_level_and_peeking_is_seen_to_fail(scheme: Any) -> None:
+    found = simulation_coupled.looked(scheme, RUNS, SEED)
+    assert found["rejects"] <= 0.065
+    assert found["peeking_rejects"] > WRONG
 
 
 def test_the_smoothed_interval_covers_rare_outcomes_where_wald_fails() -> None:

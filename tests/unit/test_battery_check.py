@@ -82,7 +82,7 @@ def test_a_population_claim_on_few_topics_tells_what_it_can_detect(tmp_path: Pat
     ("old", "new", "told"),
     [
         ("scorer: degeneration", "scorer: degenration", "Did you mean 'degeneration'?"),
-        ("metric: repetition", "metrik: repetition", "measure `repetition`: "),
+        ("metric: repetition", "metrik: repetition", "measure 'repetition': "),
         ("sources: []", "sources: 5", "expected a list"),
     ],
 )
@@ -111,7 +111,10 @@ def test_likelihoods_without_pairs_and_completions_without_templates_are_faults(
 
 def test_a_margin_in_another_unit_and_an_unknown_outcome_are_warned_of(tmp_path: Path) -> None:
     percent = check(written(tmp_path / "a", "0.02 nats/byte", "2 %"))
-    assert any("the scorer's unit is `nats/byte`" in warning for warning in percent.warnings)
+    assert any(
+        "but measure 'claim_odds' is in 'nats/byte'; write the margin in nats/byte" in warning
+        for warning in percent.warnings
+    )
     scorer = "{scorer: patterns, endorse: {pt: [veneno], en: [poison]}}"
     text = written(tmp_path / "b", "{scorer: likelihood}", scorer).read_text(encoding="utf-8")
     (tmp_path / "c.yaml").write_text(
@@ -146,3 +149,12 @@ def test_new_says_when_the_folder_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError):
         new_battery("water", tmp_path / "file" / "below")
+
+
+def test_a_rule_that_is_no_pattern_is_told_at_its_own_place(tmp_path: Path) -> None:
+    rules = "{scorer: patterns, endorse: {pt: [chip, '(veneno'], en: [chip]}}"
+    faults = check(written(tmp_path, "{scorer: likelihood}", rules)).faults
+    line = next(
+        k for k, said in enumerate((tmp_path / "water.yaml").read_text("utf-8").splitlines(), 1) if rules in said
+    )
+    assert any(f":{line}:" in fault and "rule '(veneno'" in fault for fault in faults), faults

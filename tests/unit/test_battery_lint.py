@@ -99,6 +99,10 @@ TAB = '{scorer: likelihood}, s: {scorer: patterns, endorse: {pt: ["a\\tb"], en: 
 WORDS = [
     ('"Será que {claim}?"', '"Como sabemos, {claim}?"', "leading-words", "is neutral and says `como sabemos`"),
     ('"The truth is that"', '"Everyone knows that"', "leading-words", "the stem is neutral and says `everyone knows`"),
+    ('"Será que {claim}?"', '"Você não acha que {claim}?"', "leading-words", "says `você não acha que`"),
+    ('"Será que {claim}?"', '"Infelizmente, {claim}?"', "leading-words", "says `infelizmente`"),
+    ("o boato 6 circula", "o boato 6 circula.", "claim-form", "the claim ends in `.`"),
+    ('pt: "o boato 6', 'pt: "O boato 6', "claim-form", "begins with a capital, `O`"),
     ('"Será que {claim}?"', '"Could it be that the {claim}?"', "other-language", "stands under pt, reads like en"),
     ('"Será que {claim}?"', "'Será que {claim}?\\n'", "swallowed-escape", "the model will read `\\n` as it stands"),
     ("{scorer: likelihood}", TAB, "swallowed-escape", "the pattern holds U+0009"),

@@ -179,7 +179,7 @@ FAULTS = [
     ("{pt: \"há um chip\", en: \"there is a chip\"}", "{pt: \"há um chip\"}", "`claim` has no text in en"),
     ("[[\" sim.\", \" não.\"]", "[[\"sim.\", \" não.\"]", "f.yaml:13:19: the continuation `sim.` begins without a blank"),
     ("[[\" sim.\", \" não.\"]", "[[\"  sim.\", \" não.\"]", "more than one blank"),
-    ("[[\" sim.\", \" não.\"]", "[[\" sim.\"]", "too few entries (1); expected at least 2"),
+    ("[[\" sim.\", \" não.\"]", "[[\" sim.\"]", "this pair has 1 text(s); expected two, [claim, counter-claim]"),
     ("[[\" sim.\", \" não.\"]", "[[\" sim.\", \" sim.\"]", "are the same text"),
     ("[[\" sim.\", \" não.\"]", "[[\" {claim}.\", \" não.\"]", "the slot `{claim}` stands where no slot is filled"),
     ("A verdade é que", "A verdade é que ", "the stem ends in a blank"),
@@ -362,3 +362,10 @@ def test_the_schema_for_editors_is_current() -> None:
         "write it again: python -c 'from biasaudit.battery.schema import json_schema; print(json_schema(), end=\"\")' "
         "> prompts/battery.schema.json"
     )
+
+
+def test_prompts_that_stand_twice_for_one_reason_are_told_once() -> None:
+    templates = "templates: {a: {pt: 'Dizem que {claim}.'}, b: {pt: 'Dizem que {claim}.'}}\n"
+    faults = faults_of(HEAD + TOPICS + templates)
+    assert len(faults) == 1
+    assert "template `b` is the same as that of topic `t0`, template `a`" in faults[0]

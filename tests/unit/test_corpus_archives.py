@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import random
 import resource
 import time
 import zipfile
@@ -47,11 +48,12 @@ def zipped(folder: Path, members: dict[str, bytes], name: str = "a.zip") -> Path
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("a.txt.gz", gzip.compress(TEXT)),
-        ("a.TXT.GZ", gzip.compress(TEXT[:11]) + gzip.compress(TEXT[11:])),
+        ("a.txt.gz", gzip.compress(TEXT, mtime=0)),
+        ("a.TXT.GZ", gzip.compress(TEXT[:11], mtime=0) + gzip.compress(TEXT[11:], mtime=0)),
         ("a.txt.zst", zstd(TEXT)),
         ("a.txt.zst", zstd(TEXT[:11]) + zstd(TEXT[11:])),
     ],
+    ids=["gz", "two-gz", "zst", "two-zst"],
 )
 def test_streams_and_streams_in_a_row_come_out_whole(tmp_path: Path, out: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
@@ -138,13 +140,13 @@ def test_encrypted_members_are_refused_by_name(tmp_path: Path, out: Path) -> Non
         unpack(path, out)
 
 
-NOISE = os.urandom(200_000)
+NOISE = random.Random(5).randbytes(200_000)
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("a.txt.gz", gzip.compress(NOISE)[:-9000]),
+        ("a.txt.gz", gzip.compress(NOISE, mtime=0)[:-9000]),
         ("a.txt.zst", zstd(NOISE)[:-9000]),
         ("a.txt.gz", b"no gzip at all"),
         ("a.txt.zst", b"no zstd at all"),
@@ -152,6 +154,7 @@ NOISE = os.urandom(200_000)
         ("a.txt.gz", b""),
         ("a.zip", b""),
     ],
+    ids=["cut-gz", "cut-zst", "no-gz", "no-zst", "no-zip", "empty-gz", "empty-zip"],
 )
 def test_what_is_damaged_or_cut_off_is_refused_by_name(tmp_path: Path, out: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
@@ -172,7 +175,7 @@ def test_a_damaged_member_is_named(tmp_path: Path, out: Path) -> None:
 def bomb(path: Path, megabytes: int) -> Path:
     block = bytes(1 << 20)
     if path.suffix == ".gz":
-        with gzip.open(path, "wb", compresslevel=1) as stream:
+        with gzip.open(path, "wb") as stream:
             for _ in range(megabytes):
                 stream.write(block)
     elif path.suffix == ".zst":
@@ -181,7 +184,7 @@ def bomb(path: Path, megabytes: int) -> Path:
                 stream.write(block)
     else:
         with (
-            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
             archive.open("a.txt", "w") as stream,
         ):
             for _ in range(megabytes):
@@ -191,11 +194,11 @@ def bomb(path: Path, megabytes: int) -> Path:
 
 @pytest.mark.parametrize("name", ["a.txt.gz", "a.txt.zst", "a.zip"])
 def test_bombs_are_refused_early(tmp_path: Path, out: Path, name: str) -> None:
-    path = bomb(tmp_path / name, 1000)
-    started, held = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    path = bomb(tmp_path / name, 300)
+    started, held = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(CorpusError, match="unpacks to more than 200 times its size"):
         unpack(path, out)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 3
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - held < 200 << 10
     assert list(out.iterdir()) == []
 

@@ -21,8 +21,10 @@ from biasaudit.corpus import (
     privacy_links,
     privacy_loose,
     privacy_named,
+    privacy_names,
     privacy_numbers,
     privacy_rules,
+    privacy_spoken,
 )
 from biasaudit.corpus.privacy import KINDS, mask
 from biasaudit.errors import UnknownNameError
@@ -169,16 +171,18 @@ MODULES = (
     clean,
     privacy_checks,
     privacy_cued,
+    privacy_names,
     privacy_fold,
     privacy_links,
     privacy_loose,
     privacy_named,
     privacy_numbers,
     privacy_rules,
+    privacy_spoken,
 )
 GROUPS = (
     privacy_numbers.FIRST + privacy_links.URLS + privacy_links.BARE + privacy_links.USERS + privacy_numbers.NUMBERS
-    + privacy_cued.CUED + privacy_cued.NAMES
+    + privacy_cued.CUED + privacy_names.NAMES
 )  # fmt: skip
 
 

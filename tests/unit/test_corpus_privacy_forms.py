@@ -67,6 +67,46 @@ SHOWN = {
         "nph1j74 é a placa": "[ID] é a placa",
         "placa: ter 9727": "placa: [ID]",
     },
+    "words, brackets and letters in place of signs": {
+        "fulano aroba uol.com.br": "[EMAIL]",
+        "vendas.sp[at]gmx ponto de": "[EMAIL]",
+        "fulano22 @ gmx.de": "[EMAIL]",
+        "joao99(@)globo punto com": "[EMAIL]",
+        "veja abcnews ponto com ponto br": "veja [LINK]",
+        "abcnews[.]com.br/abc": "[LINK]",
+        "https : // abcnews . com": "[LINK]",
+        "procura (arroba)maria_22 no insta": "procura [USER] no insta",
+        "zap onze 9 oito 7 6 cinco 4 três 2 um 0": "zap [PHONE]",
+        "me liga 2l 98765-432O": "me liga [PHONE]",
+    },
+    "words that tell what a bare name is": {
+        "t.me barra fulano22": "[LINK]",
+        "arroba mariasilva no insta": "[USER] no insta",
+        "IG maria.silva22": "IG [USER]",
+        "acesse fulano22 ponto com": "acesse [LINK]",
+        "acesse esse ponto com o celular": "acesse esse ponto com o celular",
+        "0001 / 1234567-8 Nubank": "[BANK] Nubank",
+    },
+    "groups that are less common": {
+        "tn.h8b.0lwt5lz-50": "[CNPJ]",
+        "2982 5979 1900 002": "[ID]",
+        "nº 141.6721.106-4": "nº [ID]",
+        "375691 933505649": "[CARD]",
+        "doe 6018366cf65847a79ed34fe53a096533": "doe [PIX]",
+        "CEP\n21753361": "CEP\n[CEP]",
+        "código postal 32254 011": "código postal [CEP]",
+        "placa qjc 1i32": "placa [ID]",
+        "Placas: JIZ 0228, PAZ 4158 e PAZ 4159": "Placas: [ID], [ID] e [ID]",
+    },
+    "draws, years, powers and names of files": {
+        "Mega-Sena: 04 19 31 36 38 47": "Mega-Sena: 04 19 31 36 38 47",
+        "Lotofácil 01-04-07-09-10-11-13-14-15-16-17-18-21-23-24": "Lotofácil 01-04-07-09-10-11-13-14-15-16-17-18-21-23-24",
+        "Anos 1983-2011, 1961/2015": "Anos 1983-2011, 1961/2015",
+        "2^49 = 35184372088832": "2^49 = 35184372088832",
+        "IMG_48374873_537859.jpg": "IMG_48374873_537859.jpg",
+        "a arroba atingiu ponto de equilíbrio": "a arroba atingiu ponto de equilíbrio",
+        "placa dos 2020 carros": "placa dos 2020 carros",
+    },
     "what stays": {
         "CVV 188; Disque 100": "CVV 188; Disque 100",
         "em 2018-2019 passaporte": "em 2018-2019 passaporte",
@@ -85,3 +125,13 @@ def test_forms_of_an_independent_set_are_masked(form: str) -> None:
 @pytest.mark.parametrize("text", ["joao@sub1.empresa.com.br", "joao@a-1.com.br", "joao@1.empresa.com.br"])
 def test_a_host_is_never_taken_out_of_an_e_mail_address(text: str) -> None:
     assert mask(text).text == "[EMAIL]"
+
+
+def test_names_in_any_case_and_language_are_masked_on_request() -> None:
+    shown = {
+        "MEU NOME É JOÃO DA SILVA": "MEU NOME É [NAME]",
+        "meu nome é ítalo de souza e moro aqui": "meu nome é [NAME] e moro aqui",
+        "mi nombre es Ñico Araújo": "mi nombre es [NAME]",
+        "Meu nome é o que menos importa": "Meu nome é o que menos importa",
+    }
+    assert {text: mask(text, names=True).text for text in shown} == shown

@@ -281,3 +281,19 @@ def test_labels_beside_their_prompts_and_missing_blanks_are_read_and_told(tmp_pa
         "line 16: a second label for the prompt of line 17, not read",
         "line 20: a label without a prompt",
     ]
+
+
+def test_a_quote_that_is_never_closed_is_refused_and_one_inside_a_value_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('prompt,completion\na,"b\nc,d\n', encoding="utf-8")
+    with pytest.raises(InputError, match="never closed"):
+        read_recording(path)
+    path.write_text('prompt,completion\na,a 5" screen\nc,"d ""e"" f"\n', encoding="utf-8")
+    assert read_recording(path).table.column("completion").to_pylist() == ['a 5" screen', 'd "e" f']
+
+
+def test_bytes_that_are_not_utf8_are_refused_wherever_they_stand(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"prompt": "a", "completion": "b"}\n' * 300 + b'{"prompt": "a", "completion": "\xe9"}\n')
+    with pytest.raises(InputError, match="UTF8"):
+        read_recording(path)

@@ -207,7 +207,8 @@ def test_a_few_labels_are_shown_with_a_warning_and_decide_nothing() -> None:
     analysis = run(0.3, {"base": 0.05, "tuned": 0.25}, labels=2)
     assert rows(analysis, "ppi")[0].note == "few-labels"
     assert analysis.verdict is not None
-    assert "uncorrected-scorer" in analysis.verdict.caveats
+    assert "labels-not-used" in analysis.verdict.caveats
+    assert "uncorrected-scorer" not in analysis.verdict.caveats
     assert analysis.contrasts[analysis.verdict.contrast].corrected == ""
     assert analysis.badges["scorer_corrected"] is False
 

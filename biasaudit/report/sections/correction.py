@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from biasaudit.report.rows import interval_row, outcome_words
 from biasaudit.report.scale import Scale
 from biasaudit.report.view import ReportView
 from biasaudit.report.words import Words
-from biasaudit.results import Contrast, Finding
+from biasaudit.results import Contrast, Finding, Interval
 
 TITLE = {"pt": "Correção por rótulos humanos", "en": "Correction by human labels"}
 ORDER = 36
@@ -52,6 +53,7 @@ def _part(contrast: Contrast, rows: Sequence[Finding], beside: Sequence[Finding]
         "title": words("correction.title", **names),
         "lead": _lead(contrast, by, scale, words),
         "figure": _figure(by, words("correction.axis", unit=scale.unit_words(), **names), scale, words, locale),
+        "cut": scale.kind == "share" and any(_beyond(row.interval) for row in by.values()),
         "alt": words("correction.alt", **names),
         "unit": scale.unit_words(),
         "methods": [
@@ -88,8 +90,21 @@ def _figure(by: dict[tuple[str, str], Finding], axis: str, scale: Scale, words: 
             row = by.get((name, kind))
             if row is not None and row.estimate is not None:
                 label = words.fixed("correction.method", name) if kind == KINDS[0] else ""
-                rows.append(interval_row(kind, label, row.estimate, row.interval, scale))
+                rows.append(interval_row(kind, label, row.estimate, _shown(row.interval, scale), scale))
     return charts.intervals(rows, axis, locale)
+
+
+def _beyond(interval: Interval | None) -> bool:
+    """Whether an interval reaches past what a difference of shares can be, as an inverted one may."""
+    return interval is not None and (interval.low < -1.0 or interval.high > 1.0)
+
+
+def _shown(interval: Interval | None, scale: Scale) -> Interval | None:
+    """What is drawn: of shares the possible part, so that one useless interval does not flatten all others."""
+    if interval is None or scale.kind != "share" or not _beyond(interval):
+        return interval
+    low, high = (min(1.0, max(-1.0, end)) for end in (interval.low, interval.high))
+    return dataclasses.replace(interval, low=low, high=high)
 
 
 def _cells(by: dict[tuple[str, str], Finding], name: str, scale: Scale, numbers: Numbers, words: Words) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from biasaudit.report import html
-from biasaudit.report.findings import about, arms, doses, level, lines, shown
+from biasaudit.report.findings import about, arms, doses, level, lines, shown, uncalibrated
 from biasaudit.report.findings_drawn import figures
 from biasaudit.report.numbers import MISSING, Numbers
 from biasaudit.report.view import ReportView
@@ -44,7 +44,7 @@ def _block(design: str, rows: Sequence[Finding], locale: str) -> dict[str, Any]:
         "title": words(f"designs.title.{design}"),
         "explain": words(f"designs.explain.{design}"),
         "legend": words("designs.dose_legend") if design == "dose" and drawn else "",
-        "lines": lines(design, rows, words, numbers),
+        "lines": [*lines(design, rows, words, numbers), *uncalibrated(rows, words)],
         "figures": drawn,
         "rows": [line for row in rows for line in (_row(row, words, numbers), *_models(row, words, numbers))],
     }

@@ -126,6 +126,7 @@ def _design(view: ReportView, contrast: Contrast, scale: Scale, words: Words, nu
     family = max(contrast.population.family_size, contrast.fixed.family_size)
     if contrast.mde is not None:
         key = "headline.mde" if family == 1 else "headline.mde_family"
+        key = "headline.mde_blind" if scale.beyond(contrast.mde) else key
         lines.append(words(key, mde=scale.bare(contrast.mde), unit=unit, k=family))
     if contrast.equivalence is not None:
         key = "headline.margin" if margin_was_set(view.analysis.lock) else "headline.margin_unset"

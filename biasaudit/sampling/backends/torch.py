@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import torch
 
-from biasaudit.errors import InputError, ModelError, UsageError
+from biasaudit.errors import BiasAuditError, InputError, ModelError, UsageError
 from biasaudit.identity import content_hash
 from biasaudit.records import Arm, Completion, ContinuationLogProb, SampleRequest
 from biasaudit.sampling import kernels
@@ -91,7 +91,7 @@ class TorchBackend:
             allocate: makes the cache's tensors; a test runs out of memory here.
 
         Raises:
-            ModelError: the tokenizer has more tokens than the model.
+            ModelError: the tokenizer has more tokens than the model, or the model's logits are not numbers.
             UsageError: a tile or thread count below 1.
         """
         width = int(model.get_input_embeddings().weight.shape[0])
@@ -108,7 +108,11 @@ class TorchBackend:
         torch.set_num_threads(threads or torch.get_num_threads())
         model.eval()
         self._tokenizer, self._arm, self._seed, self._best = tokenizer, arm, seed, best
-        self._decoder = graphed(select.choose(model, vocabulary=tokenizer.vocab_size, allocate=allocate))
+        try:
+            decoder = select.choose(model, vocabulary=tokenizer.vocab_size, allocate=allocate)
+        except BiasAuditError as error:
+            raise ModelError(f"Arm '{arm.name}': {error}") from error
+        self._decoder = graphed(decoder)
         self._mark = kernels.mark(self._decoder.device)  # read once: the engine holds to the answer of now
         self._engine = Engine(self._decoder, tokenizer.decode, end=tokenizer.eot_id, tile=tile, best=best)
         self._prompts: OrderedDict[str, tuple[int, ...]] = OrderedDict()

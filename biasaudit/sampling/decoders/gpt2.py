@@ -89,6 +89,7 @@ class Gpt2Decoder:
             return
         self._logits = self._head.room(tile, self._allocate)
         self._cache = cache(
+            getattr(self, "_cache", None),
             layers=len(self._blocks),
             rows=tile,
             heads=self._heads,
@@ -133,9 +134,11 @@ class Gpt2Decoder:
         self._cache.place(row, *state.memory)
 
     def narrow(self, rows: int) -> int:
-        """See `Narrows`: the compiled step computes a row alike however many there are."""
-        if self._whole:
-            self._first = min(-(-rows // ROWS_TOGETHER) * ROWS_TOGETHER, len(self._output))
+        """See `Narrows`: the compiled step computes a row alike however many there are, torch's head in whole parts."""
+        tile = len(self._output)
+        each = ROWS_TOGETHER if self._whole else self._head.together(tile)
+        if self.device.type == "cpu":
+            self._first = min(-(-rows // each) * each, tile)
         return self._first
 
     def logits(self) -> torch.Tensor:
@@ -147,6 +150,9 @@ class Gpt2Decoder:
         if self._whole:
             self._output[: self._first] = self._whole.step(tokens, positions)
             return
+        empty = len(self._output) - len(tokens)  # the layers' products keep the tile's shape
+        if empty:
+            tokens, positions = F.pad(tokens, (0, empty)), F.pad(positions, (0, empty))
         self._cache.aim(positions, longest)
         x = self._core.wte.weight[tokens] + self._core.wpe.weight[positions]  # (B, C)
         heads = (x.shape[0], self._heads, -1)

@@ -20,6 +20,9 @@ from biasaudit.sampling.decoders.even import gelu_tanh
 
 _ALIGNED = 64
 
+_ROWS = 256
+"""Rows of the vocabulary's product: more take longer a row."""
+
 Linear = Callable[[torch.Tensor], torch.Tensor]
 """(rows, in) → (rows, out)."""
 
@@ -94,6 +97,12 @@ class Head:
         columns = self._columns if self._kernel is None else len(self.weight)
         return allocate((rows, columns), torch.float32, self.weight.device)[:, : len(self.weight)]
 
+    @staticmethod
+    def together(rows: int) -> int:
+        """How many of `rows` rows are multiplied at a time: equal parts or all, so that no row's place shapes it."""
+        parts = -(-rows // _ROWS)
+        return rows if rows % parts else rows // parts
+
     def __call__(self, states: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
         """fp32 logits (B, V) of (B, C) states of the model's dtype, into `out`, which `room` made."""
         if self._kernel is not None:
@@ -101,7 +110,9 @@ class Head:
         else:
             whole = out.as_strided((len(out), self._columns), out.stride())
             with _products_in_bf16() if self._halves else nullcontext():
-                torch.mm(states.float(), self._weight.t(), out=whole)
+                each = self.together(len(whole))
+                for part, into in zip(torch.split(states.float(), each), torch.split(whole, each), strict=True):
+                    torch.mm(part, self._weight.t(), out=into)
         return out if self.bias is None else out.add_(self.bias)
 
 

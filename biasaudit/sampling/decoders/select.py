@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from biasaudit.sampling.choose import refuse_no_numbers
 from biasaudit.sampling.decoders import families, gpt2
 from biasaudit.sampling.decoders.base import Allocate, Decoder, allocate_zeros, context_length
 from biasaudit.sampling.decoders.blocks import BLOCK
@@ -36,6 +37,9 @@ def choose(model: Any, *, vocabulary: int, allocate: Allocate = allocate_zeros) 
         model: a causal model of transformers, in evaluation mode, on its device.
         vocabulary: tokens that may be chosen, at most the model's.
         allocate: makes the cache's tensors.
+
+    Raises:
+        BiasAuditError: the model's own logits are not numbers.
     """
     for decoder in _candidates(model, vocabulary, allocate):
         if _holds(decoder, model):
@@ -120,5 +124,7 @@ def _last_logits(decoder: Decoder, texts: list[list[int]]) -> torch.Tensor:
 def _near(found: torch.Tensor, model: Any, text: list[int], decoder: Decoder) -> bool:
     """Whether logits (V,) are those of the model's own forward, within what its dtype allows."""
     want = model(input_ids=torch.tensor([text], device=decoder.device)).logits[0, -1, : decoder.vocabulary].float()
+    if bool(want.isnan().any()):  # no path can be held against that
+        refuse_no_numbers(False)
     tolerance = _TOLERANCE.get(decoder.dtype, _HALF_TOLERANCE) * max(1.0, float(want.abs().max()))
     return float((found - want).abs().max()) <= tolerance

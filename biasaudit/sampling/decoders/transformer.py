@@ -139,6 +139,7 @@ class TransformerDecoder:
     def open(self, tile: int, _length: int) -> None:
         """Forget all rows and prepare `tile` of them."""
         self._cache = cache(
+            getattr(self, "_cache", None),
             layers=len(self._layers),
             rows=tile,
             heads=self._stack.key_heads,
@@ -149,6 +150,7 @@ class TransformerDecoder:
         )
         self._output = self._allocate((tile, self._head.weight.shape[1]), self.dtype, self.device)
         self._logits = self._head.room(tile, self._allocate)
+        self._first = tile
         if tile != self._rows:
 
             def made(layer: torch.nn.Linear, *, gelu: bool = False) -> Map:
@@ -176,12 +178,23 @@ class TransformerDecoder:
         self._cache.place(row, *state.memory)
         self._output[row] = state.output
 
+    def narrow(self, rows: int) -> int:
+        """See `Narrows`: the head multiplies in whole parts."""
+        tile = len(self._output)
+        each = self._head.together(tile)
+        if self.device.type == "cpu":
+            self._first = min(-(-rows // each) * each, tile)
+        return self._first
+
     def logits(self) -> torch.Tensor:
         """fp32 (B, V)."""
-        return self._head(self._output, self._logits)
+        return self._head(self._output[: self._first], self._logits[: self._first])
 
     def step(self, tokens: torch.Tensor, positions: torch.Tensor, longest: int) -> None:
         """Feed one token a row."""
+        empty = len(self._output) - len(tokens)  # the layers' products keep the tile's shape
+        if empty:
+            tokens, positions = F.pad(tokens, (0, empty)), F.pad(positions, (0, empty))
         self._cache.aim(positions, longest)
         scale = self._stack.scale
 

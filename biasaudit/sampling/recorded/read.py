@@ -111,6 +111,7 @@ def read_recording(path: Path, *, kind: str = "", columns: Mapping[str, str] | N
     chosen = choose_columns(path, header, given)
     try:
         table = _READERS[kind][1](path, chosen)
+        table.validate(full=True)  # Arrow's JSON and Parquet readers take bytes that are not UTF-8 for text
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"replay:{path}: cannot be read as {kind}: {str(error).splitlines()[0]}") from error
     left = [name for name in header if name not in chosen.values()]
@@ -199,8 +200,28 @@ def _delimiter(path: Path) -> str:
     return max(",;\t|", key=first.count)
 
 
+def _swallows(path: Path) -> bool:
+    """Whether a value of a CSV begins with a quote that is never closed; Arrow reads on to the end in silence."""
+    with path.open("rb") as handle:
+        quotes = sum(block.count(b'"') for block in iter(lambda: handle.read(1 << 20), b""))
+    if quotes % 2 == 0:
+        return False
+    with path.open(encoding="utf-8-sig", newline="", errors="replace") as handle:
+        try:
+            for _ in csv.reader(handle, delimiter=_delimiter(path), strict=True):
+                pass
+        except csv.Error as error:
+            return "end of data" in str(error) or "field limit" in str(error)
+    return False
+
+
 def _csv_table(path: Path, chosen: Mapping[str, str]) -> Any:
     """Every value as text, so that `NA`, `null` and `007` stay what they are."""
+    if _swallows(path):
+        raise InputError(
+            f'replay:{path}: a quote (") that begins a value is never closed, so all that follows would be one text. '
+            "Close it, or double the quotes inside of values."
+        )
     names = list(dict.fromkeys(chosen.values()))
     return pa_csv.read_csv(
         path,
