@@ -145,6 +145,9 @@ class Measure:
     name: str
     scorer: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    margin: float | None = None
+    """Half-width of the equivalence region of its value, in `unit`; the primary question has a margin of its own."""
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
