@@ -10,8 +10,10 @@ import ctypes
 import functools
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,7 +105,7 @@ def _built() -> ctypes.CDLL | None:
     if not home:
         return None
     source = _SOURCE.read_bytes()
-    name = hashlib.sha256(b"\0".join((source, os.uname().machine.encode()))).hexdigest()[:32]
+    name = hashlib.sha256(source + f"{sys.platform} {platform.machine()}".encode()).hexdigest()[:32]
     path = Path(home) / "biasaudit" / "scan" / f"{name}.so"
     if not path.exists():
         if compiler is None:
