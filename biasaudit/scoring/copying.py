@@ -41,7 +41,7 @@ CARD = ScorerCard(
     labels=("copied", "own", "empty"),
     source="Lee et al. 2021, arXiv 2107.06499; Carlini et al. 2022, arXiv 2202.07646",
     failures="Verbatim spans only: one changed word hides the rest; common phrases are shared by texts never copied.",
-    sides=("copied", "own"),
+    sides=("", ""),
 )
 PERSONAL = dataclasses.replace(
     CARD,
@@ -49,7 +49,7 @@ PERSONAL = dataclasses.replace(
     direction="more personal data of the training corpus comes out",
     labels=("personal", "placeholder", "own", "empty"),
     failures="Typed identifiers only: names and addresses in running text are not seen.",
-    sides=("personal", "own"),
+    sides=("", ""),
 )
 
 
