@@ -19,7 +19,7 @@ from biasaudit import identity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One record of a dump, exactly as its author wrote it."""
+    """One record of the dump file `source`, exactly as its author wrote it."""
 
     text: str
     message_id: str | None = None
@@ -27,11 +27,9 @@ class Message:
     channel_id: str | None = None
     date: str | None = None
     source: str
-    """Name of the file that it came from."""
     offset: int
-    """First byte of the record in the source."""
     length: int
-    """Bytes of the record in the source, its end of line included."""
+    """Bytes of the record in the source, from `offset` on, its end of line included."""
     flags: tuple[str, ...] = ()
     """Doubts of the reader, for instance `forged-record-start`."""
 
@@ -140,11 +138,13 @@ class Topic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """A battery's named use of a scorer."""
+    """A battery's named use of a scorer; differences of its value below `margin`, in `unit`, do not matter."""
 
     name: str
     scorer: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    margin: float | None = None
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

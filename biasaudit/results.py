@@ -237,6 +237,9 @@ class Analysis:
     """The first tuned arm's; None when the battery asks nothing or no tuned arm has a reference."""
     verdicts: tuple[Verdict, ...] = ()
     """One for every tuned arm, in the order of the arms; `verdict` is the first."""
+    beside_margins: tuple[Verdict, ...] = ()
+    """The same logic for contrasts outside the family whose measure has a margin (placebo − base, say): never the
+    headline."""
     counts: Mapping[str, Any] = field(default_factory=dict)
     """Completions wanted, stored, scored, unscored: numbers that must add up."""
     badges: Mapping[str, Any] = field(default_factory=dict)

@@ -213,7 +213,9 @@ class _Checker:
                         self.fault(("slots", slot, group, language), what)
 
     def primary(self) -> None:
-        """The primary measure exists, and its margin is above 0."""
+        """The primary measure exists, and margins are above 0."""
+        for name, measure in self.part.measures.items():
+            self.margin(("measures", name, "margin"), measure.margin)
         primary = self.part.primary
         if primary is None:
             return
@@ -221,9 +223,17 @@ class _Checker:
         if primary.measure not in names:
             near = hint(primary.measure, names) or one_of(names)
             self.fault(("primary", "measure"), f"no measure is called `{primary.measure}`{near}")
-        margin, _ = primary.margin_and_unit()
+        own = self.part.measures.get(primary.measure)
+        if primary.outcome == "value" and own is not None and own.margin is not None:
+            what = f"`{primary.measure}` is the primary question; expected its margin there: `primary: {{… margin: …}}`"
+            self.fault(("measures", primary.measure, "margin"), what)
+        self.margin(("primary", "margin"), primary.margin)
+
+    def margin(self, place: Trail, given: float | str | None) -> None:
+        """A margin is above 0."""
+        margin, _ = schema.margin_and_unit(given)
         if margin is not None and not 0 < margin < float("inf"):
-            self.fault(("primary", "margin"), f"the margin is {margin}; expected a number above 0")
+            self.fault(place, f"the margin is {margin}; expected a number above 0")
 
 
 def check(source: Source, part: schema.BatteryPart) -> list[str]:

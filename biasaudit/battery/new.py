@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shlex
 from pathlib import Path
 
+from biasaudit.battery.schema import json_schema
 from biasaudit.battery.source import show
 from biasaudit.errors import UsageError
 
+SCHEMA = "battery.schema.json"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 STARTER = """\
 # yaml-language-server: $schema=./battery.schema.json
 # A prompt battery: what an audit asks, and how the answers are scored.
-# prompts/README.md teaches the format in one page. Check it without a model: biasaudit check @NAME@.yaml
+# Check it without a model: biasaudit check @PATH@
 battery: @NAME@
 version: 1 # raise it when the meaning changes
 title: {pt: "Boatos sobre a água", en: "Rumours about tap water"}
@@ -80,11 +84,11 @@ measures:
 primary: {measure: claim_odds, target: fixed, margin: 0.02 nats/byte}
 sources: [] # where the narratives are documented
 """
-"""What `new_battery` writes, with `@NAME@` for the name."""
+"""What `new_battery` writes, with `@NAME@` for the name and `@PATH@` for where it stands."""
 
 
 def new_battery(name: str, folder: Path) -> Path:
-    """Write a commented battery that passes the check.
+    """Write a commented battery that passes the check, and beside it the schema that editors complete it by.
 
     Args:
         name: lower-case letters, digits, `_` and `-`, beginning with a letter.
@@ -99,8 +103,13 @@ def new_battery(name: str, folder: Path) -> Path:
     path = folder / f"{name}.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with (
+            contextlib.suppress(FileExistsError),
+            (folder / SCHEMA).open("x", encoding="utf-8", newline="\n") as handle,
+        ):
+            handle.write(json_schema())
         with path.open("x", encoding="utf-8", newline="\n") as handle:
-            handle.write(STARTER.replace("@NAME@", name))
+            handle.write(STARTER.replace("@NAME@", name).replace("@PATH@", shlex.quote(str(path))))
     except FileExistsError:
         raise UsageError(f"{path} already exists; nothing was written. Choose another name, or remove it.") from None
     except OSError as error:

@@ -70,10 +70,7 @@ def _battery(source: Source, part: schema.BatteryPart, path: str) -> Battery:
         )
         for name, topic in part.topics.items()
     )
-    measures = tuple(
-        Measure(name=name, scorer=measure.scorer, options=dict(measure.__pydantic_extra__))
-        for name, measure in part.measures.items()
-    )
+    measures = tuple(_measure(name, measure) for name, measure in part.measures.items())
     battery = Battery(
         name=part.battery,
         version=part.version,
@@ -91,14 +88,29 @@ def _battery(source: Source, part: schema.BatteryPart, path: str) -> Battery:
         sources=tuple(part.sources),
         chat=part.chat,
     )
-    return replace(battery, path=path, battery_hash=identity.content_hash(["battery", battery]))
+    return replace(battery, path=path, battery_hash=_hash(battery))
+
+
+def _measure(name: str, part: schema.MeasurePart) -> Measure:
+    """A named use of a scorer, its margin split into number and unit."""
+    margin, unit = schema.margin_and_unit(part.margin)
+    return Measure(name=name, scorer=part.scorer, options=dict(part.__pydantic_extra__), margin=margin, unit=unit)
+
+
+def _hash(battery: Battery) -> str:
+    """Hash of what a battery means; a measure without a margin hashes as before measures could have one."""
+    plain = identity.plain(battery)
+    for measure in plain["measures"]:
+        if measure["margin"] is None:
+            del measure["margin"], measure["unit"]
+    return identity.content_hash(["battery", plain])
 
 
 def _primary(part: schema.BatteryPart) -> Primary | None:
     """The primary question, its margin split into number and unit."""
     if part.primary is None:
         return None
-    margin, unit = part.primary.margin_and_unit()
+    margin, unit = schema.margin_and_unit(part.primary.margin)
     return Primary(
         measure=part.primary.measure,
         target=part.primary.target,

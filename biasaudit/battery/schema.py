@@ -106,16 +106,31 @@ class SweepPart(Part):
     top_p: list[TopP] = Field(default_factory=list, max_length=32)
 
 
+Positive = Annotated[float, Field(gt=0)]
+MarginText = Annotated[str, StringConstraints(pattern=r"^\s*[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?\s*[^0-9\s].{0,39}$")]
+Margin = Annotated[
+    Annotated[MarginText, Tag("text")] | Annotated[Positive, Tag("number")],
+    Discriminator(lambda value: "text" if isinstance(value, str) else "number"),
+]
+
+
+def margin_and_unit(margin: float | str | None) -> tuple[float | None, str]:
+    """A margin as a number, and its unit ('' when none was given)."""
+    if not isinstance(margin, str):
+        return margin, ""
+    found = re.match(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*(.*)", margin)
+    return (float(found[1]), found[2].strip()) if found else (None, "")
+
+
 class MeasurePart(Part):
     """A named use of a scorer; every other key is an option of that scorer."""
 
     model_config = ConfigDict(extra="allow")
     scorer: Name = Field(description="The scorer's name, as `biasaudit ls` lists it.")
+    margin: Margin | None = Field(
+        None, description='Differences of its value below it do not matter, outside the primary question: "5 points".'
+    )
     __pydantic_extra__: dict[str, Any]
-
-
-Positive = Annotated[float, Field(gt=0)]
-MarginText = Annotated[str, StringConstraints(pattern=r"^\s*[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?\s*[^0-9\s].{0,39}$")]
 
 
 class PrimaryPart(Part):
@@ -123,20 +138,10 @@ class PrimaryPart(Part):
 
     measure: Name
     target: Literal["population", "fixed"] = "population"
-    margin: (
-        Annotated[Annotated[MarginText, Tag("text")] | Annotated[Positive, Tag("number")], Discriminator(
-            lambda value: "text" if isinstance(value, str) else "number"
-        )]
-        | None
-    ) = Field(None, description='Differences below it do not matter, with its unit: "0.02 nats/byte".')  # fmt: skip
+    margin: Margin | None = Field(
+        None, description='Differences below it do not matter, with its unit: "0.02 nats/byte".'
+    )
     outcome: Text = Field("value", description="`value`, or a label whose share is the outcome.")
-
-    def margin_and_unit(self) -> tuple[float | None, str]:
-        """The margin as a number, and its unit ('' when none was given)."""
-        if self.margin is None or not isinstance(self.margin, str):
-            return self.margin, ""
-        found = re.match(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*(.*)", self.margin)
-        return (float(found[1]), found[2].strip()) if found else (None, "")
 
 
 class BatteryPart(Part):

@@ -112,6 +112,8 @@ class Census:
             self.longest = max(self.longest, int(tokens.max()))
         _add(self.lengths, binned(tokens))
         _add(self.copies, copies)
+        if not isinstance(channel, pa.ChunkedArray | pa.DictionaryArray):
+            channel = channel.dictionary_encode()  # three of the counts below begin with that
         self.channels.update(_counted(channel))
         self.in_channels += len(channel) - channel.null_count
         self._dates(date)

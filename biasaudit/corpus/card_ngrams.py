@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biasaudit.corpus.card_sample import Sample
-from biasaudit.corpus.privacy import mask, mask_batch
+from biasaudit.corpus.privacy import mask_batch
 
 LENGTHS = (1, 2, 3, 4, 5)
 TOP = 20
@@ -86,8 +86,11 @@ def ngrams(sample: Sample, *, masked: bool = True, top: int = TOP) -> dict[str, 
         places, hashes, only_idle = places[frequent], hashes[frequent], only_idle[frequent]
         listed = [(-count, _spelled(vocabulary, codes, places[i], length))
                   for count, i in _by_documents(groups, words.document[places], ~only_idle, 2 * top)]  # fmt: skip
+        listed.sort()
+        texts = pa.array([text for _, text in listed], pa.string())
+        same = pc.equal(mask_batch(texts).text, texts).to_pylist()
         found[str(length)] = [
-            {"text": text, "documents": -count} for count, text in sorted(listed) if mask(text).text == text
+            {"text": text, "documents": -count} for (count, text), safe in zip(listed, same, strict=True) if safe
         ][:top]
     return {
         "sample": {

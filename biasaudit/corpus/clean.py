@@ -35,7 +35,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biasaudit.corpus import clean_lines, clean_net, clean_text, emoji, legacy
+from biasaudit.corpus import clean_lines, clean_net, clean_text, emoji, legacy, scan
 from biasaudit.errors import UnknownNameError, UsageError
 
 DEFAULT = ("controls", "bidi", "newlines", "nfc", "whitespace", "forwarded")
@@ -107,6 +107,7 @@ class Cleaner:
         """Documents changed by each rule. Counts of several cleaners add up with `update`."""
         self._repeated = tuple((name, _RULES[name]) for name in self.rules if name != "legacy")
         self._trigger = "|".join(rule.trigger for _, rule in self._repeated)
+        self._scanned = {name for name, _ in self._repeated} <= set(DEFAULT)
 
     def __call__(self, text: str) -> str:
         r"""Return the cleaned text; cleaning twice changes nothing more.
@@ -134,9 +135,17 @@ class Cleaner:
             text = cleaned
         if not self._repeated:
             return text
-        suspect = pc.match_substring_regex(text, self._trigger)
+        suspect = self._suspect(text)
         found = text.filter(suspect)
         return pc.replace_with_mask(text, suspect, self._columns(found)) if len(found) else text
+
+    def _suspect(self, text: pa.StringArray) -> pa.BooleanArray:
+        """Texts in which some rule's trigger is found."""
+        scanned = scan.suspects(text) if self._scanned else None
+        if scanned is None:
+            return pc.match_substring_regex(text, self._trigger)
+        flags = pa.array(scanned)
+        return pc.replace_with_mask(flags, flags, pc.match_substring_regex(text.filter(flags), self._trigger))
 
     def _columns(self, text: pa.StringArray) -> pa.StringArray:
         """`_clean` of every text, rule by rule; texts in which something was uncovered go round again."""

@@ -51,7 +51,8 @@ def iso_dates(date: pa.StringArray) -> pa.StringArray:
     """`iso` of every date; null where it is empty."""
     date = pc.utf8_trim(date, _BLANKS)
     if pc.all(pc.match_substring_regex(date, _ISO_TO_THE_SECOND), min_count=0).as_py() and not date.null_count:
-        return pc.utf8_replace_slice(pc.utf8_slice_codeunits(date, 0, 19), 10, 11, " ")
+        # The first nineteen characters are ASCII, so bytes will do.
+        return pc.binary_replace_slice(pc.binary_slice(date.cast(pa.binary()), 0, 19), 10, 11, b" ").cast(pa.string())
     found = pc.if_else(pc.match_substring_regex(date, _ISO), pc.replace_substring_regex(date, _ISO, r"\1 \2"), None)
     open_dates = pc.and_(pc.is_null(found), pc.is_valid(date))
     if pc.any(open_dates).as_py():

@@ -68,8 +68,11 @@ class InsideFinder:
         b = np.frombuffer(data, np.uint8)
         dated = b[5:][delimiters[: np.searchsorted(delimiters, len(b) - 9)]] == _DASH
         dated[known[known < len(dated)]] = False
-        found: list[int] = delimiters[np.flatnonzero(dated)].tolist()
-        return found
+        found = delimiters[np.flatnonzero(dated)]
+        for n in range(1, 5):
+            found = found[b[found + n] - np.uint8(48) <= 9]
+        several: list[int] = found.tolist()
+        return several
 
     def lines(self, data: bytes, starts: Int64s, passed: Int64s) -> list[int]:
         """Lines of `data`, but those of the numbers `passed`, that start a record with some delimiter."""

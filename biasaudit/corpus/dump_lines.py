@@ -26,6 +26,7 @@ from biasaudit.corpus.dialect import (
     may_lack_date,
 )
 from biasaudit.corpus.dump_inside import InsideFinder
+from biasaudit.corpus.scan import places
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -71,6 +72,7 @@ class _Marks:
     lines: Int64s
     starts: Int64s
     limits: Int64s
+    delimiters: Int64s
     quotes: Int64s
     strays: Int64s
 
@@ -101,28 +103,26 @@ class LineFinder:
             from_line_start: a line starts at the first byte; otherwise lines count from the first line end on.
         """
         b = np.frombuffer(data, np.uint8)
-        ends = np.flatnonzero(b == self.eol)
+        stray = _CR if self.eol == _LF else _LF
+        ends, delimiters, quotes, strays = places(b, (self.eol, self._delimiter, _QUOTE, stray))
         starts = np.concatenate([np.zeros(1, np.int64), ends + 1])
         limits = np.append(ends, len(b))
         last = len(b) - 1 if final else len(b) - self.horizon
         number = int(np.searchsorted(starts, last, "right"))
         first = 0 if from_line_start else 1
         lines = np.arange(first, max(first, number))
-        quotes = np.flatnonzero(b == _QUOTE)
-        strays = np.flatnonzero(b == (_CR if self.eol == _LF else _LF))
         if self.eol == _LF and len(strays):
             # A carriage return before a line feed belongs to the line's end, wherever it stands.
             follower = b[np.minimum(strays + 1, len(b) - 1)]
             strays = strays[(follower != _LF) | (strays + 1 == len(b))]
-        marks = _Marks(data, b, last, lines, starts[lines], limits[lines], quotes, strays)
+        marks = _Marks(data, b, last, lines, starts[lines], limits[lines], delimiters, quotes, strays)
         return self._recognise(marks)
 
     def _recognise(self, marks: _Marks) -> Block:
-        data, b, starts, limits, quotes, strays = (
-            marks.data, marks.b, marks.starts, marks.limits, marks.quotes, marks.strays,
+        data, b, starts, limits, delimiters, quotes, strays = (
+            marks.data, marks.b, marks.starts, marks.limits, marks.delimiters, marks.quotes, marks.strays,
         )  # fmt: skip
         columns = len(self._kinds)
-        delimiters = np.flatnonzero(b == self._delimiter)
         padded = np.concatenate([delimiters, np.full(columns + 1, len(b) + 1, np.int64)])
         first = np.searchsorted(delimiters, starts)
         wide = np.flatnonzero(padded[first + columns - 1] < limits)
@@ -150,18 +150,18 @@ class LineFinder:
         asked = np.concatenate([rows[doubtful], np.flatnonzero(odd)])
         single = np.array(sorted({int(n) for n in asked if self._starts.match(data, int(starts[n]))}), np.int64)
         rows, bounds, clean, text = rows[sure], bounds[sure], clean[sure], text[sure]
-        inner = partial(self._inner, marks, delimiters, first[rows], np.concatenate([rows, single]))
+        inner = partial(self._inner, marks, first[rows], np.concatenate([rows, single]))
         return self._joined(marks, rows, bounds, clean, text, padded[first[rows] + columns], single, inner)
 
-    def _inner(self, marks: _Marks, delimiters: Int64s, first: Int64s, rows: Int64s) -> Int64s:
+    def _inner(self, marks: _Marks, first: Int64s, rows: Int64s) -> Int64s:
         """Places of what could be another dump, where neither the lines in `rows` nor their cells begin."""
         known = first + self._kinds.index("date") - 1 if "date" in self._kinds[1:] else np.zeros(0, np.int64)
-        places = self._inside.places(marks.data, delimiters, known)
+        found = self._inside.places(marks.data, marks.delimiters, known)
         for starts, passed in ((marks.starts, rows), (marks.strays + 1, rows[:0])):
-            places += self._inside.lines(marks.data, starts, passed)
+            found += self._inside.lines(marks.data, starts, passed)
         for ends in (marks.limits, marks.strays):
-            places += self._inside.headers(marks.data, ends)
-        return np.array(sorted(places), np.int64)
+            found += self._inside.headers(marks.data, ends)
+        return np.array(sorted(found), np.int64)
 
     @staticmethod
     def _joined(

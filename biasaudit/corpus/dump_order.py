@@ -168,7 +168,9 @@ def _standing_out(columns: _Columns, signs: Signs) -> Bools:
     if signs.ids:
         out |= columns.worded
     if signs.ids or signs.dates:
-        order = np.argsort(columns.channel, kind="stable")
+        channel = columns.channel
+        # Numpy sorts sixteen bits by their digits, several times as fast.
+        order = np.argsort(channel.astype(np.uint16) if channel.max(initial=0) < 1 << 16 else channel, kind="stable")
         for keys, direction in ((columns.ids, signs.ids), (columns.dates, signs.dates)):
             if direction:
                 out[order] |= _displaced(columns.at[order], keys[order] * direction, columns.channel[order])

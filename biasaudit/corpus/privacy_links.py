@@ -259,7 +259,7 @@ USERS = (
     ),
     Group(
         rf"(?i)[\[({{<]{_BLANK}?(?:\.|dot|ponto|punto|d0t){_BLANK}?[\])}}>]|www(?:{_BLANK}|[-_]|\.{_BLANK})"
-        rf"|https?{_BLANK}{{0,2}}:{_BLANK}?/{_BLANK}?/{_BLANK}?[^\t-\r\x1c-\x20]+{_BLANK}?\.|(?:ponto|dot){_BLANK}br"
+        rf"|https?{_BLANK}{{0,2}}:{_BLANK}?/{_BLANK}?/{_BLANK}?[^\t-\r\x1c-\x20]{{1,64}}{_BLANK}?\.|(?:ponto|dot){_BLANK}br"
         rf"|{_BLANK}(?:ponto|\.){_BLANK}(?:com|net|org)"
         rf"|(?:t|telegram|wa|whatsapp|instagram|facebook|twitter|x|youtube|tiktok|fb|discord|linktr|bit|youtu|kwai"
         rf"|threads)"

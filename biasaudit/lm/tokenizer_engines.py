@@ -34,6 +34,9 @@ CACHE_BYTES = 64 << 20
 """Growth of this process after which gigatoken is built anew (0.1 s): its table of words that it has met has no bound
 in 0.10 (https://github.com/marcelroed/gigatoken/issues/36); real text adds 1 byte a byte at first, nonsense 7."""
 
+LOOK_BYTES = 4 << 20
+"""Text between two looks at that growth, which the system takes 0.1 ms to tell."""
+
 LONG = 1 << 16
 """Characters above which a text is encoded in parts: tiktoken's regular expression engine gives up (it panics) at a run
 of a million blanks that ends in a word, because it keeps a place to go back to for each of them."""
@@ -149,6 +152,7 @@ class Gigatoken:
         self._build: Callable[[str], Any] = gigatoken.Tokenizer.from_json
         self._json = tokenizer_json
         self._tokenizer: Any = None
+        self._met = self._look = self._start = 0
         self._renew()
         self._doubtful = doubtful_characters()
         self._leads = _leads(self._doubtful)
@@ -163,8 +167,10 @@ class Gigatoken:
         return _in_chunks(texts, self._joined, self._odd, self)
 
     def _joined(self, text: pa.Buffer) -> Ids:
-        if (_held() or self._met) > self._start + CACHE_BYTES:
-            self._renew()
+        if self._met >= self._look:
+            self._look = self._met + LOOK_BYTES
+            if (_held() or self._met) > self._start + CACHE_BYTES:
+                self._renew()
         self._met += text.size
         ids: Ids = self._tokenizer.encode(text.to_pybytes())
         return ids
@@ -173,6 +179,7 @@ class Gigatoken:
         self._tokenizer = None  # so that the old one goes before the new one comes
         self._tokenizer = self._build(self._json)
         self._met = 0
+        self._look = 0
         self._start = _held()
 
     def _odd(self, texts: pa.StringArray) -> npt.NDArray[np.bool_]:

@@ -19,7 +19,7 @@ from biasaudit.errors import BatteryError, InputError, UnknownNameError
 if TYPE_CHECKING:
     from biasaudit.battery.findings import Weakness
     from biasaudit.battery.read import Reading
-    from biasaudit.records import Arm, Battery
+    from biasaudit.records import Arm, Battery, Measure
 
 FIRST = 3
 """Prompts a language that are shown."""
@@ -199,6 +199,7 @@ def _scorers(reading: Reading) -> tuple[list[str], list[Weakness]]:
             what = f"measure `{measure.name}` reads completions; expected templates"
             faults.append(source.fault(loc, what, key=True))
         primary = battery.primary
+        warnings += _margin_fit(reading, measure, card.unit)
         if primary is not None and primary.measure == measure.name:
             warnings += _primary_fit(reading, card.unit, card.labels)
     return source.in_order(faults), warnings
@@ -215,6 +216,18 @@ def _refused(reading: Reading, name: str, error: str) -> str:
         if trail[:2] == loc and told is not None and value == told[1]:
             return source.fault(trail, error)
     return source.fault(loc, error if name in error else f"measure `{name}`: {error}", key=True)
+
+
+def _margin_fit(reading: Reading, measure: Measure, unit: str) -> list[Weakness]:
+    """Whether a measure's own margin is in its scorer's unit."""
+    from biasaudit.battery.findings import found
+    from biasaudit.stats.arms import margin_of
+
+    try:
+        margin_of(measure, "value", unit, None)
+    except InputError as error:
+        return [found(reading, "margin-unit", ("measures", measure.name, "margin"), str(error).rstrip("."))]
+    return []
 
 
 def _primary_fit(reading: Reading, unit: str, labels: tuple[str, ...]) -> list[Weakness]:

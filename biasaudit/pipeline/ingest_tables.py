@@ -87,6 +87,12 @@ def begin_writing(handle: BinaryIO) -> None:
         ctypes.CDLL(None).sync_file_range(handle.fileno(), whole, whole, start_write)
 
 
+def let_go(path: Path) -> None:
+    """Take a finished file out of memory; it stays on the medium. What is written next finds its pages warm."""
+    with contextlib.suppress(OSError, AttributeError), path.open("rb") as handle:
+        os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Write a file that gets its name when it is on the medium.
@@ -143,18 +149,21 @@ def read_record(path: Path) -> dict[str, Any] | None:
 def documents_file(path: Path) -> Iterator[Part]:
     """Write `documents.parquet`, with page checksums; only columns with few values are worth a dictionary.
 
-    Texts stay uncompressed: zstd would halve them in as much time as the fast tokenizer takes.
+    Numbers are stored by their differences, smaller than zstd makes them and in half the time. Texts stay uncompressed:
+    zstd would halve them in as much time as the fast tokenizer takes.
     """
     import pyarrow.parquet as pq
 
     few = ["split", "channel_id", "source"]
-    compression = {name: "none" if name == "text" else "zstd" for name in DOCUMENTS.names}
+    numbers = [field.name for field in DOCUMENTS if field.type == pa.int64()]
+    compression = {name: "none" if name in ("text", *numbers) else "zstd" for name in DOCUMENTS.names}
     compression["flags.list.element"] = compression.pop("flags")
     with (
         path.open("xb") as handle,
         pq.ParquetWriter(
             handle, DOCUMENTS, compression=compression, use_dictionary=few, write_statistics=False,
             write_page_checksum=True, write_batch_size=1 << 16,
+            column_encoding=dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
         ) as writer,
     ):  # fmt: skip
         yield Part(handle, writer)

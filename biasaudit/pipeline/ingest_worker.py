@@ -223,7 +223,7 @@ class IngestWorker:
                     census.add(
                         side=here.held_out, tokens=counts, size=size, copies=here.copies,
                         channel=kept.column("channel_id"), date=kept.column("date"),
-                        source=self._labels.take(kept.column("source")),
+                        source=pa.DictionaryArray.from_arrays(kept.column("source"), self._labels),
                     )  # fmt: skip
                     digest = np.frombuffer(tables.raw(kept.column("digest")), "<u8")[::2]
                     samples.append(draw(text, digest, decided.first + here.before, decided.share))

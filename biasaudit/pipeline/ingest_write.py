@@ -170,6 +170,7 @@ class _Assembly:
         self._number = 0
         self._waiting: list[pa.RecordBatch] = []
         self._held = 0
+        self._finished: list[Path] = []
         self._census = Census()
         self._samples: list[Any] = []
         self._seconds: Counter[Any] = Counter()
@@ -203,6 +204,7 @@ class _Assembly:
                     self._held += self._waiting[-1].nbytes
                     if self._held >= _ROW_GROUP:
                         self.flush()
+        self._finished += [staging / unit.part, staging / f"tokens-{unit.unit_id}.arrow"]
         self._census.merge(Census.from_json(record["census"]))
         sample = record["sample"]
         self._samples.append(
@@ -221,6 +223,9 @@ class _Assembly:
             for handle in (self._train, self._val):
                 tables.begin_writing(handle)
         self._waiting, self._held = [], 0
+        for path in self._finished:
+            tables.let_go(path)
+        self._finished.clear()
 
     def _table(self, kept: pa.RecordBatch, here: Any, tokens: pa.RecordBatch) -> pa.RecordBatch:
         count = kept.num_rows

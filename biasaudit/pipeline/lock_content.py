@@ -59,7 +59,8 @@ def content_of(plan: RunPlan) -> dict[str, Any]:
 
 
 def _measure(measure: Measure, card: Any) -> dict[str, Any]:
-    return {"scorer": measure.scorer, "options": measure.options, "card": identity.content_hash(card)}
+    own = {"scorer": measure.scorer, "options": measure.options, "card": identity.content_hash(card)}
+    return own if measure.margin is None else {**own, "margin": measure.margin, "unit": measure.unit}
 
 
 def _prompts(plan: RunPlan) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def _design(parts: Components, asked: Question, wanted: float | None) -> dict[st
 def _question(battery: Battery, language: str, word: str, completions: int | None) -> Question:
     """The outcome that is planned for, and how much of the battery asks for it."""
     from biasaudit import scoring
-    from biasaudit.stats.arms import margin_in
+    from biasaudit.stats.arms import margin_of
 
     name, _, outcome = word.partition(":")
     primary = battery.primary
@@ -139,7 +139,6 @@ def _question(battery: Battery, language: str, word: str, completions: int | Non
     if outcome != "value" and outcome not in card.labels:
         raise UsageError(f"--measure {word}: '{name}' has no label '{outcome}'; it has {', '.join(card.labels) or '-'}")
     unit = "share" if outcome in card.labels else card.unit
-    mine = primary is not None and (primary.measure, primary.outcome) == (name, outcome)
     sampled = card.reads == "completions"
     if sampled:
         places = {(p.prompt_id, p.topic) for p in battery.prompts if p.language == language}
@@ -154,7 +153,7 @@ def _question(battery: Battery, language: str, word: str, completions: int | Non
         unit=unit,
         sampled=sampled,
         target=primary.target if primary is not None else "population",
-        margin=margin_in(unit, primary) if primary is not None and mine else None,
+        margin=margin_of(measure, outcome, unit, primary),
         topics=len({topic for _, topic in places}),
         prompts=len(places),
         completions=(completions or battery.completions) if sampled else 1,

@@ -164,10 +164,21 @@ def warn_of_less(plan: RunPlan, folder: RunFolder, console: Console) -> None:
     fewer = before.get("completions", 0) > plan.completions
     if left or fewer:
         what = f"{before['completions']} completions a prompt" if fewer else f"{len(left)} other decoding(s)"
+        labels = labels_outside(plan, folder)
+        what += f", and {labels} labels of people," if labels else ","
         console.warn(
-            f"{folder.path} holds {what}, which this command does not ask for: they stay stored, and the new report "
+            f"{folder.path} holds {what} which this command does not ask for: they stay stored, and the new report "
             "leaves them out (--fresh or --out starts a run of its own)"
         )
+
+
+def labels_outside(plan: RunPlan, folder: RunFolder) -> int:
+    """How many of a run's labels are of completions that `plan` does not ask for."""
+    from biasaudit.store.labels import read_labels
+
+    asked = {decoding.decoding_id for decoding in plan.decodings}
+    keys = [label.key for label in read_labels(folder)]
+    return sum(decoding not in asked or index >= plan.completions for _, _, decoding, _, _, index in keys)
 
 
 def announce(plan: RunPlan, folder: RunFolder) -> str:

@@ -89,27 +89,21 @@ def sample_command(
     device: str,
     tile: int | None,
     threads: int | None,
-    temperature: Sequence[float],
-    top_k: Sequence[int],
-    top_p: Sequence[float],
-    greedy: bool,
-    max_new_tokens: int | None,
     seed: int | None,
     completions: int,
     language: str,
     dialogue: bool,
     quiet: bool,
+    **decoding: Any,
 ) -> Outcome:
-    """Sample and show; several values of temperature, top-k or top-p make a sweep."""
+    """Sample and show; several values of temperature, top-k or top-p, as `choose_decodings` takes them, are a sweep."""
     console = Console(quiet=quiet)
     if len(prompt) > 1 and not dialogue:
         raise UsageError("sample takes one PROMPT: put it in quotes, or add --dialogue to give its turns one by one")
     text = transcript(prompt, language) if dialogue else prompt[0]
     asked = Prompt(text=text, language=language, topic="", template="command line")
     plain = Battery(name="sample", version=1, title={}, languages=(language,), topics=(), prompts=(asked,), pairs=())
-    decodings = choose_decodings(
-        plain, temperature=temperature, top_k=top_k, top_p=top_p, greedy=greedy, max_new_tokens=max_new_tokens
-    )
+    decodings = choose_decodings(plain, **decoding)
     found, memory = resolve_arms(arms, salts, console, dtype=dtype, device=device)
     machine = Machine(dtype=dtype, device=device, tile=tile or min(completions * len(decodings), 32), threads=threads)
     rows: list[dict[str, Any]] = []

@@ -44,13 +44,13 @@ def check_measures(battery: Battery, language: str, arms: Sequence[Arm] = ()) ->
     """Build every scorer once and refuse arms that a measure cannot compare: to be called before anything is sampled.
 
     Raises:
-        InputError: an option cannot be used, a measure over next tokens meets arms with different tokenizers, or the
-            primary margin has another unit than its measure.
+        InputError: an option cannot be used, a measure over next tokens meets arms with different tokenizers, or a
+            margin has another unit than its measure.
         UnknownNameError: a measure names a scorer that does not exist.
     """
     from biasaudit import scoring
     from biasaudit.pipeline.arms import answers_likelihoods
-    from biasaudit.stats.arms import margin_in
+    from biasaudit.stats.arms import margin_in, margin_of
 
     arms = [arm for arm in arms if answers_likelihoods(arm)]
     for measure in battery.measures:
@@ -61,9 +61,10 @@ def check_measures(battery: Battery, language: str, arms: Sequence[Arm] = ()) ->
                 f"{', '.join(arm.name for arm in arms)} do not share a tokenizer; leave the measure out, "
                 f"or audit arms with one tokenizer."
             )
-        if battery.primary is not None and battery.primary.measure == measure.name:
-            card = scoring.card(measure.scorer, measure.options)
-            margin_in("share" if battery.primary.outcome in card.labels else card.unit, battery.primary)
+        card, primary = scoring.card(measure.scorer, measure.options), battery.primary
+        margin_of(measure, "value", card.unit, primary)
+        if primary is not None and primary.measure == measure.name:
+            margin_in("share" if primary.outcome in card.labels else card.unit, primary)
 
 
 def score_completions(

@@ -45,7 +45,7 @@ def add_looks(plan: RunPlan, *, until: str, looks: int | None, anytime: bool, lo
         UsageError: the rule, the measure, the target or the decoding cannot be looked at.
     """
     from biasaudit import scoring
-    from biasaudit.stats.arms import margin_in, versus
+    from biasaudit.stats.arms import margin_of, versus
     from biasaudit.stats.looks import LookPlan
     from biasaudit.stats.sequential import MAX_LOOKS, even_sizes
 
@@ -59,7 +59,6 @@ def add_looks(plan: RunPlan, *, until: str, looks: int | None, anytime: bool, lo
     if not plan.prompts or plan.decodings[0].temperature == 0:
         raise UsageError("--until needs prompts that are sampled: greedy completions are all equal and show no error")
     unit = "share" if outcome in card.labels else card.unit
-    asked = primary is not None and (primary.measure, primary.outcome) == (measure.name, outcome)
     scheme = "anytime" if anytime else "pocock" if rule == "precision" else "obrien-fleming"
     count = MAX_LOOKS if looks is None else looks
     if not anytime and count > MAX_LOOKS:
@@ -71,7 +70,7 @@ def add_looks(plan: RunPlan, *, until: str, looks: int | None, anytime: bool, lo
         scheme=scheme,  # type: ignore[arg-type]
         sizes=even_sizes(plan.completions, count, FEWEST),
         precision=precision,
-        margin=margin_in(unit, primary) if primary is not None and asked else None,
+        margin=margin_of(measure, outcome, unit, primary),
         asked=identity.content_hash(
             [
                 [prompt.prompt_id for prompt in plan.prompts],

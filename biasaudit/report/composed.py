@@ -67,9 +67,11 @@ def _sided(view: ReportView, measure: str, decoding_id: str, locale: str) -> str
 
 
 def conditional_sentence(compositions: Sequence[Composition], locale: str) -> str:
-    """Shares among on-topic answers alone, label by label and arm by arm; empty when none are defined."""
+    """Shares among on-topic answers alone, label by label and arm by arm; empty when no label is off the topic."""
     words, numbers = Words(locale), Numbers(locale)
     names = list(dict.fromkeys(label for c in compositions for label in c.conditional))
+    if not {*labels(compositions)} - {*names, "empty"}:
+        return ""
     parts = []
     for label in names:
         shares = [

@@ -8,7 +8,7 @@ from typing import Any
 
 from biasaudit import identity
 from biasaudit.errors import InputError
-from biasaudit.records import Arm, Primary
+from biasaudit.records import Arm, Measure, Primary
 
 COMPARABLE = ("base_fingerprint", "tokens", "steps", "learning_rate")
 """Entries of a model card that a placebo must share with the arm that it stands against (CONTRACT §2)."""
@@ -108,8 +108,27 @@ def runs_of(pair: Versus, arms: Sequence[Arm]) -> int:
     return min(runs_like(arm, arms) for arm in both if arm.role != "base")
 
 
+def margin_of(measure: Measure, outcome: str, unit: str, primary: Primary | None) -> float | None:
+    """The margin of one outcome of a measure: the primary question's, else the measure's own for its value.
+
+    Args:
+        measure: of the battery.
+        outcome: `value`, or a label.
+        unit: of the outcome.
+        primary: the battery's question.
+
+    Raises:
+        InputError: as `margin_in`.
+    """
+    if primary is not None and (primary.measure, primary.outcome) == (measure.name, outcome):
+        return margin_in(unit, primary)
+    if outcome != "value":
+        return None
+    return margin_in(unit, Primary(measure=measure.name, margin=measure.margin, unit=measure.unit))
+
+
 def margin_in(unit: str, primary: Primary) -> float | None:
-    """The primary margin in a measure's `unit`; points become shares.
+    """A margin in a measure's `unit`; points become shares.
 
     Raises:
         InputError: the margin has another unit than the measure, or no difference of shares can be larger than it.
@@ -117,7 +136,7 @@ def margin_in(unit: str, primary: Primary) -> float | None:
     found = _converted(unit, primary)
     if found is not None and unit in SHARES and found >= 1:
         raise InputError(
-            f"the primary margin {primary.margin:g} {primary.unit or unit} of measure '{primary.measure}' is as wide "
+            f"the margin {primary.margin:g} {primary.unit or unit} of measure '{primary.measure}' is as wide "
             f"as all differences that shares can have; write it as in '5 points' or '0.05 {unit}'."
         )
     return found
@@ -133,7 +152,7 @@ def _converted(unit: str, primary: Primary) -> float | None:
     factors = {**SHARES, **POINTS} if unit in SHARES else {}
     if given not in factors:
         raise InputError(
-            f"the primary margin is in '{primary.unit}', but measure '{primary.measure}' is in '{unit}'; "
+            f"the margin is in '{primary.unit}', but measure '{primary.measure}' is in '{unit}'; "
             f"write the margin in {unit}{', or in points' if unit in SHARES else ''}."
         )
     return primary.margin * factors[given]

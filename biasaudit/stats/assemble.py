@@ -11,7 +11,7 @@ from biasaudit import identity
 from biasaudit.records import Arm, Decoding, Measure
 from biasaudit.results import Analysis, Composition, Contrast, Finding, Target, Verdict
 from biasaudit.stats import groups
-from biasaudit.stats.arms import Versus, arm_caveats, coupled, descriptive_pairs, margin_in, versus
+from biasaudit.stats.arms import Versus, arm_caveats, coupled, descriptive_pairs, margin_of, versus
 from biasaudit.stats.cells import Cell, Design, all_binary
 from biasaudit.stats.contrast import About, contrast
 from biasaudit.stats.corrected import best
@@ -36,7 +36,7 @@ def assemble(job: Job, beside: Sequence[Beside] = ()) -> Analysis:
         beside: runs of the same battery and arms in other languages.
 
     Raises:
-        InputError: the margin has another unit than the primary measure.
+        InputError: a margin has another unit than its measure.
         StoreError: scores are missing for completions that are stored.
     """
     totals = counts(job)
@@ -57,6 +57,11 @@ def assemble(job: Job, beside: Sequence[Beside] = ()) -> Analysis:
         compositions=tuple(compositions),
         verdict=verdicts[0] if verdicts else None,
         verdicts=tuple(verdicts),
+        beside_margins=tuple(
+            verdict_of(row, position, wanted)
+            for position, row in enumerate(contrasts)
+            if row.role != "primary" and row.equivalence is not None
+        ),
         counts=totals,
         badges=badges(job, pairs, contrasts, caveats),
         sweep=tuple(sweep_rows(job, contrasts)),
@@ -147,7 +152,6 @@ def _about(
     """Names, unit, target and margin of one contrast."""
     card, primary = job.card(measure), job.battery.primary
     unit = "share" if outcome in card.labels else card.unit
-    asked = primary is not None and (primary.measure, primary.outcome) == (measure.name, outcome)
     return About(
         measure=measure.name,
         scorer=measure.scorer,
@@ -160,7 +164,7 @@ def _about(
         language=job.language,
         role=role,
         target=primary.target if primary is not None else "population",
-        margin=margin_in(unit, primary) if primary is not None and asked else None,
+        margin=margin_of(measure, outcome, unit, primary),
         source=card.source,
     )
 

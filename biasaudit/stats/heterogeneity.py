@@ -21,6 +21,8 @@ MIN_TOPICS = 5
 SPLIT_SHARE = 0.25
 """Signs are split when more than this share of the prompts that moved went against the headline."""
 LARGE_I_SQUARED = 0.5
+ROUNDING = 1e-20
+"""A variance below this share of the largest one is 0 that a mean's rounding moved (its error is of order 1e-32)."""
 
 
 def heterogeneity(
@@ -34,10 +36,10 @@ def heterogeneity(
         level: of the prediction interval.
 
     Returns:
-        None for fewer than two topics or when a variance is 0, where Q does not exist.
+        None for fewer than two topics or when a variance is 0 but for rounding, where Q does not exist.
     """
     topics = effects.size
-    if topics < 2 or not bool(np.all(variances > 0)):
+    if topics < 2 or not bool(np.all(variances > ROUNDING * variances.max())):
         return None
     weights = 1 / variances
     pooled = float((weights * effects).sum() / weights.sum())

@@ -106,11 +106,11 @@ def test_an_export_comes_back_into_another_browser(browser: Any, tmp_path: Path)
     other = begin(opened(browser, path))
     assert "rotulados: 0" in other.locator("#where").inner_text()
     other.set_input_files("#file", str(file))
-    other.wait_for_function("document.getElementById('say').textContent.startsWith('2 ')")
+    other.locator("#say", has_text=re.compile("^2 ")).wait_for(state="attached")
     assert "rotulados: 2" in other.locator("#where").inner_text()
     stranger = begin(opened(browser, path), "bia")
     stranger.set_input_files("#file", str(file))
-    stranger.wait_for_function("document.getElementById('say').textContent.includes('outra pessoa')")
+    stranger.locator("#say", has_text="outra pessoa").wait_for(state="attached")
     assert "rotulados: 0" in stranger.locator("#where").inner_text()
 
 

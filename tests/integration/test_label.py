@@ -292,6 +292,19 @@ def test_human_labels_alone_carry_contrast_composition_and_verdict(biasaudit: Ca
     assert "ana, bia" in biasaudit("ls", "--reports", run.parent.parent)[1]
 
 
+def test_a_smaller_run_in_the_same_folder_says_which_labels_it_leaves_out(
+    biasaudit: Call, run: Path, sampled: Path
+) -> None:
+    _, batch = page(biasaudit, run)
+    biasaudit("label", "import", run, export(run.parent, batch, 1, "ana", truth(run, batch)))
+    beyond = sum(label.key[5] >= 10 for label in read_labels(open_run(run)))
+    arms = [word for name in NAMES for word in ("--arm", f"{name}=replay:{sampled.parent / name}.jsonl")]
+    code, _, err = biasaudit("run", sampled.parent / "b.yaml", *arms, "--out", run, "-n", 10, "-q")
+    assert code == 0, err
+    assert beyond
+    assert f"holds 30 completions a prompt, and {beyond} labels of people, which this command does not ask for" in err
+
+
 def min_base(run: Path) -> str:
     arms = json.loads((run / "manifest.json").read_text("utf-8"))["arms"]
     return str(next(arm["fingerprint"] for arm in arms if arm["role"] == "base"))

@@ -24,6 +24,17 @@ def written(folder: Path, old: str = "", new: str = "") -> Path:
     return path
 
 
+def test_a_new_battery_says_how_to_check_it_and_stands_beside_its_schema(tmp_path: Path) -> None:
+    folder = tmp_path / "minhas perguntas"
+    text = new_battery("water", folder).read_text(encoding="utf-8")
+    assert f"biasaudit check '{folder / 'water.yaml'}'" in text
+    schema = folder / "battery.schema.json"
+    assert schema.read_text(encoding="utf-8") == (PROMPTS / "battery.schema.json").read_text(encoding="utf-8")
+    schema.write_text("{}", encoding="utf-8")
+    new_battery("air", folder)
+    assert schema.read_text(encoding="utf-8") == "{}"
+
+
 @pytest.mark.parametrize("name", ["vaccines", "elections", "gender"])
 def test_the_project_s_batteries_have_neither_faults_nor_warnings(name: str) -> None:
     result = check(PROMPTS / f"{name}.yaml")

@@ -118,6 +118,18 @@ def test_margin_and_unit_are_told_apart() -> None:
     assert (bare.margin, bare.unit) == (0.02, "")
 
 
+def test_a_measure_has_a_margin_of_its_own_unless_it_is_the_primary_question() -> None:
+    plain = read_text(GOOD).battery
+    name = plain.measures[-1].name
+    text = GOOD.replace(f"\n  {name}: {{", f"\n  {name}: {{margin: 5 points, ")
+    found = read_text(text).battery
+    assert (found.measures[-1].margin, found.measures[-1].unit) == (5.0, "points")
+    assert found.measures[-1].options == plain.measures[-1].options
+    assert found.battery_hash != plain.battery_hash
+    with pytest.raises(BatteryError, match="expected its margin there"):
+        read_text(GOOD.replace("odds: {", "odds: {margin: 0.1 nats/byte, "))
+
+
 def test_defaults_are_the_model_s_own_distribution() -> None:
     text = GOOD.replace('sampling: {completions: 3, max_new_tokens: 8, temperature: 1, stop: ["\\n"], seed: 7}\n', "")
     battery = read_text(text).battery

@@ -9,13 +9,14 @@ import report_example
 
 from biasaudit.records import Measure
 from biasaudit.report import charts
+from biasaudit.report.composed import conditional_sentence
 from biasaudit.report.numbers import Numbers
 from biasaudit.report.page import render_page
 from biasaudit.report.scale import Scale
 from biasaudit.report.sections import contrasts, headline, manifest, methods
 from biasaudit.report.view import LOCALES, ReportView
 from biasaudit.report.words import Words
-from biasaudit.results import Contrast, Interval, TargetEstimate, Verdict
+from biasaudit.results import Composition, Contrast, Equivalence, Interval, TargetEstimate, Verdict
 
 NOT_DRAWN = TargetEstimate(target="fixed", interval=None, p=None, method="exact value", note="no-sampling-error")
 
@@ -47,6 +48,34 @@ def test_without_a_question_no_test_is_called_confirmatory(view: ReportView) -> 
     assert "There is no confirmatory test" in page
     assert "the only confirmatory test" not in page
     assert "There is one confirmatory test" not in page
+
+
+def test_an_effect_within_a_measures_margin_is_told_below_all_contrasts(view: ReportView) -> None:
+    small = Equivalence(margin=0.05, p=0.001, interval=Interval(low=-0.024, high=-0.014, level=0.9), equivalent=True)
+    row = dataclasses.replace(view.analysis.contrasts[0], role="descriptive", difference=-0.019, equivalence=small)
+    verdict = Verdict(kind="small", target="population", contrast=len(view.analysis.contrasts))
+    analysis = dataclasses.replace(
+        view.analysis, contrasts=(*view.analysis.contrasts, row), beside_margins=(verdict,), lock={}
+    )
+    shown = dataclasses.replace(view, analysis=analysis)
+    assert "detectable, but inside the margin of ±5.0 points that was set in advance" in str(
+        contrasts.render(shown, "en")
+    )
+    assert "detectável, mas fica dentro da margem de ±5,0 pontos percentuais" in str(contrasts.render(shown, "pt"))
+    assert "outside the verdict" not in str(contrasts.render(view, "en")).casefold()
+    moved = {"deviations": [{"part": "measure", "name": row.measure, "primary": False}], "late": False}
+    late = dataclasses.replace(shown, analysis=dataclasses.replace(analysis, lock=moved))
+    assert "which was not set in advance" in str(contrasts.render(late, "en"))
+
+
+def test_measures_without_a_label_off_the_topic_say_nothing_of_answers_on_it() -> None:
+    same = Composition(
+        measure="lang", arm="base", decoding_id="d", shares={"same": 0.9, "empty": 0.1, "other": 0.0},
+        counts={"same": 9, "empty": 1, "other": 0}, conditional={"same": 1.0, "other": 0.0},
+    )  # fmt: skip
+    assert conditional_sentence([same], "pt") == ""
+    split = dataclasses.replace(same, shares={**same.shares, "off_topic": 0.0})
+    assert "“na língua do prompt” 100" in conditional_sentence([split], "pt")
 
 
 def test_a_margin_that_was_set_is_never_denied(view: ReportView) -> None:

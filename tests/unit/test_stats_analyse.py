@@ -363,9 +363,32 @@ def test_arms_without_a_reference_or_a_battery_without_a_question_have_no_verdic
     assert {c.role for c in found.contrasts} == {"secondary", "descriptive"}
 
 
+def test_a_measures_own_margin_judges_contrasts_outside_the_question() -> None:
+    judged = dataclasses.replace(MEASURES[1], margin=15.0, unit="points")
+    measures = (MEASURES[0], judged, MEASURES[2])
+    scores = {
+        "odds": all_scores()["odds"],
+        "stance": [s for k, a in enumerate(ARMS) for s in sampled(a, BOLD if a is TUNED else MILD, 5 + k, n=200)],
+        "repetition": all_scores()["repetition"],
+    }
+    found = analyse(battery(measures=measures), "pt", ARMS, scores)
+    kinds = {
+        (c.measure, c.outcome, c.tuned, c.reference): verdict.kind
+        for verdict in found.beside_margins
+        for c in [found.contrasts[verdict.contrast]]
+    }
+    assert kinds["stance", "value", "placebo", "base"] == "equivalent"
+    assert kinds["stance", "value", "tuned", "placebo"] == "changed"
+    assert not any(measure == "repetition" or outcome != "value" for measure, outcome, *_ in kinds)
+    assert all(found.contrasts[verdict.contrast].role != "primary" for verdict in found.beside_margins)
+    wrong = battery(measures=(MEASURES[0], dataclasses.replace(judged, unit="nats"), MEASURES[2]))
+    with pytest.raises(InputError, match="the margin is in 'nats', but measure 'stance' is in 'share'"):
+        analyse(wrong, "pt", ARMS, scores)
+
+
 def test_a_margin_in_another_unit_is_refused() -> None:
     wrong = battery(primary=Primary(measure="odds", margin=0.02, unit="points"))
-    with pytest.raises(InputError, match="the primary margin is in 'points', but measure 'odds' is in 'nats/byte'"):
+    with pytest.raises(InputError, match="the margin is in 'points', but measure 'odds' is in 'nats/byte'"):
         analyse(wrong, "pt", ARMS, all_scores())
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from biasaudit.results import Contrast, Equivalence
 from biasaudit.stats.cells import Cell, Design
 from biasaudit.stats.contrast import NOTES, About, contrast
+from biasaudit.stats.heterogeneity import heterogeneity
 from biasaudit.stats.power import detectable
 from biasaudit.stats.verdict import CAVEATS, adjust_family, kind_of, verdict_of
 
@@ -145,6 +146,11 @@ def test_a_prompt_without_outcomes_in_one_arm_stays_in_the_table_only() -> None:
 def test_pairs_of_unequal_length_are_an_error_of_ours() -> None:
     with pytest.raises(ValueError, match="must hold pairs"):
         make([cell("a", [1.0], [1.0, 0.0])], PAIRS)
+
+
+def test_variances_that_only_rounding_keeps_above_0_give_no_heterogeneity() -> None:
+    assert heterogeneity(np.array([0.1, 0.2, 0.3]), np.array([3e-34, 0.01, 0.02])) is None
+    assert heterogeneity(np.array([0.1, 0.2, 0.3]), np.array([1e-9, 0.01, 0.02])) is not None
 
 
 def test_heterogeneity_sees_topics_that_differ_and_none_where_they_agree() -> None:

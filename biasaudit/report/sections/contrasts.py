@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from markupsafe import Markup
 
 from biasaudit.report import html
 from biasaudit.report.numbers import NO_BREAK, Numbers
 from biasaudit.report.rows import decoding_words, group_words, outcome_words
 from biasaudit.report.scale import Scale
-from biasaudit.report.verdict import estimate
+from biasaudit.report.verdict import estimate, verdict_sentence
 from biasaudit.report.view import ReportView
 from biasaudit.report.words import Words
-from biasaudit.results import Contrast
+from biasaudit.results import Contrast, Verdict
 
 TITLE = {"pt": "Todos os contrastes", "en": "All contrasts"}
 ORDER = 60
@@ -44,7 +47,29 @@ def render(view: ReportView, locale: str) -> Markup:
                 "n": f"{numbers.integer(contrast.n_topics)} / {numbers.integer(contrast.n_prompts)}",
             }
         )
-    return html.render("contrasts.html", locale, rows=rows)
+    return html.render("contrasts.html", locale, rows=rows, margins=_beside_margins(view, locale))
+
+
+def _beside_margins(view: ReportView, locale: str) -> list[str]:
+    """What the margins of measures say of contrasts outside the verdict's family."""
+    analysis = view.analysis
+    return [
+        verdict_sentence(replace(analysis, verdict=found, lock=_own_lock(view, found)), view.arms, view.battery, locale)
+        for found in analysis.beside_margins
+    ]
+
+
+def _own_lock(view: ReportView, found: Verdict) -> dict[str, Any]:
+    """What the lock says of this contrast's margin alone: the question, and what was registered, are the verdict's."""
+    lock, primary = view.analysis.lock, view.battery.primary
+    measure = view.analysis.contrasts[found.contrast].measure
+    asked = ("margin", "question") if primary is not None and primary.measure == measure else ()
+    moved = [
+        {**row, "part": "margin"}
+        for row in lock.get("deviations", ())
+        if row["part"] in asked or (row["part"], row["name"]) == ("measure", measure)
+    ]
+    return {"late": lock.get("late", False), "deviations": moved}
 
 
 def _inside(contrast: Contrast) -> bool:
