@@ -156,12 +156,7 @@ class Chooser:
 
     def _race_of_all(self, found: Survey, keys: torch.Tensor) -> torch.Tensor:
         """(B, 1): the winner among the K best and the lumped rest."""
-        if self._survey.race is not None:
-            chosen, score = self._survey.race(found.values, found.ids, found.top, keys, self._table)
-        else:
-            race = (found.values - found.top).double() + noise.gumbel(keys[:, None], self._table[found.ids])
-            score, place = race.max(1, keepdim=True)
-            chosen = found.ids.gather(1, place)
+        chosen, score = self._survey.race(found, keys, self._table)
         if self._best == self._vocabulary:
             return chosen
         rival = found.rest.sum(1, keepdim=True).log()

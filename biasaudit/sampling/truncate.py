@@ -40,23 +40,23 @@ def best(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
         return _best_on_gpu(logits, k)
     cells = logits.contiguous().numpy()
     below = np.ones((rows, -(-vocabulary // _WORD) * _WORD), dtype=np.bool_)
-    found = above(cells, bound(cells, k), k, below)
+    # Not below: nothing reaches NaN, and a row that holds one must find k cells too.
+    np.less(cells, bound(cells, k)[0], out=below[:, :vocabulary])
+    found = above(cells, k, below)
     return torch.from_numpy(found[0]), torch.from_numpy(found[1])
 
 
-def above(cells: Cells, bound: Cells, k: int, below: Cells) -> tuple[Cells, Cells]:
+def above(cells: Cells, k: int, below: Cells) -> tuple[Cells, Cells]:
     """The `k` largest of each row of fp32 `cells` (B, V) and their ids, (B, k) each, as in `best`.
 
     Args:
         cells: the logits.
-        bound: (B, 1), a value that `k` cells of each row reach.
         k: how many.
-        below: bool (B, V rounded up to words), memory whose columns after the vocabulary are true.
+        below: bool (B, V rounded up to words), which cells are below a value that `k` of their row reach, and true
+            after the vocabulary.
     """
     rows, vocabulary = cells.shape
     columns = below.shape[1]
-    # Not below: nothing reaches NaN, and a row that holds one must find k cells too.
-    np.less(cells, bound, out=below[:, :vocabulary])
     words = below.reshape(-1).view(np.int64)
     some = np.flatnonzero(words != _ALL)
     inside = np.flatnonzero(~words.take(some).view(np.bool_))
@@ -103,8 +103,8 @@ def largest(values: Cells, sizes: Cells, k: int) -> Cells:
     return stays
 
 
-def bound(cells: Cells, k: int) -> Cells:
-    """A value (B, 1) that at least `k` cells of each row of (B, V) reach, seldom many more.
+def bound(cells: Cells, k: int) -> tuple[Cells, Cells]:
+    """A value (B, 1) that at least `k` cells of each row of (B, V) reach, seldom many more; and the largest, (B, 1).
 
     It is the k-th largest of the maxima of disjoint groups, as k cells reach it, one in each of k groups. Four times as
     many groups as `k` make it close, and the maxima are still a small table.
@@ -118,7 +118,7 @@ def bound(cells: Cells, k: int) -> Cells:
     maxima[:, groups:] = cells[:, groups * size :]
     split = maxima.shape[1] - k
     maxima.partition(split, axis=1)
-    return maxima[:, split : split + 1]
+    return maxima[:, split : split + 1], maxima[:, split:].max(1, keepdims=True)
 
 
 def _best_on_gpu(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:

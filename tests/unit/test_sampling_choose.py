@@ -15,6 +15,7 @@ from biasaudit.errors import BiasAuditError
 from biasaudit.records import Decoding
 from biasaudit.sampling import noise, truncate
 from biasaudit.sampling.choose import Chooser
+from biasaudit.sampling.survey import Surveyor
 
 VOCABULARY = 40
 DRAWS = 40_000
@@ -186,3 +187,23 @@ def test_logits_that_are_not_numbers_are_refused(bad):
     chooser.admit(1, Decoding(), [])
     with pytest.raises(BiasAuditError, match="not numbers"):
         chooser.choose(logits, torch.zeros(2, dtype=torch.int64))
+
+
+def test_rows_race_alike_in_any_company_and_torch_keeps_its_threads(monkeypatch):
+    """Threads share the rows in parts; the parts must shape no row, and what they set must stay theirs."""
+    monkeypatch.setattr("biasaudit.sampling.survey._TOGETHER", 4 * 3001)
+    before = torch.get_num_threads()
+    logits = torch.randn(37, 3001, generator=torch.Generator().manual_seed(4))
+    keys, table = torch.arange(37) * 7919, noise.token_table(3001)
+    surveyor = Surveyor(37, 3001, torch.device("cpu"))
+    assert torch.get_num_threads() == before
+    found = surveyor(logits, 301, rest=True)
+    chosen, score = surveyor.race(found, keys, table)
+    for row in range(37):
+        alone = surveyor(logits[row : row + 1], 301, rest=True)
+        here = slice(row, row + 1)
+        assert torch.equal(alone.total, found.total[here])
+        assert torch.equal(alone.rest, found.rest[here])
+        one = surveyor.race(alone, keys[here], table)
+        assert torch.equal(one[0], chosen[here])
+        assert torch.equal(one[1], score[here])
