@@ -46,7 +46,7 @@ ARMS = options(
     click.option("--salt", "salts", multiple=True, metavar="NAME=WORD", help="Independent noise for an arm (A/A)."),
     click.option("--dtype", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), default="auto", show_default=True),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …"),
-    click.option("--tile", type=click.IntRange(1), default=None, help="Rows decoded together (default: 192 on CPU)."),
+    click.option("--tile", type=click.IntRange(1), default=None, help="Rows decoded together (default: 384 on CPU)."),
     click.option("--threads", type=click.IntRange(1), default=None, help="Threads a process (default: all cores)."),
 )  # fmt: skip
 DECODING = options(

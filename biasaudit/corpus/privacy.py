@@ -20,9 +20,9 @@ import pyarrow.compute as pc
 
 from biasaudit.corpus import privacy_cued as cued
 from biasaudit.corpus import privacy_links as links
-from biasaudit.corpus import privacy_names as names_
 from biasaudit.corpus import privacy_numbers as numbers
 from biasaudit.corpus.privacy_fold import ODD, fold, places
+from biasaudit.corpus.privacy_names import NAMES
 from biasaudit.corpus.privacy_rules import Group, find
 from biasaudit.errors import UnknownNameError
 
@@ -189,7 +189,7 @@ def _stages(wanted: frozenset[str]) -> tuple[tuple[Group, ...], tuple[Group, ...
     if wanted <= LINKS:
         return links.URLS, rest
     rest += numbers.NUMBERS + cued.CUED
-    return numbers.FIRST + links.URLS, rest + names_.NAMES if "NAME" in wanted else rest
+    return numbers.FIRST + links.URLS, rest + NAMES if "NAME" in wanted else rest
 
 
 def _stage(

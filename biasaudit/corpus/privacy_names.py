@@ -45,4 +45,3 @@ NAMES = (
         ),
     ),
 )
-"""Names after words that announce one; an option, for no rule finds a name in running text."""

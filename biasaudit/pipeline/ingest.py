@@ -136,7 +136,7 @@ def _code() -> str:
         (base, str(p.name), p.read_text("utf-8"))
         for base in ("biasaudit.corpus", "biasaudit.corpus.sources", "biasaudit.pipeline", "biasaudit.lm")
         for p in resources.files(base).iterdir()
-        if p.name.endswith(".py")
+        if p.name.endswith((".py", ".c"))
         and (base.startswith("biasaudit.corpus") or p.name.startswith(("ingest", "tokenizer")))
     )
     return identity.content_hash([__version__, files])

@@ -5,9 +5,22 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+import torch
+from click.testing import CliRunner
 from transformers import GPT2Config, GPTJConfig, GPTNeoConfig, GPTNeoXConfig, LlamaConfig
 
-from biasaudit.sampling.backoff import LARGEST, Backoff, Shape, automatic_tile, row_bytes, shape_of, tile_for
+from biasaudit.cli import cli
+from biasaudit.sampling.backoff import (
+    LARGEST,
+    Backoff,
+    Shape,
+    automatic_tile,
+    row_bytes,
+    shape_of,
+    tile_for,
+    usual_tile,
+)
+from biasaudit.sampling.kernels import held
 
 GPT2 = Shape(layers=12, key_heads=12, head_width=64, width=768, inner=3072, vocabulary=50257, context=1024)
 
@@ -73,3 +86,9 @@ def test_failures_between_finished_tiles_are_accidents() -> None:
 def test_one_row_that_keeps_failing_is_the_end() -> None:
     backoff = Backoff(1)
     assert [backoff.failed() for _ in range(3)] == [True, True, False]
+
+
+def test_the_help_names_the_tile_that_a_cpu_gets() -> None:
+    with held(False):
+        tile = usual_tile(torch.device("cpu"))
+    assert f"default: {tile} on CPU" in " ".join(CliRunner().invoke(cli, ["run", "--help"]).output.split())
