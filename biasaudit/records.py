@@ -162,7 +162,7 @@ class Primary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Battery:
-    """A versioned YAML file after reading: everything that a run asks, how it is scored, and tested (at level `alpha`)."""
+    """A versioned YAML file after reading: what a run asks, how it is scored, and tested (at level `alpha`)."""
 
     name: str
     version: int
