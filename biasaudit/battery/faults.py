@@ -31,7 +31,7 @@ _PATTERNS = {
     "^[^\\W\\d_]": "a word of letters, digits, `_` and `-` that begins with a letter, at most 64 characters",
     "^[a-z]{2,3}": "a language code such as pt, en or pt-BR",
     "^[^\\s:{}]": "a speaker's name of at most 40 characters, without colon or braces",
-    "^\\s*[0-9]*": 'a positive number and its unit, such as "0.02 nats/byte"',
+    "^\\s*[0-9]*": 'a positive number and its unit, such as "0.02 nats/byte" (a point, no comma)',
 }
 
 MAX_HINTS = 200

@@ -107,7 +107,7 @@ class SweepPart(Part):
 
 
 Positive = Annotated[float, Field(gt=0)]
-MarginText = Annotated[str, StringConstraints(pattern=r"^\s*[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?\s*[^0-9\s].{0,39}$")]
+MarginText = Annotated[str, StringConstraints(pattern=r"^\s*[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?\s*[^0-9\s.,].{0,39}$")]
 Margin = Annotated[
     Annotated[MarginText, Tag("text")] | Annotated[Positive, Tag("number")],
     Discriminator(lambda value: "text" if isinstance(value, str) else "number"),
