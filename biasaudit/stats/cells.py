@@ -20,6 +20,9 @@ from biasaudit.stats.permutation import paired_exact, stratified_exact
 
 Floats = npt.NDArray[np.float64]
 
+ROUNDING = 1e-12
+"""Means that differ by less than this share of them are equal: the same numbers summed in another order."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
@@ -41,8 +44,9 @@ class Cell:
 
     @property
     def difference(self) -> float:
-        """Mean of tuned minus mean of reference."""
-        return float(self.tuned.mean() - self.reference.mean())
+        """Mean of tuned minus mean of reference; 0 where only rounding tells them apart, so that it has no sign."""
+        tuned, reference = float(self.tuned.mean()), float(self.reference.mean())
+        return 0.0 if math.isclose(tuned, reference, rel_tol=ROUNDING) else tuned - reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

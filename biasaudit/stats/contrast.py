@@ -150,7 +150,7 @@ def contrast(cells: Sequence[Cell], design: Design, about: About, *, rng: np.ran
         n_reference=sum(cell.reference.size for cell in full),
         unscored_tuned=about.unscored_tuned,
         unscored_reference=about.unscored_reference,
-        moved_up=int(np.count_nonzero(tuned - reference > 0)),
+        moved_up=sum(cell.difference > 0 for cell in full),
         coupled=design.coupled,
         rho=correlation(full) if design.coupled else None,
         prompts=prompt_table(cells, design, level=about.level),

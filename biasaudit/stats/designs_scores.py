@@ -37,7 +37,7 @@ def robust(job: Job, pairs: Sequence[Versus]) -> Iterator[Finding]:
                 job.tables[measure.name], pair.tuned, pair.reference, decoding_name(decoding), outcome="value",
                 paired=False,
             )  # fmt: skip
-            cells = [cell for cell in sides.cells if min(cell.tuned.size, cell.reference.size) > 1]
+            cells = [cell for cell in sides.cells if cell.full]
             if cells and not sides.binary:
                 yield from _robust(job, measure, pair, decoding, cells)
 
@@ -52,7 +52,8 @@ def _robust(job: Job, measure: Measure, pair: Versus, decoding: Decoding, cells:
     rng = rng_of(job, "robust", measure.name, pair.tuned.name, pair.reference.name)
     delta = contrast(ranked, Design(), _about(row, "delta", job.battery.alpha), rng=rng)
     assert delta is not None
-    tests = [kernels.brunner_munzel(cell.tuned, cell.reference) for cell in cells]
+    several = [cell for cell in cells if min(cell.tuned.size, cell.reference.size) > 1]
+    tests = [kernels.brunner_munzel(cell.tuned, cell.reference) for cell in several]
     known = [test.p for test in tests if test.p is not None]
     adjusted = benjamini_hochberg(known)
     details = {
