@@ -73,7 +73,7 @@ def lines(design: str, rows: Sequence[Finding], words: Words, numbers: Numbers) 
         most = max(MOST_LINES, sum(row.details["apart"] for row in rows))
         return [f"{about(row, words)}, {arms(row, words)}: {rare(row, words, numbers)}" for row in said_first[:most]]
     said = _SAID.get(design)
-    moved = [row for row in rows if row.estimate or row.p is not None]
+    moved = [row for row in rows if row.estimate or row.p is not None or row.name == "bounds"]
     return [line for row in moved for line in said(row, words, numbers)][:MOST_LINES] if said else []
 
 
@@ -215,7 +215,7 @@ def _composition(row: Finding, words: Words, numbers: Numbers) -> Iterator[str]:
     if row.name == "bounds":
         low, high = (with_unit(row, row.details[end], words, numbers) for end in ("low", "high"))
         label = words.fixed("label", row.outcome)
-        yield f"{arms(row, words)}: " + words("designs.bounds", label=label, low=low, high=high)
+        yield f"{row.measure}, {arms(row, words)}: " + words("designs.bounds", label=label, low=low, high=high)
 
 
 _SAID: dict[str, Callable[[Finding, Words, Numbers], Iterator[str]]] = {
