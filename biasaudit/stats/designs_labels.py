@@ -144,7 +144,7 @@ class Labelled:
             if label not in topical:
                 continue
             own = [self.topic_shares(side, [label]) for side in (0, 1)]
-            found = parts.conditional(own[0], whole[0], own[1], whole[1])
+            found = parts.conditional(own[0], whole[0], own[1], whole[1], level=self.job.level)
             if found is not None:
                 yield self._conditional(label, topical, found, "conditional")
 
@@ -155,7 +155,7 @@ class Labelled:
             return
         whole = [self.topic_shares(side, sides) for side in (0, 1)]
         own = [self.topic_shares(side, sides[:1]) for side in (0, 1)]
-        found = parts.conditional(own[0], whole[0], own[1], whole[1])
+        found = parts.conditional(own[0], whole[0], own[1], whole[1], level=self.job.level)
         if found is not None:
             yield self._conditional(sides[0], sides, found, "sided")
 
@@ -181,7 +181,7 @@ class Labelled:
         for label in outcomes(self.job, self.measure):
             if label not in self.labels:
                 continue
-            found = parts.ratio(self.topic_shares(0, [label]), self.topic_shares(1, [label]))
+            found = parts.ratio(*(self.topic_shares(side, [label]) for side in (0, 1)), level=self.job.level)
             if found is not None:
                 yield self.about(label).finding(
                     "composition",
@@ -285,7 +285,7 @@ def _specified(job: Job, pair: Versus, measure: Measure, decoding: Decoding, out
         whole_tuned=held.share(0, topical),
         whole_reference=held.share(1, topical),
     )
-    for found in specifications(shares):
+    for found in specifications(shares, level=job.level):
         if outcome not in topical and found.denominator != "all":
             continue
         row = held.about(outcome).finding(

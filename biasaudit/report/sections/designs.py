@@ -34,12 +34,12 @@ def render(view: ReportView, locale: str) -> Markup:
         for design in SHOWN
         if (rows := [row for row in view.analysis.findings if row.design == design])
     ]
-    return html.render("designs.html", locale, blocks=blocks) if blocks else Markup()
+    return html.render("designs.html", locale, alpha=view.alpha, blocks=blocks) if blocks else Markup()
 
 
 def _block(design: str, rows: Sequence[Finding], view: ReportView, locale: str) -> dict[str, Any]:
     """Title, explanation, sentences, figures and table of one design."""
-    words, numbers = Words(locale), Numbers(locale)
+    words, numbers = Words(locale, view.alpha), Numbers(locale)
     drawn = figures(design, rows, locale)
     return {
         "title": words(f"designs.title.{design}"),
