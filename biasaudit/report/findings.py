@@ -159,10 +159,10 @@ def _temperature(row: Finding, words: Words, numbers: Numbers) -> Iterator[str]:
 
 
 def _slots(row: Finding, words: Words, numbers: Numbers) -> Iterator[str]:
-    """The groups of a slot, or the gap over templates and fillers."""
+    """The groups of a slot, or the gap over wordings and fillers."""
     found, head = row.details, f"{row.details['slot']}; {about(row, words)}, {arms(row, words)}: "
     if "fillers" in found:
-        p = {key: numbers.p(found[f"p_{key}"]) for key in ("templates", "fillers")}
+        p = {key: numbers.p(found[f"p_{key}"]) for key in ("wordings", "fillers")}
         gap = with_unit(row, row.estimate, words, numbers)
         yield head + words("designs.fillers_detail", gap=gap, p=numbers.p(row.p), **p)
         return
