@@ -27,6 +27,8 @@ MIN_DOCUMENTS = 3
 MAX_PER_PROMPT = 200
 """Completions of one prompt and arm that count."""
 SHOWN = 40
+CLOUD = 150
+"""Other words that a figure shows, spread evenly over their |z|."""
 DRAWS = 499
 CHUNK = 128
 
@@ -61,6 +63,8 @@ class Distinctive:
     """Of the largest |z|."""
     n: int
     """Completions of both arms."""
+    cloud: tuple[tuple[int, float], ...] = ()
+    """(documents of both arms, z) of words that are not among `words`, for a figure."""
 
 
 def tokens(text: str) -> list[str]:
@@ -129,7 +133,9 @@ def distinctive(
     there = (counts > 0).astype(np.float32)
     up = np.asarray(there @ masks[0]).ravel()
     down = np.asarray(there @ (1 - masks[0])).ravel()
-    order = np.argsort(-np.abs(z), kind="stable")[:SHOWN]
+    ranked = np.argsort(-np.abs(z), kind="stable")
+    order, rest = ranked[:SHOWN], ranked[SHOWN:]
+    rest = rest[:: max(1, -(-rest.size // CLOUD))]
     return Distinctive(
         words=tuple(
             Word(
@@ -146,6 +152,7 @@ def distinctive(
         vocabulary=len(words),
         p=share_as_extreme(largest),
         n=strata.completions,
+        cloud=tuple((int(up[k] + down[k]), round(float(z[k]), 3)) for k in rest),
     )
 
 
