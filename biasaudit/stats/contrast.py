@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from biasaudit.results import Contrast, Equivalence, Heterogeneity, Target, TargetEstimate, TopicEffect
+from biasaudit.results import Contrast, Equivalence, Heterogeneity, Interval, Target, TargetEstimate, TopicEffect
 from biasaudit.stats import interval as intervals
 from biasaudit.stats import permutation
 from biasaudit.stats.cells import Cell, Design, correlation, discordant, prompt_table, variance
@@ -142,7 +142,7 @@ def contrast(cells: Sequence[Cell], design: Design, about: About, *, rng: np.ran
         fixed=fixed,
         population=population,
         heterogeneity=_heterogeneity(full, design, topics, effects, errors, about.level),
-        equivalence=_equivalence(float(effects.mean()), decisive, about),
+        equivalence=_equivalence(float(effects.mean()), decisive, about, binary=design.binary),
         mde=None if decisive.se is None else detectable(decisive.se, df=_df(decisive), alpha=about.alpha),
         n_topics=len(topics.names),
         n_prompts=len(full),
@@ -297,6 +297,11 @@ def _topic_table(
         strict=True,
     )
     z = intervals.z_value(level)
+
+    def limits(difference: float, error: float) -> Interval:
+        found = intervals.around(difference, z * math.sqrt(error), level=level, method="fixed")
+        return intervals.of_difference(found) if design.binary else found
+
     return tuple(
         TopicEffect(
             topic=name,
@@ -304,9 +309,7 @@ def _topic_table(
             mean_tuned=float(up),
             mean_reference=float(down),
             difference=float(up - down),
-            interval=intervals.around(float(up - down), z * math.sqrt(error), level=level, method="fixed")
-            if design.sampled and error
-            else None,
+            interval=limits(float(up - down), error) if design.sampled and error else None,
         )
         for name, members, up, down, error in rows
     )
@@ -317,8 +320,9 @@ def _df(estimate: TargetEstimate) -> float:
     return math.inf if estimate.df is None else estimate.df
 
 
-def _equivalence(difference: float, decisive: TargetEstimate, about: About) -> Equivalence | None:
+def _equivalence(difference: float, decisive: TargetEstimate, about: About, *, binary: bool) -> Equivalence | None:
     """TOST for the deciding target; None without a margin or a standard error."""
     if about.margin is None or decisive.se is None:
         return None
-    return tost(difference, decisive.se, about.margin, df=_df(decisive), alpha=about.alpha)
+    found = tost(difference, decisive.se, about.margin, df=_df(decisive), alpha=about.alpha)
+    return dataclasses.replace(found, interval=intervals.of_difference(found.interval)) if binary else found
