@@ -378,7 +378,7 @@ REFERENCE = {
     "power.prop.test(n=50,p1=.5,p2=.75)": "formula", "n for power .9": "formula",
     "beta(1,1)-binomial e-value k=60 n=100 p0=.5": "formula", "ICAT lms=83.6 ss=56.4": "formula", "GLMM cbpp (lme4)": "formula",
 }  # fmt: skip
-"""Methods that biasaudit does not use, and what reproduces their values here: they say that the file can be trusted."""
+"""Methods that biasaudit does not use or leaves to a library, and what reproduces their values here: they say that the file can be trusted."""
 OURS = sorted(set(ENTRIES) - set(REFERENCE))
 """By biasaudit's functions; of McNemar's three tests the exact one, which is the one that an audit uses."""
 
