@@ -85,7 +85,7 @@ def lines(design: str, rows: Sequence[Finding], words: Words, numbers: Numbers) 
         most = max(MOST_LINES, sum(row.details["apart"] for row in rows))
         return [f"{about(row, words)}, {arms(row, words)}: {rare(row, words, numbers)}" for row in said_first[:most]]
     said = _SAID.get(design)
-    moved = [row for row in rows if row.estimate or row.p is not None]
+    moved = [row for row in rows if row.estimate or row.p is not None or row.name == "bounds"]
     return [line for row in moved for line in said(row, words, numbers)][:MOST_LINES] if said else []
 
 
@@ -171,10 +171,10 @@ def _temperature(row: Finding, words: Words, numbers: Numbers) -> Iterator[str]:
 
 
 def _slots(row: Finding, words: Words, numbers: Numbers) -> Iterator[str]:
-    """The groups of a slot, or the gap over templates and fillers."""
+    """The groups of a slot, or the gap over wordings and fillers."""
     found, head = row.details, f"{row.details['slot']}; {about(row, words)}, {arms(row, words)}: "
     if "fillers" in found:
-        p = {key: numbers.p(found[f"p_{key}"]) for key in ("templates", "fillers")}
+        p = {key: numbers.p(found[f"p_{key}"]) for key in ("wordings", "fillers")}
         gap = with_unit(row, row.estimate, words, numbers)
         yield head + words("designs.fillers_detail", gap=gap, p=numbers.p(row.p), **p)
         return
@@ -227,7 +227,7 @@ def _composition(row: Finding, words: Words, numbers: Numbers) -> Iterator[str]:
     if row.name == "bounds":
         low, high = (with_unit(row, row.details[end], words, numbers) for end in ("low", "high"))
         label = words.fixed("label", row.outcome)
-        yield f"{arms(row, words)}: " + words("designs.bounds", label=label, low=low, high=high)
+        yield f"{row.measure}, {arms(row, words)}: " + words("designs.bounds", label=label, low=low, high=high)
 
 
 _SAID: dict[str, Callable[[Finding, Words, Numbers], Iterator[str]]] = {

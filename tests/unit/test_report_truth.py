@@ -80,7 +80,9 @@ def test_measures_without_a_label_off_the_topic_say_nothing_of_answers_on_it() -
     )  # fmt: skip
     assert conditional_sentence([same], "pt") == ""
     split = dataclasses.replace(same, shares={**same.shares, "off_topic": 0.0})
-    assert "“na língua do prompt” 100" in conditional_sentence([split], "pt")
+    assert "(9 em base): “na língua do prompt” 100" in conditional_sentence([split], "pt")
+    alone = dataclasses.replace(split, conditional={"same": 1.0})
+    assert conditional_sentence([alone], "pt") == "", "the share of the only label is no news"
 
 
 def test_a_margin_that_was_set_is_never_denied(view: ReportView) -> None:

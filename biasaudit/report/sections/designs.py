@@ -12,6 +12,7 @@ from biasaudit.report import html
 from biasaudit.report.findings import about, arms, doses, level, lines, shown, uncalibrated
 from biasaudit.report.findings_drawn import figures
 from biasaudit.report.numbers import MISSING, Numbers
+from biasaudit.report.rows import decoding_words
 from biasaudit.report.view import ReportView
 from biasaudit.report.words import Words
 from biasaudit.results import Finding
@@ -32,16 +33,16 @@ QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 def render(view: ReportView, locale: str) -> Markup:
     """One block a design; empty without findings of these designs."""
     blocks = [
-        _block(design, rows, locale, view.alpha)
+        _block(design, rows, view, locale)
         for design in SHOWN
         if (rows := [row for row in view.analysis.findings if row.design == design])
     ]
     return html.render("designs.html", locale, alpha=view.alpha, blocks=blocks) if blocks else Markup()
 
 
-def _block(design: str, rows: Sequence[Finding], locale: str, alpha: float) -> dict[str, Any]:
+def _block(design: str, rows: Sequence[Finding], view: ReportView, locale: str) -> dict[str, Any]:
     """Title, explanation, sentences, figures and table of one design."""
-    words, numbers = Words(locale, alpha), Numbers(locale)
+    words, numbers = Words(locale, view.alpha), Numbers(locale)
     drawn = figures(design, rows, locale)
     return {
         "title": words(f"designs.title.{design}"),
@@ -49,17 +50,17 @@ def _block(design: str, rows: Sequence[Finding], locale: str, alpha: float) -> d
         "legend": words(key) if drawn and words.has(key := f"designs.{design}_legend") else "",
         "lines": [*lines(design, rows, words, numbers), *uncalibrated(rows, words)],
         "figures": drawn,
-        "rows": [line for row in rows for line in (_row(row, words, numbers), *_drawn(row, words, numbers))],
+        "rows": [line for row in rows for line in (_row(row, view, words, numbers), *_drawn(row, words, numbers))],
     }
 
 
-def _row(row: Finding, words: Words, numbers: Numbers) -> TableRow:
+def _row(row: Finding, view: ReportView, words: Words, numbers: Numbers) -> TableRow:
     """One line of the table."""
     interval = row.interval
     limits = MISSING
     if interval is not None:
         limits = words("number.range", low=shown(row, interval.low, numbers), high=shown(row, interval.high, numbers))
-    told = "; ".join(part for part in (row.measure, arms(row, words), *_choice(row, words)) if part)
+    told = "; ".join(part for part in (row.measure, arms(row, words), *_choice(row, view, words, numbers)) if part)
     cells = [shown(row, row.estimate, numbers), limits, numbers.p(row.p), numbers.p(row.p_adjusted)]
     return _name(row, words), told, cells, _counted(row, words, numbers)
 
@@ -110,15 +111,19 @@ def _models(row: Finding, words: Words, numbers: Numbers) -> list[TableRow]:
     ]
 
 
-def _choice(row: Finding, words: Words) -> list[str]:
+def _choice(row: Finding, view: ReportView, words: Words, numbers: Numbers) -> list[str]:
     """What tells one row of a design from the next."""
     if row.design == "curve":
         kind, _, name = str(row.details["templates"]).partition(" ")
         templates = words(f"designs.templates.{kind}", name=name)
-        return [templates, words.fixed("designs.choice", str(row.details["denominator"])), row.decoding_id[:8]]
+        denominator = words.fixed("designs.choice", str(row.details["denominator"]))
+        return [templates, denominator, decoding_words(view, row.decoding_id, words, numbers)]
     if row.design == "text" and "null" in row.details:
         return [words.fixed("designs.choice", str(row.details["null"]))]
-    return [str(row.details["slot"])] if row.design == "slots" else []
+    if row.design != "slots":
+        return []
+    label = [] if row.outcome == "value" else [f"“{words.fixed('label', row.outcome)}”"]
+    return [str(row.details["slot"]), *label]
 
 
 def _counted(row: Finding, words: Words, numbers: Numbers) -> str:
