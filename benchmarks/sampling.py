@@ -1,9 +1,9 @@
-"""Sampling speed: our engine beside transformers' `generate` and a loop without a cache, interleaved in one process.
+r"""Sampling speed: our engine beside transformers' `generate` and a loop without a cache, interleaved in one process.
 
     python benchmarks/sampling.py --shape tiny                        a smoke test, seconds
     python benchmarks/sampling.py --shape embedded --threads 2        the shape of the shipped models
     python benchmarks/sampling.py --shape 124m --threads 2            GPT-2's own
-    python benchmarks/sampling.py --shape 124m --device cuda --tile 512 --completions 512 \\
+    python benchmarks/sampling.py --shape 124m --device cuda --tile 512 --completions 512 \
         --engines ours-bf16,generate-bf16,continuous-bf16,loop-fp32                          on a GPU, or 1.5b
 
     python benchmarks/sampling.py --shape 124m --threads 2 --growth   also 64 against 512 completions a prompt
