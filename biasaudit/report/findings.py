@@ -28,22 +28,34 @@ def unit_words(row: Finding, words: Words) -> str:
     return words("unit.points") if is_share(row) else words.phrase("unit", row.unit.removesuffix(PER_TEMPERATURE))
 
 
-def shown(row: Finding, value: float | None, numbers: Numbers) -> str:
-    """Differences of shares in points, everything else with four significant digits."""
+UNSIGNED = ("ratio", "joint", "groups-inside", "groups-between", "energy", "mmd", "c2st", "largest-z")
+"""Names of findings whose number is no difference: a distance, a spread, a ratio; it has no plus sign."""
+
+
+def shown(row: Finding, value: float | None, numbers: Numbers, *, signed: bool | None = None) -> str:
+    """Differences of shares in points, everything else with four significant digits.
+
+    Args:
+        row: whose unit the number is in.
+        value: the number.
+        numbers: of the locale.
+        signed: whether a plus sign is written; by the name of the finding when None.
+    """
     if value is None:
         return MISSING
+    plus = row.name not in UNSIGNED if signed is None else signed
     if is_share(row):
-        return numbers.decimal(100 * value, 1, signed=True)
+        return numbers.decimal(100 * value, 1, signed=plus)
     whole = len(f"{abs(value):.0f}") if abs(value) >= 1 else 0
     small = 0 < abs(value) < 0.001
-    return numbers.decimal(value, 6 if small else max(0, 4 - whole))
+    return numbers.decimal(value, 6 if small else max(0, 4 - whole), signed=plus)
 
 
 def with_unit(row: Finding, value: float | None, words: Words, numbers: Numbers) -> str:
     """A difference and its unit."""
     if value is None:
         return MISSING
-    return f"{shown(row, value, numbers)} {unit_words(row, words)}"
+    return f"{shown(row, value, numbers, signed=True)} {unit_words(row, words)}"
 
 
 def about(row: Finding, words: Words) -> str:
@@ -94,7 +106,7 @@ def doses(values: Sequence[float], numbers: Numbers) -> str:
 
 def level(row: Finding, value: float, numbers: Numbers) -> str:
     """A mean: a share in percent, anything else in its unit."""
-    return numbers.percent(value) if is_share(row) else shown(row, value, numbers)
+    return numbers.percent(value) if is_share(row) else shown(row, value, numbers, signed=False)
 
 
 def rare(row: Finding, words: Words, numbers: Numbers) -> str:

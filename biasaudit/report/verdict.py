@@ -12,7 +12,7 @@ from typing import Any
 
 from biasaudit.records import Arm, Battery
 from biasaudit.report.numbers import Numbers
-from biasaudit.report.scale import MANY, SHARE_UNITS, Scale
+from biasaudit.report.scale import MANY, SHARE_UNITS, Scale, told_by
 from biasaudit.report.text import plain
 from biasaudit.report.words import Words
 from biasaudit.results import Analysis, Contrast, TargetEstimate, Verdict
@@ -57,6 +57,7 @@ def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, 
         "a": scale.level(contrast.mean_tuned),
         "b": scale.level(contrast.mean_reference),
         "unit": scale.unit_words(),
+        "claims": words(f"told.{told_by(battery)}.many"),
     }
     sentences = [
         *_exploratory(words, analysis.lock),

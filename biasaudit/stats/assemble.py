@@ -180,6 +180,7 @@ def _about(
         target=primary.target if primary is not None else "population",
         margin=margin_of(measure, outcome, unit, primary),
         alpha=job.battery.alpha,
+        prompt_test=primary.prompt_test if primary is not None and role == "primary" else "exact",
         source=card.source,
     )
 

@@ -253,6 +253,17 @@ def test_equal_texts_and_empty_texts_are_no_change() -> None:
     assert words.distinctive(empty, rng=rng()) is None
 
 
+def test_a_completion_counts_once_for_a_word_however_often_it_says_it() -> None:
+    said = ("chip",) * 6 + ("sol",) * 6
+    loud = tuple(f"{text} " * 40 for text in said)
+    first, second = (
+        words.distinctive(texts.Strata(topics=("a",), first=(one,), second=(said[::-1],)), draws=49, rng=rng())
+        for one in (said, loud)
+    )
+    assert first is not None
+    assert first == second
+
+
 def test_words_are_portuguese_words_without_links_names_of_users_or_the_prompt() -> None:
     said = "A vacina, disse-me @joao em https://t.me/x, é não-testada: [LINK] guarda-chuva 2021"
     assert words.tokens(said) == ["a", "vacina", "disse", "em", "é", "não-testada", "guarda-chuva"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
@@ -25,6 +26,8 @@ SHOWN = (
 
 TableRow = tuple[str, str, list[str], str]
 """What it is, of what, numbers, and n."""
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+"""As in `stats.robust`."""
 
 
 def render(view: ReportView, locale: str) -> Markup:
@@ -44,10 +47,10 @@ def _block(design: str, rows: Sequence[Finding], view: ReportView, locale: str) 
     return {
         "title": words(f"designs.title.{design}"),
         "explain": words(f"designs.explain.{design}"),
-        "legend": words("designs.dose_legend") if design == "dose" and drawn else "",
+        "legend": words(key) if drawn and words.has(key := f"designs.{design}_legend") else "",
         "lines": [*lines(design, rows, words, numbers), *uncalibrated(rows, words)],
         "figures": drawn,
-        "rows": [line for row in rows for line in (_row(row, view, words, numbers), *_models(row, words, numbers))],
+        "rows": [line for row in rows for line in (_row(row, view, words, numbers), *_drawn(row, words, numbers))],
     }
 
 
@@ -64,6 +67,30 @@ def _row(row: Finding, view: ReportView, words: Words, numbers: Numbers) -> Tabl
     told = "; ".join(part for part in (row.measure, arms(row, words), *_choice(row, view, words, numbers)) if part)
     cells = [estimate, limits, numbers.p(row.p), numbers.p(row.p_adjusted)]
     return _name(row, words), told, cells, _counted(row, words, numbers)
+
+
+def _drawn(row: Finding, words: Words, numbers: Numbers) -> list[TableRow]:
+    """What a figure of this finding shows, line by line."""
+    if row.design == "words":
+        return [_word(word, row, words, numbers) for word in row.details["words"]]
+    if row.design == "robust" and row.details.get("ridges"):
+        levels = words("designs.quantiles", levels="; ".join(f"{100 * q:g}%" for q in QUANTILES))
+        rows = zip((row.tuned, row.reference), row.details["ridges"]["quantiles"], strict=True)
+        own = replace(row, unit=row.details["unit"], name="quantiles")
+        return [
+            (levels, f"{row.measure}; {arm}: {'; '.join(level(own, v, numbers) for v in values)}",
+             [MISSING] * 4, "")
+            for arm, values in rows
+        ]  # fmt: skip
+    return _models(row, words, numbers)
+
+
+def _word(word: Mapping[str, Any], row: Finding, words: Words, numbers: Numbers) -> TableRow:
+    """One word: in how many texts of each arm it stands, its z, and p adjusted for all words."""
+    first, second = (numbers.integer(word[f"documents_{arm}"]) for arm in ("first", "second"))
+    told = words("designs.word_in", tuned=row.tuned, first=first, reference=row.reference, second=second)
+    cells = [numbers.decimal(word["z"], 2, signed=True), MISSING, MISSING, numbers.p(word["p"])]
+    return str(word["word"]), told, cells, ""
 
 
 def _models(row: Finding, words: Words, numbers: Numbers) -> list[TableRow]:
