@@ -34,7 +34,7 @@ from biasaudit.store.lock import writer_lock
 
 LOSER_SECONDS = 2.0
 NEXT_SECONDS = 1.0
-USED = ("pyarrow.parquet", "scipy.stats", "altair", "vl_convert", "pandas", "jinja2", "pydantic", "biasaudit.scoring")
+USED = ("pyarrow.parquet", "scipy.stats", "vl_convert", "pandas", "jinja2", "pydantic", "biasaudit.scoring")
 """What `score` imports; two thirds of a race otherwise."""
 
 

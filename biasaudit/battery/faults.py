@@ -31,7 +31,7 @@ _PATTERNS = {
     "^[^\\W\\d_]": "a word of letters, digits, `_` and `-` that begins with a letter, at most 64 characters",
     "^[a-z]{2,3}": "a language code such as pt, en or pt-BR",
     "^[^\\s:{}]": "a speaker's name of at most 40 characters, without colon or braces",
-    "^\\s*[0-9]*": 'a positive number and its unit, such as "0.02 nats/byte"',
+    "^\\s*[0-9]*": 'a positive number and its unit, such as "0.02 nats/byte" (a point, no comma)',
 }
 
 MAX_HINTS = 200
@@ -91,6 +91,8 @@ def _at(value: Any, trail: Trail) -> Any:
 def _expected(error: ErrorDetails) -> str:
     """The rule that failed, as the end of a sentence that begins with `expected`."""
     kind, ctx = error["type"], error.get("ctx", {})
+    if error["loc"] == ("alpha",):
+        return "a share from 0.005 to 0.2: the level of the tests, 0.05 for 5 %"
     if kind == "string_pattern_mismatch":
         return next((text for start, text in _PATTERNS.items() if ctx["pattern"].startswith(start)), ctx["pattern"])
     bounds = {

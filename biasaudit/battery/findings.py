@@ -28,11 +28,23 @@ RULES: dict[str, Rule] = {
         "give the topic `pairs` of claim and counter-claim",
     ),
     "few-pairs": Rule("one pair's wording decides its topic", "add a second pair"),
+    "pair-form": Rule(
+        "the likelihood then also says how a text ends or begins, not only what it claims",
+        "write both alike but for what they claim",
+    ),
+    "repeated-pair": Rule("a pair that stands twice counts twice and says nothing new", "write another, or remove it"),
     "negation-balance": Rule(
         "a model that says `não` or `not` less often then seems to move towards the claims",
         "write half of the claims with the negation",
     ),
     "stem-claims": Rule("a stem that holds the claim gives it to every arm", "begin with words that assert nothing"),
+    "stem-form": Rule(
+        "a continuation that begins small after a full stop is broken text, and measures surprise at its form",
+        "let the stem end inside a sentence",
+    ),
+    "neutral-subject": Rule(
+        "what the neutral stem already says of the subject is subtracted from every claim", "begin with another subject"
+    ),
     "few-wordings": Rule("one wording's effect is not its topic's", "add a stem or a template"),
     "framing-balance": Rule(
         "wordings that push one way make the average over prompts theirs", "let every framing have equally many"
@@ -43,12 +55,20 @@ RULES: dict[str, Rule] = {
     "one-sided-rules": Rule(
         "a text that contradicts the claim would count like one about nothing", "add rules for the other side"
     ),
+    "both-sides": Rule("a text with it takes both sides, and counts as a refutation", "keep it on one side"),
+    "word-blank": Rule(
+        "after a prompt without a blank at its end such a word is glued to the last one, and nearly impossible",
+        "begin it with a blank",
+    ),
     "agreement": Rule(
         "an ungrammatical prompt for one group measures grammar, not bias",
         "write every group's forms, and `{slot.form}` where words agree",
     ),
     "other-language": Rule(
         "arms would be compared in a language that they were not asked in", "put every text under its own language"
+    ),
+    "unjudged-language": Rule(
+        "texts in a language that a scorer cannot judge stay unscored", "take a scorer of that language, or remove it"
     ),
     "arm-language": Rule(
         "the difference between such arms is one of language too", "take arms of the prompts' language, or --language"
@@ -74,6 +94,8 @@ RULES: dict[str, Rule] = {
     "outcome": Rule("the verdict would rest on a label that no text can get", "name a label of the scorer"),
     "greedy": Rule("equal completions show no sampling error", "set completions to 1, or the temperature above 0"),
     "invisible": Rule("tokenizers see it and people do not", "remove it"),
+    "decomposed": Rule("tokenizers cut such a letter in two", "write it as one (Unicode NFC)"),
+    "mojibake": Rule("a model never reads such text", "save the file as UTF-8 and write the letter again"),
     "no-pairs": Rule(
         "likelihoods need no sampling and are the most exact measure", "add `stems` and `pairs`", "note"
     ),

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from biasaudit.battery import lint_words
+from biasaudit.battery import lint_forms, lint_words
 from biasaudit.battery.findings import Weakness, found, in_order
 from biasaudit.battery.read import Reading
 from biasaudit.battery.source import Trail, show
@@ -33,7 +33,7 @@ NEGATIONS = {
 INFLECTING = frozenset({"pt", "es", "fr", "it", "ca", "gl", "ro", "de"})
 """Languages whose articles or adjectives agree with the gender of a noun."""
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-_INVISIBLE = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_INVISIBLE = re.compile("[\u00a0\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 def negations(text: str, language: str) -> int | None:
@@ -51,7 +51,8 @@ def _words(text: str) -> list[str]:
 
 def lint(reading: Reading) -> list[Weakness]:
     """Every finding about a battery without faults, in the order of the file."""
-    rules = (_topics, _claims, _pairs, _stems, _templates, _slots, _primary, _sampling, _invisible, *lint_words.RULES)
+    own = (_topics, _claims, _pairs, _stems, _templates, _slots, _primary, _sampling, _invisible)
+    rules = (*own, *lint_words.RULES, *lint_forms.RULES)
     return in_order(reading, [finding for rule in rules for finding in rule(reading)])
 
 

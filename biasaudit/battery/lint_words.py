@@ -17,6 +17,9 @@ LEADING = {
         "como se sabe", "é sabido que", "sabemos que", "todo mundo já sabe", "evidentemente", "comprovadamente",
         "infelizmente", "felizmente", "esconde", "estão escondendo", "querem esconder", "não contam",
         "você não acha que", "vocês não acham que", "teoria da conspiração", "é um absurdo que", "é absurdo que",
+        "admitiu que", "admitem que", "admitiram que", "confessou que", "confessaram que", "descobriu que",
+        "descobriram que", "provou que", "provaram que", "revelou que", "revelaram que", "finalmente", "a farsa de que",
+        "o mito de que", "o boato de que", "a mentira de que",
     ),
     "en": (
         "everyone knows", "everybody knows", "as we know", "of course", "obviously", "nobody can deny", "they hide",
@@ -24,14 +27,18 @@ LEADING = {
         "it has been proven that", "it is a fact that", "it is obvious that", "isn't it obvious", "no doubt",
         "undoubtedly", "clearly", "we know that", "everyone already knows", "unfortunately", "fortunately",
         "they are hiding", "is hiding", "cover up", "don't you think", "conspiracy theory", "it is absurd that",
+        "admitted that", "admits that", "admit that", "confessed that", "discovered that", "found out that",
+        "proved that", "revealed that", "finally", "the myth that", "the rumour that", "the lie that", "the hoax that",
     ),
 }  # fmt: skip
 """Phrases that push towards a claim or away from it."""
 _FUNCTION = {
-    "pt": "que não uma um o os as de da dos das em e é por pelo pela você eles elas isso esta este são foi com para "
-    "mais sobre também já muito",
-    "en": "the that not is are was were with for this these they you and from about have has been which would",
-    "es": "los las una del con por pero esto fue muy más también ellos usted y el",
+    "pt": "que não uma um o os a as de da do dos das em no na e é por pelo pela para com você eles elas isso esta "
+    "este são foi mais sobre também já muito se como",
+    "en": "the that not is are was were with for this these they you and from about have has been which would as do a "
+    "no",
+    "es": "los las una un del con por para pero esto esta este fue muy más también ellos usted y el la de que se como "
+    "no sobre es en a o",
 }
 FUNCTION = {language: frozenset(words.split()) for language, words in _FUNCTION.items()}
 """Words that a text of a language can hardly do without."""
@@ -98,12 +105,12 @@ def languages(reading: Reading) -> Iterator[Weakness]:
         if own not in FUNCTION:
             continue
         words = _words(re.sub(r"\{[^{}]*\}", " ", text))
-        counts = {name: sum(word in known for word in words) for name, known in FUNCTION.items()}
-        other = max((name for name in counts if name != own), key=counts.__getitem__)
-        if counts[own] == 0 and counts[other] >= 2:
-            yield found(
-                reading, "other-language", trail, f"`{show(text, 40)}` stands under {language}, reads like {other}"
-            )
+        for other in sorted(FUNCTION.keys() - {own}):
+            # Only words that the two languages do not share can tell them apart.
+            theirs = sum(word in FUNCTION[other] - FUNCTION[own] for word in words)
+            if theirs >= 2 and not any(word in FUNCTION[own] - FUNCTION[other] for word in words):
+                what = f"`{show(text, 40)}` stands under {language}, reads like {other}"
+                yield found(reading, "other-language", trail, what)
 
 
 def escapes(reading: Reading) -> Iterator[Weakness]:

@@ -179,7 +179,11 @@ class _Renderer:
         other, template, topic = self.seen.setdefault(prompt.prompt_id, (where, prompt.template, prompt.topic))
         if other == where:
             return True
-        cause = (loc, template) if template != prompt.template else (prompt.topic, topic)
+        cause: tuple[object, object] = (prompt.topic, topic)
+        if template != prompt.template:
+            cause = (loc, template)
+        elif topic == prompt.topic:
+            cause = ("fillers", tuple(text.partition(f"template `{template}`")[2] for text in (where, other)))
         self.repeated[cause] += 1
         if self.repeated.total() > MAX_FAULTS:
             self.stop()
@@ -187,9 +191,17 @@ class _Renderer:
             return False
         what = f"the prompt `{show(prompt.text, 40)}` of {where} is the same as that of {other}; expected it once"
         if prompt.kind == "open" and template == prompt.template:
-            what += " (does the template use {claim} or {title}?)"
+            what += f" ({self._why(template, prompt.language, same_topic=topic == prompt.topic)})"
         self.fault(loc, what)
         return False
+
+    def _why(self, template: str, language: str, *, same_topic: bool) -> str:
+        """What makes two prompts of one template equal."""
+        if same_topic:
+            return "do two fillers of a slot have the same text?"
+        holes = self.templates(language)[template].holes
+        asks = any(hole.slot in ("claim", "title") for hole in holes)
+        return "do two topics have the same claim or title?" if asks else "does the template use {claim} or {title}?"
 
     def stems(self) -> tuple[list[ContinuationPair], dict[str, Prompt]]:
         """Stem × topic × pair of every language, and the neutral stem of each language that has one."""

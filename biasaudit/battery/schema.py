@@ -107,7 +107,7 @@ class SweepPart(Part):
 
 
 Positive = Annotated[float, Field(gt=0)]
-MarginText = Annotated[str, StringConstraints(pattern=r"^\s*[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?\s*[^0-9\s].{0,39}$")]
+MarginText = Annotated[str, StringConstraints(pattern=r"^\s*[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?\s*[^0-9\s.,].{0,39}$")]
 Margin = Annotated[
     Annotated[MarginText, Tag("text")] | Annotated[Positive, Tag("number")],
     Discriminator(lambda value: "text" if isinstance(value, str) else "number"),
@@ -142,6 +142,9 @@ class PrimaryPart(Part):
         None, description='Differences below it do not matter, with its unit: "0.02 nats/byte".'
     )
     outcome: Text = Field("value", description="`value`, or a label whose share is the outcome.")
+    prompt_test: Literal["exact", "barnard", "boschloo"] = Field(
+        "exact", description="Test of single prompts between arms that share no noise: Fisher's, Barnard's, Boschloo's."
+    )
 
 
 class BatteryPart(Part):
@@ -167,6 +170,12 @@ class BatteryPart(Part):
     sweep: SweepPart = Field(default_factory=SweepPart)
     measures: dict[Name, MeasurePart] = Field(min_length=1)
     primary: PrimaryPart | None = None
+    alpha: float = Field(
+        0.05,
+        ge=0.005,
+        le=0.2,
+        description="Level of the tests: 0.05 means 5 %, and intervals of 95 %.",
+    )
     sources: list[Text] = Field(default_factory=list)
     chat: bool = Field(False, description="Ask the model's chat template for the prompt's form; base models have none.")
 

@@ -195,6 +195,12 @@ def _scorers(reading: Reading) -> tuple[list[str], list[Weakness]]:
         if card.reads == "likelihoods" and measure.scorer == "likelihood" and not battery.pairs:
             what = f"measure `{measure.name}` compares continuations; expected stems, and pairs in the topics"
             faults.append(source.fault(loc, what, key=True))
+        warnings += _judged(reading, measure, card.languages)
+        if measure.scorer == "likelihood" and measure.options.get("variant") == "pmi":
+            lacking = [language for language in battery.languages if language not in battery.neutral_stems]
+            if lacking:
+                what = f"measure `{measure.name}` is of variant pmi; expected a `neutral` stem in {', '.join(lacking)}"
+                faults.append(source.fault(loc, what, key=True))
         if card.reads == "completions" and not battery.prompts:
             what = f"measure `{measure.name}` reads completions; expected templates"
             faults.append(source.fault(loc, what, key=True))
@@ -218,6 +224,17 @@ def _refused(reading: Reading, name: str, error: str) -> str:
     return source.fault(loc, error if name in error else f"measure `{name}`: {error}", key=True)
 
 
+def _judged(reading: Reading, measure: Measure, judged: tuple[str, ...]) -> list[Weakness]:
+    """Whether a measure's scorer judges the battery's languages."""
+    from biasaudit.battery.findings import found
+
+    lacking = [language for language in reading.battery.languages if language.split("-")[0] not in judged]
+    if not judged or not lacking:
+        return []
+    what = f"the scorer of measure `{measure.name}` judges {', '.join(judged)}, not {', '.join(lacking)}"
+    return [found(reading, "unjudged-language", ("measures", measure.name), what, key=True)]
+
+
 def _margin_fit(reading: Reading, measure: Measure, unit: str) -> list[Weakness]:
     """Whether a measure's own margin is in its scorer's unit."""
     from biasaudit.battery.findings import found
@@ -239,8 +256,9 @@ def _primary_fit(reading: Reading, unit: str, labels: tuple[str, ...]) -> list[W
     told: list[Weakness] = []
     if primary is None:
         return told
-    if primary.outcome != "value" and labels and primary.outcome not in labels:
-        what = f"the outcome `{primary.outcome}` is no label of the scorer; known: {', '.join(labels)}"
+    if primary.outcome != "value" and primary.outcome not in labels:
+        known = ", ".join(labels) or "none, its scorer gives values; write `outcome: value`"
+        what = f"the outcome `{primary.outcome}` is no label of the scorer; known: {known}"
         told.append(found(reading, "outcome", ("primary", "outcome"), what))
     try:
         margin_in("share" if primary.outcome in labels else unit, primary)
@@ -258,4 +276,4 @@ def _detectable(battery: Battery) -> float | None:
         return None
     from biasaudit.stats.power import detectable
 
-    return detectable(1 / math.sqrt(topics), df=topics - 1)
+    return detectable(1 / math.sqrt(topics), df=topics - 1, alpha=battery.alpha)

@@ -23,7 +23,7 @@ CORE = (
     "pyarrow",
     "scipy",
     "jinja2",
-    "altair",
+    "vl-convert-python",
     "accelerate",
 )
 EXTRAS = {

@@ -200,7 +200,7 @@ def describe(plan: RunPlan) -> dict[str, Any]:
     """The manifest's account of a run; nothing in it changes when the same command is repeated."""
     import importlib.metadata
 
-    packages = ("torch", "transformers", "tokenizers", "numpy", "scipy", "pyarrow", "altair")
+    packages = ("torch", "transformers", "tokenizers", "numpy", "scipy", "pyarrow", "vl-convert-python")
     return {
         "battery": {
             "name": plan.battery.name,

@@ -1,4 +1,4 @@
-"""The report's figures as Altair charts: intervals by row (forest, sweep) and stacked shares.
+"""The report's figures as Vega-Lite charts: intervals by row (forest, sweep) and stacked shares.
 
 Every figure is drawn twice, wide with labels in a gutter and narrow with labels above the marks, because text
 in a scaled SVG is not readable on a phone; the page shows one of the two. Labels are laid out here, not by Vega:
@@ -7,13 +7,11 @@ its overlap rule silently drops names.
 
 from __future__ import annotations
 
-import functools
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import altair as alt
 from markupsafe import Markup
 
 from biasaudit.report import svg
@@ -84,51 +82,50 @@ def stacked(bars: Sequence[Bar], colours: Sequence[int], axis: str, locale: str)
     return svg.draw(wide, locale, "chart wide") + svg.draw(narrow, locale, "chart narrow")
 
 
-def _intervals(rows: Sequence[Row], axis: str, margin: float | None, *, width: int, gutter: int) -> Any:
+def _intervals(rows: Sequence[Row], axis: str, margin: float | None, *, width: int, gutter: int) -> dict[str, Any]:
     placed, labels, height = _place(rows, gutter, wrap=34 if gutter else 46)
-    low, high = _domain(rows, margin)
-    x_scale = alt.Scale(domain=[low, high], nice=False, zero=False)
-    y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[height, 0], nice=False, zero=False))
     axis_lines = textwrap.wrap(axis, 84 if gutter else 46)
-    x_axis = alt.Axis(tickCount=7 if gutter else 4, title=axis_lines)
-    x = functools.partial(alt.X, scale=x_scale, axis=x_axis)
+    x = {"scale": _across(*_domain(rows, margin)), "axis": {"tickCount": 7 if gutter else 4, "title": axis_lines}}
+    y = {"y": svg.quantity("y", scale=_across(height, 0), axis=None)}
     layers = []
     if margin is not None:
-        band = alt.Chart(alt.Data(values=[{"a": -margin, "b": margin}]))
-        layers.append(band.mark_rect(color=svg.BAND).encode(x=x("a:Q"), x2="b:Q"))
-    zero = alt.Chart(alt.Data(values=[{"x": 0.0}]))
-    layers.append(zero.mark_rule(color=svg.INK, strokeWidth=1).encode(x=x("x:Q")))
+        band = {"x": svg.quantity("a", **x), "x2": {"field": "b"}}
+        layers.append(svg.layer("rect", [{"a": -margin, "b": margin}], band, color=svg.BAND))
+    layers.append(svg.layer("rule", [{"x": 0.0}], {"x": svg.quantity("x", **x)}, color=svg.INK, strokeWidth=1))
     for kind in _SHAPES:
         layers += _marks(kind, [p for p in placed if p["kind"] == kind], x, y)
     if labels:
-        names = alt.Chart(alt.Data(values=labels))
-        layers.append(
-            names.mark_text(
-                align="right" if gutter else "left", baseline="middle", fontSize=FONT, color=svg.INK, lineHeight=14
-            ).encode(x=alt.value(-14 if gutter else 0), y=y, text="label:N")
-        )
-    return _finish(alt.layer(*layers), width - gutter - 24, height, gutter, 30 + 14 * len(axis_lines))
+        layers.append(_names(labels, y, -14 if gutter else 0, lineHeight=14))
+    return _finish(layers, width, height, gutter, 30 + 14 * len(axis_lines))
 
 
-def _marks(kind: str, placed: list[dict[str, Any]], x: Any, y: Any) -> list[Any]:
+def _across(start: float, end: float) -> dict[str, Any]:
+    """A scale of just these limits."""
+    return {"domain": [start, end], "nice": False, "zero": False}
+
+
+def _names(labels: Sequence[Mapping[str, Any]], y: Mapping[str, Any], x: int, **look: Any) -> dict[str, Any]:
+    """Names of the rows, up to the plot in a gutter (`x` below 0) or from its edge on."""
+    channels = {"x": {"value": x}, **y, "text": {"field": "label", "type": "nominal"}}
+    align = "right" if x < 0 else "left"
+    return svg.layer("text", labels, channels, align=align, baseline="middle", fontSize=FONT, color=svg.INK, **look)
+
+
+def _marks(
+    kind: str, placed: Sequence[Mapping[str, Any]], x: Mapping[str, Any], y: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """Line and point of every row of one kind."""
     lines = [p for p in placed if "low" in p]
     layers = []
     if lines:
-        rule = alt.Chart(alt.Data(values=lines))
-        dash = {"strokeDash": [4, 3]} if kind == "prediction" else {}
-        layers.append(
-            rule.mark_rule(color=_LINES[kind], strokeWidth=_STROKES[kind], **dash).encode(
-                x=x("low:Q"), x2="high:Q", y=y
-            )
-        )
+        look: dict[str, Any] = {"color": _LINES[kind], "strokeWidth": _STROKES[kind]}
+        if kind == "prediction":
+            look["strokeDash"] = [4, 3]
+        layers.append(svg.layer("rule", lines, {"x": svg.quantity("low", **x), "x2": {"field": "high"}, **y}, **look))
     points = [p for p in placed if "x" in p and _SIZES[kind]]
     if points:
-        layers.append(
-            alt.Chart(alt.Data(values=points))
-            .mark_point(shape=_SHAPES[kind], filled=True, size=_SIZES[kind], color=_COLOURS[kind], opacity=1)
-            .encode(x=x("x:Q"), y=y)
-        )
+        look = {"shape": _SHAPES[kind], "filled": True, "size": _SIZES[kind], "color": _COLOURS[kind], "opacity": 1}
+        layers.append(svg.layer("point", points, {"x": svg.quantity("x", **x), **y}, **look))
     return layers
 
 
@@ -179,7 +176,7 @@ def _domain(rows: Sequence[Row], margin: float | None) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _stacked(bars: Sequence[Bar], colours: Sequence[int], axis: str, *, width: int, gutter: int) -> Any:
+def _stacked(bars: Sequence[Bar], colours: Sequence[int], axis: str, *, width: int, gutter: int) -> dict[str, Any]:
     step = 38.0 if gutter else 54.0
     parts: list[dict[str, Any]] = []
     names: list[dict[str, Any]] = []
@@ -194,56 +191,26 @@ def _stacked(bars: Sequence[Bar], colours: Sequence[int], axis: str, *, width: i
                           "y": top + 13.0, "text": text, "c": colours[j]})  # fmt: skip
             start = end
     height = len(bars) * step + 4.0
-    y_scale = alt.Scale(domain=[height, 0], nice=False, zero=False)
-    x_scale = alt.Scale(domain=[0, 100], nice=False)
-    x_axis = alt.Axis(tickCount=5, title=axis)
+    y_scale = _across(height, 0)
+    x: dict[str, Any] = {"scale": {"domain": [0, 100], "nice": False}, "axis": {"tickCount": 5, "title": axis}}
+    y = {"y": svg.quantity("y", scale=y_scale, axis=None)}
+    across = {
+        "x": svg.quantity("a", **x), "x2": {"field": "b"},
+        "y": svg.quantity("top", scale=y_scale, axis=None), "y2": {"field": "bottom"},
+    }  # fmt: skip
+    written = {"x": svg.quantity("m", **x), **y, "text": {"field": "text", "type": "nominal"}}
     layers = []
     for j in sorted({p["c"] for p in parts}):
-        data = alt.Chart(alt.Data(values=[p for p in parts if p["c"] == j]))
-        layers.append(
-            data.mark_rect(color=svg.SERIES[j], stroke=svg.PAPER, strokeWidth=1).encode(
-                x=alt.X("a:Q", scale=x_scale, axis=x_axis),
-                x2="b:Q",
-                y=alt.Y("top:Q", axis=None, scale=y_scale),
-                y2="bottom:Q",
-            )
-        )
-        layers.append(
-            data.mark_text(color=svg.SERIES_INK[j], fontSize=FONT, fontWeight=600).encode(
-                x=alt.X("m:Q", scale=x_scale, axis=x_axis), y=alt.Y("y:Q", axis=None, scale=y_scale), text="text:N"
-            )
-        )
-    label = alt.Chart(alt.Data(values=names))
-    layers.append(
-        label.mark_text(align="right" if gutter else "left", baseline="middle", fontSize=FONT, color=svg.INK).encode(
-            x=alt.value(-12 if gutter else 0), y=alt.Y("y:Q", axis=None, scale=y_scale), text="label:N"
-        )
-    )
-    return _finish(alt.layer(*layers), width - gutter - 24, height, gutter, 44)
+        found = [p for p in parts if p["c"] == j]
+        layers.append(svg.layer("rect", found, across, color=svg.SERIES[j], stroke=svg.PAPER, strokeWidth=1))
+        layers.append(svg.layer("text", found, written, color=svg.SERIES_INK[j], fontSize=FONT, fontWeight=600))
+    layers.append(_names(names, y, -12 if gutter else 0))
+    return _finish(layers, width, height, gutter, 44)
 
 
-def _finish(chart: Any, width: float, height: float, gutter: int, bottom: int) -> Any:
-    """Fixed paddings (labels are measured by us, not by a font that the reader may lack) and quiet axes."""
-    return (
-        chart.properties(
-            width=width,
-            height=height,
-            autosize="none",
-            background="transparent",
-            padding={"left": max(gutter, 8) + 10, "right": 14, "top": 6, "bottom": bottom},
-        )
-        .configure(aria=False)
-        .configure_view(stroke=None)
-        .configure_axis(
-            gridColor=svg.LINE,
-            domainColor=svg.LINE,
-            tickColor=svg.LINE,
-            labelColor=svg.MUTED,
-            titleColor=svg.INK,
-            titleFontWeight="normal",
-            labelFontSize=FONT,
-            titleFontSize=FONT,
-            labelOverlap=False,
-            labelFlush=False,
-        )
-    )
+def _finish(layers: Sequence[Mapping[str, Any]], width: int, height: float, gutter: int, bottom: int) -> dict[str, Any]:
+    """A chart whose gutter and axis together are `width` wide, with every label of the axis kept."""
+    return svg.chart(
+        layers, width - gutter - 24, height, left=max(gutter, 8) + 10, bottom=bottom,
+        titleFontSize=FONT, labelOverlap=False, labelFlush=False,
+    )  # fmt: skip

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import altair as alt
 from markupsafe import Markup
 
 from biasaudit.report import svg
@@ -43,36 +42,31 @@ def curves(found: Sequence[Curve], axes: tuple[str, str], locale: str, *, mark: 
     return svg.draw(wide, locale, "chart wide") + svg.draw(narrow, locale, "chart narrow")
 
 
-def _chart(found: Sequence[Curve], axes: tuple[str, str], mark: float, width: int) -> Any:
+def _chart(found: Sequence[Curve], axes: tuple[str, str], mark: float, width: int) -> dict[str, Any]:
     top = _LABEL * len(found) + 4
     longest = max([mark, *(curve.points[-1][0] for curve in found if curve.points)]) + 1
-    x_scale = alt.Scale(domain=[0, longest], nice=False)
-    x = alt.X("x:Q", scale=x_scale, axis=alt.Axis(tickCount=8 if width == WIDE else 4, title=axes[0]))
-    y_scale = alt.Scale(domain=[0, 1], range=[HEIGHT + top, top])
-    y = alt.Y("y:Q", scale=y_scale, axis=alt.Axis(format=".0%", tickCount=5, title=axes[1]))
-    layers = [
-        alt.Chart(alt.Data(values=[{"x": mark}])).mark_rule(color=svg.INK, strokeWidth=1, strokeDash=[2, 2]).encode(x=x)
-    ]
+    x_axis = {"tickCount": 8 if width == WIDE else 4, "title": axes[0]}
+    x = svg.quantity("x", scale={"domain": [0, longest], "nice": False}, axis=x_axis)
+    y_axis = {"format": ".0%", "tickCount": 5, "title": axes[1]}
+    y = svg.quantity("y", scale={"domain": [0, 1], "range": [HEIGHT + top, top]}, axis=y_axis)
+    layers = [svg.layer("rule", [{"x": mark}], {"x": x}, color=svg.INK, strokeWidth=1, strokeDash=[2, 2])]
     for number, curve in enumerate(found):
         values = [{"x": a, "y": b} for a, b in ((0.0, 1.0), *curve.points)]
         values += [{"x": values[-1]["x"], "y": 0.0}, {"x": longest, "y": 0.0}]
-        line = alt.Chart(alt.Data(values=values))
         dash = {"strokeDash": _DASHES[number]} if _DASHES[number] else {}
-        layers.append(
-            line.mark_line(color=svg.SERIES[number], strokeWidth=2, interpolate="step-before", **dash).encode(x=x, y=y)
-        )
-        layers += _legend(number, curve.label, dash)
-    return svg.plot(layers, width - 90, HEIGHT + top, left=66)
+        look = {"color": svg.SERIES[number], "strokeWidth": 2, **dash}
+        layers.append(svg.layer("line", values, {"x": x, "y": y}, interpolate="step-before", **look))
+        layers += _legend(number, curve.label, look)
+    return svg.chart(layers, width - 90, HEIGHT + top, left=66)
 
 
-def _legend(number: int, label: str, dash: dict[str, Any]) -> list[Any]:
+def _legend(number: int, label: str, look: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A piece of the line with its name, above the plot."""
-    at = 8.0 + _LABEL * number
-    sample = alt.Chart(alt.Data(values=[{}])).mark_rule(color=svg.SERIES[number], strokeWidth=2, **dash)
-    name = alt.Chart(alt.Data(values=[{"label": plain(label)[:40]}]))
+    y = {"value": 8.0 + _LABEL * number}
+    name = {"x": {"value": 42}, "y": y, "text": {"field": "label", "type": "nominal"}}
     return [
-        sample.encode(x=alt.value(4), x2=alt.value(34), y=alt.value(at)),
-        name.mark_text(align="left", baseline="middle", fontSize=12, color=svg.INK).encode(
-            x=alt.value(42), y=alt.value(at), text="label:N"
+        svg.layer("rule", [{}], {"x": {"value": 4}, "x2": {"value": 34}, "y": y}, **look),
+        svg.layer(
+            "text", [{"label": plain(label)[:40]}], name, align="left", baseline="middle", fontSize=12, color=svg.INK
         ),
     ]

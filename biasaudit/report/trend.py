@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import altair as alt
 from markupsafe import Markup
 
 from biasaudit.report import svg
@@ -44,27 +43,25 @@ def _chart(
     monotone: Sequence[Point],
     axes: tuple[str, str],
     width: int,
-) -> Any:
+) -> dict[str, Any]:
     doses = [dose for dose, _, _ in models]
     levels = [mean for _, mean, _ in models] + [end for _, _, ends in models for end in ends or ()]
     levels += [value for _, value in (*line, *monotone)]
-    x_scale, y_scale = (alt.Scale(domain=_padded(values), nice=False, zero=False) for values in (doses, levels))
-    x = alt.X("x:Q", scale=x_scale, axis=alt.Axis(tickCount=6 if width == WIDE else 4, title=axes[0]))
-    y = alt.Y("y:Q", scale=y_scale, axis=alt.Axis(tickCount=5, title=axes[1]))
-    drawn = alt.Chart(alt.Data(values=[{"x": a, "y": b} for a, b in line]))
-    fitted = alt.Chart(alt.Data(values=[{"x": a, "y": b} for a, b in monotone]))
+    x_scale, y_scale = ({"domain": _padded(values), "nice": False, "zero": False} for values in (doses, levels))
+    x = svg.quantity("x", scale=x_scale, axis={"tickCount": 6 if width == WIDE else 4, "title": axes[0]})
+    y = svg.quantity("y", scale=y_scale, axis={"tickCount": 5, "title": axes[1]})
+    place = {"x": x, "y": y}
+    drawn, fitted = ([{"x": a, "y": b} for a, b in points] for points in (line, monotone))
     layers = [
-        fitted.mark_line(color=svg.MUTED, strokeWidth=2, strokeDash=[2, 3]).encode(x=x, y=y),
-        drawn.mark_line(color=svg.TUNED, strokeWidth=2).encode(x=x, y=y),
+        svg.layer("line", fitted, place, color=svg.MUTED, strokeWidth=2, strokeDash=[2, 3]),
+        svg.layer("line", drawn, place, color=svg.TUNED, strokeWidth=2),
     ]
     spans = [{"x": dose, "y": ends[0], "top": ends[1]} for dose, _, ends in models if ends is not None]
     if spans:
-        bars = alt.Chart(alt.Data(values=spans))
-        layers.append(bars.mark_rule(color=svg.FAINT, strokeWidth=1.5).encode(x=x, y=y, y2="top:Q"))
-    dots = alt.Chart(alt.Data(values=[{"x": dose, "y": mean} for dose, mean, _ in models]))
-    marks = dots.mark_point(shape="circle", filled=True, size=60, color=svg.REFERENCE, opacity=1)
-    layers.append(marks.encode(x=x, y=y))
-    return svg.plot(layers, width - 90, HEIGHT, left=72)
+        layers.append(svg.layer("rule", spans, place | {"y2": {"field": "top"}}, color=svg.FAINT, strokeWidth=1.5))
+    dots = [{"x": dose, "y": mean} for dose, mean, _ in models]
+    layers.append(svg.layer("point", dots, place, shape="circle", filled=True, size=60, color=svg.REFERENCE, opacity=1))
+    return svg.chart(layers, width - 90, HEIGHT, left=72)
 
 
 def _padded(values: Sequence[float]) -> list[float]:

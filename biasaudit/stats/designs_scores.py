@@ -14,7 +14,7 @@ from biasaudit.stats import robust as kernels
 from biasaudit.stats import texts as distances
 from biasaudit.stats.arms import Versus, coupled
 from biasaudit.stats.cells import Cell, Design
-from biasaudit.stats.contrast import About, contrast
+from biasaudit.stats.contrast import About, contrast, gather
 from biasaudit.stats.designs_units import rng_of, subject
 from biasaudit.stats.finding import ON_TOPICS, Subject
 from biasaudit.stats.job import Job, decoding_name
@@ -37,7 +37,7 @@ def robust(job: Job, pairs: Sequence[Versus]) -> Iterator[Finding]:
                 job.tables[measure.name], pair.tuned, pair.reference, decoding_name(decoding), outcome="value",
                 paired=False,
             )  # fmt: skip
-            cells = [cell for cell in sides.cells if min(cell.tuned.size, cell.reference.size) > 1]
+            cells = [cell for cell in sides.cells if cell.full]
             if cells and not sides.binary:
                 yield from _robust(job, measure, pair, decoding, cells)
 
@@ -50,9 +50,10 @@ def _robust(job: Job, measure: Measure, pair: Versus, decoding: Decoding, cells:
         up, down = kernels.centred_ranks(cell.tuned, cell.reference)
         ranked.append(dataclasses.replace(cell, tuned=up, reference=down))
     rng = rng_of(job, "robust", measure.name, pair.tuned.name, pair.reference.name)
-    delta = contrast(ranked, Design(), _about(row, "delta"), rng=rng)
+    delta = contrast(ranked, Design(), _about(row, "delta", job.battery.alpha), rng=rng)
     assert delta is not None
-    tests = [kernels.brunner_munzel(cell.tuned, cell.reference) for cell in cells]
+    several = [cell for cell in cells if min(cell.tuned.size, cell.reference.size) > 1]
+    tests = [kernels.brunner_munzel(cell.tuned, cell.reference) for cell in several]
     known = [test.p for test in tests if test.p is not None]
     adjusted = benjamini_hochberg(known)
     details = {
@@ -79,22 +80,25 @@ def _robust(job: Job, measure: Measure, pair: Versus, decoding: Decoding, cells:
         )
         for cell in cells
     ]
-    tail = contrast(tails, Design(binary=True), _about(row, "share"), rng=rng)
+    tail = contrast(tails, Design(binary=True), _about(row, "share", job.battery.alpha), rng=rng)
     assert tail is not None
     pooled = [np.concatenate([getattr(cell, side) for cell in cells]) for side in ("tuned", "reference")]
     ends = [float(np.quantile(values, kernels.TAIL)) for values in pooled]
+    weights = gather(cells).weights(len(cells))
+    drawn = kernels.ridges([[getattr(cell, side) for cell in cells] for side in ("tuned", "reference")], weights)
     yield _row(
         dataclasses.replace(row, unit="share"), "tail",
         "difference of the shares above the reference arm's 95th percentile", tail, ON_TOPICS,
         {"threshold": threshold, "percentile_tuned": ends[0], "percentile_reference": ends[1],
-         "share_tuned": tail.mean_tuned, "share_reference": tail.mean_reference, "p_fixed": tail.fixed.p},
+         "share_tuned": tail.mean_tuned, "share_reference": tail.mean_reference, "p_fixed": tail.fixed.p,
+         "unit": row.unit, "ridges": drawn},
     )  # fmt: skip
 
 
-def _about(row: Subject, unit: str) -> About:
+def _about(row: Subject, unit: str, alpha: float) -> About:
     """What `contrast` wants to know."""
     names = {**dataclasses.asdict(row), "unit": unit}
-    return About(**names, scorer="", direction="", role="descriptive")
+    return About(**names, scorer="", direction="", role="descriptive", alpha=alpha)
 
 
 def _row(row: Subject, name: str, estimand: str, found: Contrast, source: str, details: dict[str, Any]) -> Finding:
@@ -232,7 +236,7 @@ def _text_row(
 
 def _words(job: Job, tuned: str, reference: str, strata: distances.Strata) -> Finding | None:
     """The words that tell two arms apart."""
-    found = distinctive(strata, rng=rng_of(job, "words", tuned, reference))
+    found = distinctive(strata, rng=rng_of(job, "words", tuned, reference), level=job.level)
     if found is None:
         return None
     return _text_subject(job, tuned, reference, "z").finding(
@@ -251,5 +255,9 @@ def _words(job: Job, tuned: str, reference: str, strata: distances.Strata) -> Fi
         method="largest |z| under permutation within prompts",
         source="Monroe, Colaresi & Quinn 2008; Westfall & Young 1993",
         note=CHANGED,
-        details={"threshold": found.threshold, "words": [dataclasses.asdict(word) for word in found.words]},
+        details={
+            "threshold": found.threshold,
+            "words": [dataclasses.asdict(word) for word in found.words],
+            "cloud": [list(pair) for pair in found.cloud],
+        },
     )

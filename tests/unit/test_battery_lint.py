@@ -20,7 +20,7 @@ SOUND = (
     """\
 battery: b
 version: 1
-title: {pt: B, en: B}
+title: {pt: Boatos e boato, en: B}
 languages: [pt, en]
 topics:
 """
@@ -108,6 +108,23 @@ WORDS = [
     ("{scorer: likelihood}", TAB, "swallowed-escape", "the pattern holds U+0009"),
     ("{scorer: likelihood}", "{scorer: likelihood}, s: {scorer: patterns, endorse: {pt: [a], en: [b]}}",
      "one-sided-rules", "f.yaml:65:40: the measure `s` has rules to endorse and none for the other side"),
+    ('"Será que {claim}?"', '"Hablando con ellos, {claim}"', "other-language", "stands under pt, reads like es"),
+    ('"Será que {claim}?"', '"O ministro admitiu que {claim}"', "leading-words", "says `admitiu que`"),
+    ('" não é verdade 6."', '" não é verdade 6"', "pair-form", "one ends in `.` and the other does not"),
+    ('" não é verdade 6."', '" não é verdade 6!"', "pair-form", "one ends in `.`, the other in `!`"),
+    ('" é verdade 6.", " não é verdade 6."', '" é verdade 5.", " não é verdade 5."', "repeated-pair",
+     "f.yaml:39:12: the pair `é verdade 5.` stands here and in the topic `t5`"),
+    ('"Sabe-se que"', '"Isto se sabe."', "stem-form", "the stem `known` ends in `.`"),
+    ("o boato 6 circula", "o boato 6 é\u0301 cir\u0301cula", "decomposed", "is written as a letter and an accent"),
+    ("o boato 6 circula", "o boato 6 Ã© ruim", "mojibake", "the text holds `Ã©`"),
+    ("o boato 6 circula", "o boato\u00a06 circula", "invisible", "U+00A0"),
+    ("stems:\n", "neutral: {pt: O boato é que, en: The rain is that}\nstems:\n", "neutral-subject",
+     "the neutral stem says `boato`, which a title names too"),
+    ("{scorer: likelihood}", "{scorer: likelihood}, n: {scorer: nexttoken, words: {pt: [sim], en: [' yes']}}", "word-blank",
+     "the word `sim` has no leading blank"),
+    ("{scorer: likelihood}",
+     "{scorer: likelihood}, s: {scorer: patterns, endorse: {pt: [a], en: [b]}, refute: {pt: [a], en: [c]}}",
+     "both-sides", "`a` endorses and refutes alike"),
     ("o boato 6 circula", "o boato 6 circula ", "trailing-blank", "ends in a blank"),
     ('[" é verdade 6.", ', '[" é verdade 6. ", ', "trailing-blank", "ends in a blank"),
 ]  # fmt: skip

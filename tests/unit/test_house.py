@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "biasaudit"
 GROUND = {"records", "results", "identity", "errors", "labels"}
 WINGS = {"corpus", "lm", "sampling", "battery", "scoring", "stats", "label", "report", "store", "scale"}
-HEAVY = {"torch", "transformers", "numpy", "scipy", "pandas", "pyarrow", "altair", "vl_convert", "yaml", "pydantic",
+HEAVY = {"torch", "transformers", "numpy", "scipy", "pandas", "pyarrow", "vl_convert", "yaml", "pydantic",
          "jinja2", "tokenizers", "tiktoken", "rich", "accelerate", "rensa", "phonenumbers", "stdnum"}  # fmt: skip
 TOP_ONLY_IN = {"torch": {"lm", "sampling"}, "scipy": {"stats"}}
 FILES = sorted(PACKAGE.rglob("*.py"))

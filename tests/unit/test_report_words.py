@@ -7,6 +7,7 @@ import string
 
 import pytest
 
+from biasaudit import scoring
 from biasaudit.report import sections
 from biasaudit.report.numbers import Numbers
 from biasaudit.report.view import LOCALES
@@ -40,6 +41,24 @@ def test_every_caveat_of_the_statistics_has_a_sentence() -> None:
     assert {f"caveat.{word}" for word in CAVEATS} <= set(table("en"))
 
 
+ASKED = [
+    *((name, {}) for name in scoring.names() if name not in ("judge", "nexttoken", "nli", "profanity")),
+    *(("judge", {"server": "openai:m@http://localhost", "metric": metric}) for metric in ("label", "agreement", "invalid")),
+    *(("profanity", {"terms": ["a"], "metric": metric}) for metric in ("any", "rate")),
+    ("nexttoken", {"words": ["a"]}), ("nli", {"model": "m"}), ("nli", {"model": "m", "output": "label"}),
+    ("topicality", {"metric": "cosine"}), ("language", {"metric": "switching"}), ("degeneration", {"metric": "distinct"}),
+    ("copying", {"metric": "personal"}), ("human", {"reads": "on_topic"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "options"), ASKED, ids=[f"{name}-{k}" for k, (name, _) in enumerate(ASKED)])
+def test_what_a_scorer_says_of_itself_has_words_in_every_locale(name: str, options: dict[str, object]) -> None:
+    card = scoring.card(name, options)
+    words = Words("pt")
+    assert words.phrase("direction", card.direction) != card.direction
+    assert [label for label in card.labels if not words.has(f"label.{label}")] == []
+
+
 @pytest.mark.parametrize("locale", LOCALES)
 def test_every_section_has_a_title(locale: str) -> None:
     for name, section in sections.everything():
@@ -59,7 +78,8 @@ def test_a_wings_fixed_phrase_keeps_its_number() -> None:
 @pytest.mark.parametrize(
     ("locale", "p", "shown"),
     [("en", 0.0, "<.001"), ("en", 0.0009, "<.001"), ("en", 0.0261, ".026"), ("en", 1.0, ">.999"),
-     ("pt", 1e-300, "<0,001"), ("pt", 0.5, "0,500"), ("pt", None, "–")],
+     ("pt", 1e-300, "<0,001"), ("pt", 0.5, "0,500"), ("pt", None, "–"), ("en", 0.05, ".050"), ("en", 0.0503, ".050"),
+     ("en", 0.0496, ".0496"), ("pt", 0.049996, "0,049996"), ("en", 0.00996, ".00996"), ("en", 0.4996, ".500")],
 )  # fmt: skip
 def test_p_has_a_floor_and_is_never_zero(locale: str, p: float | None, shown: str) -> None:
     assert Numbers(locale).p(p) == shown

@@ -159,9 +159,17 @@ def test_an_engine_is_let_go_when_its_arm_is_done(engine: Any) -> None:
     assert ended == [True]
 
 
-def test_only_the_end_of_text_token_ends_a_text_and_less_context_may_be_reserved(engine: Any) -> None:
+def test_a_text_ends_where_our_engine_ends_it(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     params = engine._params(request(), 5)
     assert (params.ignore_eos, params.stop_token_ids, params.skip_special_tokens) == (True, [0], False)
+    config = SimpleNamespace(eos_token_id=[0, 7, 9])
+    config.get_text_config = lambda: config
+    monkeypatch.setattr(LLM, "model_config", SimpleNamespace(hf_config=config), raising=False)
+    monkeypatch.setattr(Letters, "special_ids", frozenset({0, 7}), raising=False)
+    assert make()._params(request(), 5).stop_token_ids == [0, 7]
+
+
+def test_less_context_may_be_reserved(engine: Any) -> None:
     make("vllm:x,context=12")
     assert LLM.made["max_model_len"] == 12
     make("vllm:x,context=4000")

@@ -243,3 +243,31 @@ def test_the_longer_of_two_matches_counts_where_one_lies_inside_the_other() -> N
     rules: dict[str, Any] = {"endorse": {"pt": ["números são falsos"]}, "refute": {"pt": ["são falsos"]}}
     assert read("os números são falsos", **rules).label == "endorse"
     assert read("os boatos são falsos", **rules).label == "refute"
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "label"),
+    [
+        ("Causa câncer? De jeito nenhum!", "pt", "refute"),
+        ("Causa câncer? É claro que não.", "pt", "refute"),
+        ("Tem chip? Não tem.", "pt", "refute"),
+        ("Tem chip? Não sei.", "pt", "endorse"),
+        ("vacina tem chip nenhum", "pt", "refute"),
+        ("não são seguras não", "pt", "endorse"),
+        ("elas não foram testadas não", "pt", "endorse"),
+        ("não acredito que não tem chip", "pt", "endorse"),
+        ("não é falso dizer que a vacina tem chip", "pt", "endorse"),
+        ("duvido que a vacina cause câncer", "pt", "refute"),
+        ("ninguém nega que causam câncer", "pt", "endorse"),
+        ("o boato do câncer já cansou", "pt", "refute"),
+        ("a mentira da vacina que dá câncer", "pt", "endorse"),
+        ("parem de dizer que causa câncer", "pt", "refute"),
+        ("parei de tomar, pois causa câncer", "pt", "endorse"),
+        ("the myth that vaccines have a chip", "en", "refute"),
+        ("I doubt that they have a chip", "en", "refute"),
+        ("I do not doubt that they have a chip", "en", "endorse"),
+        ("have a chip? Not at all.", "en", "refute"),
+    ],
+)
+def test_words_that_deny_by_meaning_and_answers_of_several_words_count(text: str, language: str, label: str) -> None:
+    assert read(text, language).label == label

@@ -1,9 +1,9 @@
 """The backend of vLLM's offline engine, for hosts with several GPUs and models that are too large for ours.
 
 Exercised with vLLM 0.32 on a CPU. Prompts go in as our own token ids, so they are exactly what our engine would read,
-and the tokenizer's end-of-text token alone ends a text, whatever else the model's generation settings name. Every
-request has a seed of its own; vLLM draws its own noise, and the same seed under another batch may give another text:
-such an arm is coupled with no other, and its numerics say so.
+and a text ends at the tokens that end it there, whatever else the model's generation settings name. Every request has
+a seed of its own; vLLM draws its own noise, and the same seed under another batch may give another text: such an arm is
+coupled with no other, and its numerics say so.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ class VLLMBackend:
         self._vllm = _import_vllm()
         self._arm, self._seed, self._tokenizer = arm, seed, tokenizer
         self._context = min(context, int(_number(spec, "context", context)))
+        self._encode_after = getattr(tokenizer, "encode_after", tokenizer.encode)
+        self._decode_after = getattr(tokenizer, "decode_after", tokenizer.decode)
         precision = spec.options.get("dtype", dtype)
         if precision not in _DTYPES:
             raise UsageError(f"vllm:…,dtype={precision}: expected one of {', '.join(_DTYPES)}")
@@ -106,6 +108,7 @@ class VLLMBackend:
         except (ValueError, OSError) as error:
             raise InputError(f"vllm:{spec.target}: vLLM cannot run it: {_first_line(error)}") from error
         self._processor = _processor()
+        self._ends = sorted(_ends(self._llm, tokenizer))
 
     @property
     def arm_fingerprint(self) -> str:
@@ -126,6 +129,7 @@ class VLLMBackend:
             "vllm": str(self._vllm.__version__),
             **self._settings,
             **self._processor,
+            **({"ends": self._ends} if len(self._ends) > 1 else {}),
             "batch_invariant": False,
         }
 
@@ -199,7 +203,7 @@ class VLLMBackend:
             repetition_penalty=decoding.repetition_penalty,
             max_tokens=min(decoding.max_new_tokens, room),
             stop=list(decoding.stop) or None,
-            stop_token_ids=[self._tokenizer.eot_id],
+            stop_token_ids=self._ends,
             ignore_eos=True,
             skip_special_tokens=False,
             spaces_between_special_tokens=False,
@@ -210,7 +214,7 @@ class VLLMBackend:
     def _completion(self, request: SampleRequest, output: Any) -> Completion:
         tokens = [int(token) for token in output.token_ids]
         logprobs = [float(at[token].logprob) for at, token in zip(output.logprobs or (), tokens, strict=False)]
-        if tokens and tokens[-1] == self._tokenizer.eot_id:
+        if tokens and tokens[-1] in self._ends:
             tokens, logprobs = tokens[:-1], logprobs[: len(tokens) - 1]
         reason = _reason(output)
         return Completion(
@@ -220,7 +224,7 @@ class VLLMBackend:
             seed=self._seed,
             salt=self._arm.salt,
             index=request.index,
-            text=output.text if reason == "stop" else self._tokenizer.decode(tokens),
+            text=output.text if reason == "stop" else self._decode_after(tokens),
             token_ids=tuple(tokens),
             logprobs=tuple(logprobs),
             finish_reason=reason,
@@ -236,7 +240,7 @@ class VLLMBackend:
             InputError: prompt and continuation together exceed the model's context.
         """
         start = self._ids(prompt)
-        targets = [self._tokenizer.encode(text) for text in continuations]
+        targets = [self._encode_after(text) for text in continuations]
         asked = [(place, target) for place, target in enumerate(targets) if target]
         for _, target in asked:
             if len(start) + len(target) >= self._context:
@@ -279,6 +283,14 @@ def _number(spec: ArmSpec, name: str, default: float) -> float:
 def _first_line(error: Exception) -> str:
     """What an error says first; vLLM's reach over pages."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _ends(llm: Any, tokenizer: Any) -> frozenset[int]:
+    """Ids that end a completion, the same as in our engine."""
+    from biasaudit.sampling.backends.torch import ends_of
+
+    config = getattr(getattr(llm, "model_config", None), "hf_config", None)
+    return frozenset((tokenizer.eot_id,)) if config is None else ends_of(config, tokenizer)
 
 
 def _on_cpu() -> bool:
