@@ -225,7 +225,7 @@ def _composition(row: Finding, words: Words, numbers: Numbers) -> Iterator[str]:
     if row.name == "joint":
         yield words("designs.joint_detail", measure=row.measure, arms=arms(row, words), p=numbers.p(row.p))
     if row.name == "bounds":
-        low, high = (with_unit(row, row.details[end], words, numbers) for end in ("low", "high"))
+        low, high = shown(row, row.details["low"], numbers), with_unit(row, row.details["high"], words, numbers)
         label = words.fixed("label", row.outcome)
         yield f"{row.measure}, {arms(row, words)}: " + words("designs.bounds", label=label, low=low, high=high)
 

@@ -60,8 +60,12 @@ def _row(row: Finding, view: ReportView, words: Words, numbers: Numbers) -> Tabl
     limits = MISSING
     if interval is not None:
         limits = words("number.range", low=shown(row, interval.low, numbers), high=shown(row, interval.high, numbers))
+    estimate = shown(row, row.estimate, numbers)
+    if row.name == "bounds":
+        low, high = (shown(row, row.details[end], numbers) for end in ("low", "high"))
+        estimate = words("number.range", low=low, high=high)
     told = "; ".join(part for part in (row.measure, arms(row, words), *_choice(row, view, words, numbers)) if part)
-    cells = [shown(row, row.estimate, numbers), limits, numbers.p(row.p), numbers.p(row.p_adjusted)]
+    cells = [estimate, limits, numbers.p(row.p), numbers.p(row.p_adjusted)]
     return _name(row, words), told, cells, _counted(row, words, numbers)
 
 
