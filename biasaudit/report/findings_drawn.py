@@ -34,6 +34,9 @@ def figures(design: str, rows: Sequence[Finding], locale: str) -> Figures:
         tails = [row for row in rows if row.details.get("ridges")]
         return [(words("designs.ridges_of", measure=row.measure), _ridges(row, words, locale))
                 for row in tails[:MOST_FIGURES]]  # fmt: skip
+    if design == "text":
+        names = dict.fromkeys(row.name for row in rows if row.estimate is not None)
+        return [(words(f"designs.name.{name}"), _strip(name, rows, words, locale)) for name in names]
     if design in ("language", "curve"):
         return _intervals(design, rows, words, locale)
     return []
@@ -69,6 +72,27 @@ def _ridges(row: Finding, words: Words, locale: str) -> Markup:
     found = row.details
     axis = f"{row.measure} ({words.phrase('unit', found['unit'])})"
     return scatter.ridges((row.tuned, row.reference), found["ridges"], found["threshold"], axis, locale)
+
+
+CHANCE = {"c2st": 0.5}
+"""What a statistic on texts is where nothing differs, if not 0."""
+
+
+def _strip(name: str, rows: Sequence[Finding], words: Words, locale: str) -> Markup:
+    """One statistic of every comparison of texts, those of one model with itself below the others."""
+    own = sorted((row for row in rows if row.name == name), key=lambda row: "null" in row.details)
+    drawn = []
+    for row in own:
+        null = row.details.get("null")
+        of = (
+            row.tuned if row.tuned == row.reference else words("designs.arms", tuned=row.tuned, reference=row.reference)
+        )
+        label = of if null is None else f"{of} ({words.fixed('designs.choice', str(null))})"
+        drawn.append(
+            charts.Row("population" if null is None else "fixed", label, (row.estimate or 0.0) - CHANCE.get(name, 0.0))
+        )
+    axis = words(f"designs.name.{name}")
+    return charts.intervals(drawn, words("designs.above_chance", what=axis) if name in CHANCE else axis, locale)
 
 
 def _models(row: Finding, words: Words, locale: str) -> Markup:

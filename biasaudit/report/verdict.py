@@ -67,7 +67,7 @@ def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, 
         key = "inconclusive_blind" if scale.beyond(contrast.mde) else "inconclusive_mde"
         sentences.append(words(f"verdict.{key}", mde=scale.bare(contrast.mde), unit=scale.unit_words()))
     if contrast.n_prompts > 1 and (verdict.varies or verdict.kind in {"changed", "small", "inconclusive"}):
-        key = "varies" if verdict.varies else "moved"
+        key = "moved_scorer" if contrast.corrected else "varies" if verdict.varies else "moved"
         sentences.append(words(f"verdict.{key}", up=contrast.moved_up, prompts=contrast.n_prompts))
     if verdict.target == "fixed" and verdict.kind != "described" and battery.prompts:
         sentences.append(words("verdict.fixed_note"))

@@ -7,6 +7,7 @@ import pytest
 
 from biasaudit.records import Battery
 from biasaudit.report import scatter
+from biasaudit.report.findings_drawn import figures
 from biasaudit.report.sections import designs as section
 from biasaudit.report.view import ReportView
 from biasaudit.results import Analysis, Finding
@@ -84,3 +85,15 @@ def test_no_name_stands_on_another_and_only_words_beyond_the_band_have_one() -> 
     assert page.count("palavra") == 2  # one a figure
     assert "dentro" not in page
     assert 'width="' in str(scatter.words_by_z(dots[-1:], [], 3.0, ("x", "z"), "pt"))
+
+
+def test_distances_of_texts_stand_beside_those_of_a_model_from_itself() -> None:
+    rows = [
+        finding("text", name, details={"null": null} if null else {})
+        for name in ("energy", "c2st")
+        for null in ("", "split-half")
+    ]
+    drawn = figures("text", rows, "en")
+    assert [title for title, _ in drawn] == ["Energy distance", "Classifier, AUC (0.5 is chance)"]
+    assert "null: one half" in str(drawn[0][1])
+    assert "less 0.5" in str(drawn[1][1])
