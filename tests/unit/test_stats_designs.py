@@ -240,6 +240,13 @@ def test_distances_are_the_unbiased_ones_of_their_definition() -> None:
     assert texts.distances_apart(strata(source, n=1), rng=source) == {}
 
 
+def test_equal_texts_are_at_distance_0_among_others() -> None:
+    said = ("a vacina faz bem", "não sei dizer", "a vacina faz bem", "o povo sabe")
+    cosine = texts.gram_matrices(texts.Strata(topics=("a",), first=(said,), second=(said[::-1],)))[0]
+    equal = np.array([[one == other for other in said + said[::-1]] for one in said + said[::-1]])
+    assert np.array_equal(cosine == 1.0, equal)
+
+
 def test_equal_texts_and_empty_texts_are_no_change() -> None:
     same = texts.Strata(topics=("a", "b"), first=(("x y",) * 4, ("",) * 4), second=(("x y",) * 4, ("",) * 4))
     assert texts.distances_apart(same, draws=49, rng=rng())["energy"].p == 1.0
@@ -251,6 +258,17 @@ def test_equal_texts_and_empty_texts_are_no_change() -> None:
     assert (counted.p, counted.threshold) == (1.0, 0.0)
     empty = texts.Strata(topics=("a",), first=(("",) * 4,), second=(("",) * 4,))
     assert words.distinctive(empty, rng=rng()) is None
+
+
+def test_a_completion_counts_once_for_a_word_however_often_it_says_it() -> None:
+    said = ("chip",) * 6 + ("sol",) * 6
+    loud = tuple(f"{text} " * 40 for text in said)
+    first, second = (
+        words.distinctive(texts.Strata(topics=("a",), first=(one,), second=(said[::-1],)), draws=49, rng=rng())
+        for one in (said, loud)
+    )
+    assert first is not None
+    assert first == second
 
 
 def test_words_are_portuguese_words_without_links_names_of_users_or_the_prompt() -> None:
