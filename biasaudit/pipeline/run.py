@@ -162,8 +162,14 @@ def warn_of_less(plan: RunPlan, folder: RunFolder, console: Console) -> None:
     before = folder.manifest
     left = {entry["decoding_id"] for entry in before.get("decodings", [])} - {d.decoding_id for d in plan.decodings}
     fewer = before.get("completions", 0) > plan.completions
-    if left or fewer:
-        what = f"{before['completions']} completions a prompt" if fewer else f"{len(left)} other decoding(s)"
+    prompts = prompts_outside(plan, folder)
+    if left or fewer or prompts:
+        said = [
+            (fewer, f"{before.get('completions')} completions a prompt"),
+            (left, f"{len(left)} other decoding(s)"),
+            (prompts, f"{prompts} other prompt(s)"),
+        ]
+        what = ", ".join(words for there, words in said if there)
         labels = labels_outside(plan, folder)
         what += f", and {labels} labels of people," if labels else ","
         console.warn(
@@ -172,13 +178,25 @@ def warn_of_less(plan: RunPlan, folder: RunFolder, console: Console) -> None:
         )
 
 
+def prompts_outside(plan: RunPlan, folder: RunFolder) -> int:
+    """How many of the prompts that a run was last asked for `plan` does not ask for."""
+    if not folder.has("prompts.parquet"):
+        return 0
+    try:
+        known = folder.read_table("prompts.parquet", ["prompt_id"]).column("prompt_id").to_pylist()
+    except StoreError:
+        return 0  # damaged: it is written anew
+    return len(set(known) - {prompt.prompt_id for prompt in plan.prompts})
+
+
 def labels_outside(plan: RunPlan, folder: RunFolder) -> int:
     """How many of a run's labels are of completions that `plan` does not ask for."""
     from biasaudit.store.labels import read_labels
 
     asked = {decoding.decoding_id for decoding in plan.decodings}
+    prompts = {prompt.prompt_id for prompt in plan.prompts}
     keys = [label.key for label in read_labels(folder)]
-    return sum(decoding not in asked or index >= plan.completions for _, _, decoding, _, _, index in keys)
+    return sum(d not in asked or p not in prompts or i >= plan.completions for _, p, d, _, _, i in keys)
 
 
 def announce(plan: RunPlan, folder: RunFolder) -> str:

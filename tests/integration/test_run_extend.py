@@ -115,6 +115,10 @@ def test_new_arms_and_prompts_sample_only_themselves(
     assert old.isdisjoint(request.prompt_id for request in asked)
     now = parts(tmp_path / "run")
     assert {name: now[name] for name in first} == first
+    growing.write_text(BATTERY, encoding="utf-8")
+    code, _, err = biasaudit(*words, "--arm", f"other={arms['other']}")
+    assert code == 0, err
+    assert "holds 1 other prompt(s), which this command does not ask for: they stay stored" in err
 
 
 def test_a_command_that_was_carried_out_writes_nothing_and_samples_nothing(

@@ -34,7 +34,7 @@ def told(completion: Completion) -> tuple[str, tuple[int, ...], str, str]:
     return completion.prompt_id, completion.token_ids, completion.text, completion.finish_reason
 
 
-def test_vllm_agrees_with_our_engine() -> None:
+def test_vllm_agrees_with_our_engine(request: pytest.FixtureRequest) -> None:
     folder = str(embedded.folder("base"))
     known = describe_arm(folder)
     arm = Arm(name="a", spec=folder, role="base", fingerprint=known.fingerprint, tokenizer_fingerprint="t")
@@ -43,6 +43,7 @@ def test_vllm_agrees_with_our_engine() -> None:
     theirs = backends.build(
         "vllm", spec=spec, arm=arm, seed=3, folder=folder, tokenizer=tokenizer, context=context, dtype="fp32"
     )
+    request.addfinalizer(theirs.close)
     ours = open_backend(arm, Machine(dtype="fp32", device="cpu", tile=4, threads=1), seed=3)
     for decoding in DECODINGS:
         got = list(theirs.complete(asked(decoding)))
