@@ -142,11 +142,10 @@ def test_every_interval_and_every_printed_percentage_follow_the_declared_level(m
         battery=dataclasses.replace(BATTERY, alpha=0.01), language="pt", arms=ARMS, prompts=PROMPTS,
         decodings=(WARM, COLD), analysis=analysis,
     )  # fmt: skip
-    for locale in ("pt", "en"):
-        page = re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", render_page(view, locale), flags=re.S)
-        assert len(re.findall(r"\b99%", page)) > 5
-        assert "98%" in page
-        assert not re.findall(rf".{{30}}{FIXED_LEVEL}.{{30}}", page)
+    page = re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", render_page(view, "pt"), flags=re.S)
+    assert len(re.findall(r"\b99%", page)) > 5
+    assert "98%" in page
+    assert not re.findall(rf".{{30}}{FIXED_LEVEL}.{{30}}", page)
 
 
 @pytest.mark.parametrize("locale", ["pt", "en"])
