@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import multiprocessing
 import os
 import random
 import signal
@@ -20,23 +19,13 @@ from biasaudit.errors import RunLockedError
 from biasaudit.store.lock import HEARTBEAT_NAME, writer_lock
 from biasaudit.store.run import RunFolder
 from biasaudit.store.tables import completions_from_table
+from tests import children
 
 
 @pytest.fixture(scope="module")
 def nursery():
     """Starts processes that have everything imported already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        [
-            "pytest",
-            "pandas",  # pyarrow imports it behind our back
-            "biasaudit.store.run",
-            "biasaudit.store.tables",
-            "biasaudit.scale.processes",
-            "biasaudit.pipeline.signals",
-        ]
-    )
-    return context
+    return children.nursery()
 
 
 @pytest.fixture
