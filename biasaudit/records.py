@@ -162,7 +162,7 @@ class Primary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Battery:
-    """A versioned YAML file after reading: everything that a run asks, and how it is scored."""
+    """A versioned YAML file after reading: what a run asks, how it is scored, and tested (at level `alpha`)."""
 
     name: str
     version: int
@@ -182,13 +182,13 @@ class Battery:
     primary: Primary | None = None
     sources: tuple[str, ...] = ()
     chat: bool = False
+    alpha: float = 0.05
     path: str = ""
     battery_hash: str = ""
     """Hash of what the file means; formatting and comments are not in it."""
 
 
 # ---------------------------------------------------------------------------- arms and completions
-
 Role = Literal["base", "placebo", "tuned"]
 FinishReason = Literal["eos", "stop", "length", "filtered", "unknown"]
 """`filtered`: a server's filter cut the text; `unknown`: whoever sampled the text did not say."""

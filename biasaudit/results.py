@@ -16,6 +16,10 @@ Target = Literal["fixed", "population"]
 VerdictKind = Literal["changed", "small", "equivalent", "inconclusive", "described"]
 
 
+ALPHA = 0.05
+"""Level of the tests where a battery declares none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
     """A confidence or prediction interval, in the measure's unit."""
@@ -99,10 +103,11 @@ class Equivalence:
 
     margin: float
     p: float
-    """Holm-adjusted inside the confirmatory family."""
+    """Holm-adjusted over `family_size` tests: of the confirmatory family, or of the contrasts beside it."""
     interval: Interval
-    """The 90 % interval of the target that was asked."""
+    """Of the target that was asked, at level 1 − 2α: 90 % for tests at 5 %."""
     equivalent: bool
+    family_size: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +254,8 @@ class Analysis:
     """What the designs beside the plain contrast found."""
     labelling: tuple[Labelling, ...] = ()
     """Human labels, a row a set of labels."""
+    alpha: float = ALPHA
+    """Level of the tests, as the battery declares it; intervals hold 1 − `alpha`, of equivalence 1 − 2·`alpha`."""
     lock: Mapping[str, Any] = field(default_factory=dict)
     """What was registered before sampling, and what differs from it (`pipeline.lock_content`); empty without a lock."""
 

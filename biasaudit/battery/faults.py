@@ -91,6 +91,8 @@ def _at(value: Any, trail: Trail) -> Any:
 def _expected(error: ErrorDetails) -> str:
     """The rule that failed, as the end of a sentence that begins with `expected`."""
     kind, ctx = error["type"], error.get("ctx", {})
+    if error["loc"] == ("alpha",):
+        return "a share from 0.005 to 0.2: the level of the tests, 0.05 for 5 %"
     if kind == "string_pattern_mismatch":
         return next((text for start, text in _PATTERNS.items() if ctx["pattern"].startswith(start)), ctx["pattern"])
     bounds = {

@@ -11,6 +11,7 @@ from biasaudit.battery.render import decodings, render
 from biasaudit.battery.source import MAX_FAULTS, Source, load, read_source
 from biasaudit.errors import BatteryError
 from biasaudit.records import Battery, Measure, Primary, Topic
+from biasaudit.results import ALPHA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,7 @@ def _battery(source: Source, part: schema.BatteryPart, path: str) -> Battery:
         primary=_primary(part),
         sources=tuple(part.sources),
         chat=part.chat,
+        alpha=part.alpha,
     )
     return replace(battery, path=path, battery_hash=_hash(battery))
 
@@ -98,8 +100,10 @@ def _measure(name: str, part: schema.MeasurePart) -> Measure:
 
 
 def _hash(battery: Battery) -> str:
-    """Hash of what a battery means; a measure without a margin hashes as before measures could have one."""
+    """Hash of what a battery means; without margins of measures, and at 5 %, as before a battery could say so."""
     plain = identity.plain(battery)
+    if battery.alpha == ALPHA:
+        del plain["alpha"]
     for measure in plain["measures"]:
         if measure["margin"] is None:
             del measure["margin"], measure["unit"]

@@ -167,6 +167,12 @@ class BatteryPart(Part):
     sweep: SweepPart = Field(default_factory=SweepPart)
     measures: dict[Name, MeasurePart] = Field(min_length=1)
     primary: PrimaryPart | None = None
+    alpha: float = Field(
+        0.05,
+        ge=0.005,
+        le=0.2,
+        description="Level of the tests: 0.05 means 5 %, and intervals of 95 %.",
+    )
     sources: list[Text] = Field(default_factory=list)
     chat: bool = Field(False, description="Ask the model's chat template for the prompt's form; base models have none.")
 

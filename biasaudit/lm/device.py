@@ -25,8 +25,12 @@ def pick_device(device: str = "auto") -> torch.device:
         found = torch.device(device)
     except RuntimeError:
         raise UsageError(f"device '{device}': expected auto, cpu, cuda or cuda:N.") from None
+    if found.type not in ("cpu", "cuda"):
+        raise UsageError(f"device '{device}': expected auto, cpu, cuda or cuda:N.")
     if found.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"device '{device}': this machine has no usable CUDA GPU. Use cpu or auto.")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"device '{device}': this machine's GPUs are cuda:0 to cuda:{torch.cuda.device_count() - 1}.")
     return found
 
 

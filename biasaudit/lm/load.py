@@ -139,6 +139,7 @@ def _load_weights(spec: str, folder: Path, precision: str) -> Any:
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
+            generation_config=transformers.GenerationConfig(),  # the folder's own is not read: it decides nothing here
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError(f"{spec}: transformers cannot load it: {str(error).splitlines()[0]}") from error

@@ -87,14 +87,16 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(raw, dict) or not isinstance(raw.get("model_type"), str):
         raise ModelError(f"{path}: no model_type, so the architecture is unknown.")
     raw = dict(_decoded(raw))
-    _refuse_code(path, {key: value for key, value in raw.items() if not _spoken(key, value)})
+    _refuse_code(path, raw)
     for key in _HARMLESS_PRIVATE:
         raw.pop(key, None)
     for key, limit in _BOUNDS.items():
-        value = raw.get(key)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= limit):
-            shown = str(value)[:20] if not isinstance(value, int) or abs(value) < 10**20 else "a huge number"
-            raise ModelError(f"{path}: {key} is {shown}; expected a whole number from 1 to {limit}.")
+        given = raw.get(key)
+        # Gemma 3n has a width for every layer.
+        for value in given if isinstance(given, list) and key == "intermediate_size" else [given]:
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= limit):
+                shown = str(value)[:20] if not isinstance(value, int) or abs(value) < 10**20 else "a huge number"
+                raise ModelError(f"{path}: {key} is {shown}; expected a whole number from 1 to {limit}.")
     return raw
 
 
@@ -126,7 +128,7 @@ def _refuse_code(path: Path, value: Any) -> None:
             raise ModelError(f"{path}: '{key}' asks for code from elsewhere; only transformers' own classes load.")
         if key == "quantization_config" and item is not None:
             raise ModelError(f"{path}: quantised weights cannot be audited here. Use the model's full weights.")
-        if key.startswith("_") and key not in _HARMLESS_PRIVATE:
+        if key.startswith("_") and key not in _HARMLESS_PRIVATE and not _spoken(key, item):
             raise ModelError(f"{path}: private key '{key}' is refused. Remove it if you trust the folder's origin.")
         _refuse_code(path, item)
 

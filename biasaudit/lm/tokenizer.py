@@ -24,7 +24,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from biasaudit import identity
 from biasaudit.errors import ModelError, UsageError
-from biasaudit.lm import tokenizer_bpe
+from biasaudit.lm import tokenizer_bpe, tokenizer_json
 from biasaudit.lm.bytelevel import alphabet, to_bytes
 from biasaudit.lm.tokenizer_engines import EOT, Documents, Engine, Gigatoken, OneByOne, Tiktoken, trusted
 
@@ -55,6 +55,7 @@ class TextTokenizer:
         eot_id: id of the token that ends a document.
         vocab_size: ids are 0 … vocab_size − 1, the end-of-text token included.
         fingerprint: 64 hex digits; equal for the same vocabulary and merges from any place.
+        special_ids: ids that text never gives: end-of-text, and further marks of the same kind.
         doubts: why a faster engine was put aside, one sentence each; for the records.
     """
 
@@ -68,6 +69,8 @@ class TextTokenizer:
         fingerprint: str,
         byte_lengths: Sequence[int] | None,
         save: Callable[[Path], None],
+        special_ids: Iterable[int] = (),
+        after: tuple[Callable[[str], list[int]], Callable[[list[int]], str]] | None = None,
     ) -> None:
         """Join the parts; callers use `load_tokenizer` or `train_tokenizer`. `engines` runs when ids are wanted."""
         self.eot_id = eot_id
@@ -76,6 +79,8 @@ class TextTokenizer:
         self.byte_lengths = byte_lengths
         """UTF-8 bytes that each id stands for (0 for end-of-text); None where a token is not a fixed byte string."""
         self.doubts: tuple[str, ...] = ()
+        self.special_ids = frozenset((eot_id, *special_ids))
+        self._after = after
         self._engines = engines
         self._decode = decode
         self._save = save
@@ -100,6 +105,14 @@ class TextTokenizer:
     def encode(self, text: str) -> list[int]:
         """Token ids of ordinary text; no special token is ever recognised or added."""
         return self._engine.encode(text)
+
+    def encode_after(self, text: str) -> list[int]:
+        """Token ids of text that continues other text: no blank is put before it, as SentencePiece does at a start."""
+        return self._after[0](text) if self._after else self.encode(text)
+
+    def decode_after(self, ids: Iterable[int]) -> str:
+        """Text of token ids that continue other text: a blank at its start is kept, and is the text's own."""
+        return self._after[1]([int(i) for i in ids]) if self._after else self.decode(ids)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, in the order given."""
@@ -360,10 +373,8 @@ def _generic(folder: Path, spec: Any) -> TextTokenizer:
         backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
     except Exception as error:  # the library raises bare Exception
         raise ModelError(f"{folder / 'tokenizer.json'}: refused by the tokenizers library ({error}).") from error
-    backend.encode_special_tokens = True
-    backend.no_padding()
-    backend.no_truncation()
-    eot_id = _generic_eot(folder, backend)
+    tokenizer_json.as_text(backend)
+    eot_id = tokenizer_json.end_of_text(folder, backend)
     kept = {key: spec.get(key) for key in ("normalizer", "pre_tokenizer", "model", "added_tokens", "decoder")}
     fingerprint = identity.content_hash(["tokenizer.json", kept, eot_id])
 
@@ -380,19 +391,6 @@ def _generic(folder: Path, spec: Any) -> TextTokenizer:
         fingerprint=fingerprint,
         byte_lengths=None,
         save=save,
+        special_ids=[i for i, token in backend.get_added_tokens_decoder().items() if token.special],
+        after=tokenizer_json.after(spec),
     )
-
-
-def _generic_eot(folder: Path, backend: Tokenizer) -> int:
-    """Id of the end-of-text token that the folder's settings name."""
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        if (folder / name).is_file():
-            token = tokenizer_bpe.read_json(folder / name).get("eos_token")
-            token = token.get("content") if isinstance(token, dict) else token
-            found = backend.token_to_id(token) if isinstance(token, str) else None
-            if found is not None:
-                return int(found)
-    found = backend.token_to_id(EOT)
-    if found is None:
-        raise ModelError(f"{folder}: the tokenizer names no end-of-text token (eos_token in tokenizer_config.json).")
-    return int(found)

@@ -264,4 +264,4 @@ def _detectable(battery: Battery) -> float | None:
         return None
     from biasaudit.stats.power import detectable
 
-    return detectable(1 / math.sqrt(topics), df=topics - 1)
+    return detectable(1 / math.sqrt(topics), df=topics - 1, alpha=battery.alpha)

@@ -218,7 +218,8 @@ def _told(path: Path, made: Mapping[str, Any], plan: RunPlan) -> str:
     else:
         margin = "no margin" if primary.margin is None else f"margin {primary.margin:g} {primary.unit}".rstrip()
         lines.append(
-            f"question: {primary.measure} ({primary.outcome}), target {primary.target}, {margin}; "
+            f"question: {primary.measure} ({primary.outcome}), target {primary.target}, {margin}, "
+            f"level {plan.battery.alpha:g}; "
             f"{len(plan.prompts)} prompts × {plan.completions} completions × {len(plan.arms)} arms, seed {plan.seed}"
         )
     if made["existing"]:

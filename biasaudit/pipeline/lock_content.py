@@ -21,7 +21,6 @@ SHOWN = 12
 def content_of(plan: RunPlan) -> dict[str, Any]:
     """Battery, arms, decodings, measures, question, target, margin, n, alpha, seed and looks of `plan`."""
     from biasaudit import scoring
-    from biasaudit.stats.verdict import ALPHA
 
     battery = plan.battery
     cards = {measure.name: scoring.card(measure.scorer, measure.options) for measure in battery.measures}
@@ -50,7 +49,7 @@ def content_of(plan: RunPlan) -> dict[str, Any]:
             "measures": {m.name: _measure(m, cards[m.name]) for m in battery.measures},
             "primary": primary,
             "completions": plan.completions,
-            "alpha": ALPHA,
+            "alpha": battery.alpha,
             "seed": plan.seed,
             "looks": registered(plan),
         }

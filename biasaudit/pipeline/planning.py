@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from biasaudit.errors import UsageError
 from biasaudit.pipeline.outcome import Outcome
 from biasaudit.pipeline.progress import clock
+from biasaudit.results import ALPHA
 
 if TYPE_CHECKING:
     from biasaudit.records import Battery, ScorerCard
@@ -89,17 +90,17 @@ def plan_command(
         "unit": unit,
         "source": source,
         "pilot_differs": changed,
-        **_design(parts, asked, wanted),
+        **_design(parts, asked, wanted, read.alpha),
         "cost": _cost(read, spoken, asked, arms or (found["arms"] if found else 3), tokens_per_second),
     }
     return Outcome(text=_text(data), data=data)
 
 
-def _design(parts: Components, asked: Question, wanted: float | None) -> dict[str, Any]:
+def _design(parts: Components, asked: Question, wanted: float | None, alpha: float) -> dict[str, Any]:
     """What the battery as it stands finds, the table around it, and what to add."""
     from biasaudit.stats import planner
 
-    here = planner.cell(parts, asked.topics, asked.prompts, asked.completions, wanted)
+    here = planner.cell(parts, asked.topics, asked.prompts, asked.completions, wanted, alpha=alpha)
     share = asked.prompts / asked.topics
     star = planner.enough_completions(parts, asked.topics, asked.prompts)
     return {
@@ -107,14 +108,18 @@ def _design(parts: Components, asked: Question, wanted: float | None) -> dict[st
         "effect": wanted,
         "here": here,
         "enough_completions": star if asked.sampled else None,
-        "enough_topics": None if wanted is None else planner.enough_topics(parts, share, asked.completions, wanted),
-        "advice": planner.advice(parts, here),
+        "alpha": alpha,
+        "enough_topics": None
+        if wanted is None
+        else planner.enough_topics(parts, share, asked.completions, wanted, alpha=alpha),
+        "advice": planner.advice(parts, here, alpha=alpha),
         "table": planner.grid(
             parts,
             topics=sorted({*TOPICS, asked.topics}),
             prompts_a_topic=share,
             completions=sorted({*COMPLETIONS, asked.completions}) if asked.sampled else [asked.completions],
             effect=wanted,
+            alpha=alpha,
         ),
     }
 
@@ -298,6 +303,8 @@ def _text(data: Mapping[str, Any]) -> str:
         f"  variances {data['source']}",
         f"  SD of the effect: {spread} ({unit})",
     ]
+    if data["alpha"] != ALPHA:
+        lines.append(f"  tests at {100 * data['alpha']:g} %, as the battery declares")
     if data["pilot_differs"]:
         lines.insert(2, f"  careful: the battery changed since the pilot: {', '.join(data['pilot_differs'])}")
     if here.mde_population is not None:

@@ -71,6 +71,7 @@ def add_looks(plan: RunPlan, *, until: str, looks: int | None, anytime: bool, lo
         sizes=even_sizes(plan.completions, count, FEWEST),
         precision=precision,
         margin=margin_of(measure, outcome, unit, primary),
+        alpha=battery.alpha,
         asked=identity.content_hash(
             [
                 [prompt.prompt_id for prompt in plan.prompts],

@@ -57,7 +57,7 @@ def conditional_sentences(view: ReportView, locale: str) -> list[str]:
 
 def _sided(view: ReportView, measure: str, decoding_id: str, locale: str) -> str:
     """Share of endorsing among the answers that take a side, arm by arm; empty when the analysis has none."""
-    words, numbers = Words(locale), Numbers(locale)
+    words, numbers = Words(locale, view.alpha), Numbers(locale)
     shares = [
         words("composition.conditional_share", share=numbers.percent(row["share"]), arm=row["arm"])
         for row in view.analysis.exploratory.get("endorsing_among_sided", ())

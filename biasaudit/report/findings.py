@@ -66,7 +66,7 @@ def lines(design: str, rows: Sequence[Finding], words: Words, numbers: Numbers) 
         return [words("designs.curve_detail", n=len(rows), up=up, out=out)]
     if design == "families":
         opened = sum(row.note != "family-not-selected" for row in rows)
-        below = sum(row.note != "family-not-selected" and (row.p_adjusted or 0.0) < LEVEL for row in rows)
+        below = sum(row.note != "family-not-selected" and (row.p_adjusted or 0.0) < Q for row in rows)
         return [words("designs.families_detail", n=len(rows), opened=opened, below=below)]
     if design == "rare":
         said_first = sorted(rows, key=lambda row: not row.details["apart"])
@@ -83,8 +83,8 @@ def uncalibrated(rows: Sequence[Finding], words: Words) -> list[str]:
     return [words("designs.uncalibrated", n=count, of=len(rows))] if count else []
 
 
-LEVEL = 0.05
-"""Of adjusted p-values that are counted."""
+Q = 0.05
+"""False discovery rate under which adjusted p-values are counted, as in `stats.families`."""
 
 
 def doses(values: Sequence[float], numbers: Numbers) -> str:

@@ -34,17 +34,18 @@ class _PackageTemplates(BaseLoader):
         return found.read_text("utf-8"), None, None
 
 
-def render(template: str, locale: str, **values: Any) -> Markup:
+def render(template: str, locale: str, *, alpha: float = 0.05, **values: Any) -> Markup:
     """A template of this package, with `t` (words) and `n` (numbers) of `locale` at hand.
 
     Args:
         template: file name under `report/templates`.
         locale: `pt` or `en`.
+        alpha: level of the tests that words speak of.
         **values: what the template names; a name that is missing raises `jinja2.UndefinedError`.
     """
     page = _environment().get_template(template)
     # The template escaped every value by itself: its output is markup, and the only place where we say so.
-    return Markup(page.render(t=Words(locale), n=Numbers(locale), locale=locale, **values))  # noqa: S704
+    return Markup(page.render(t=Words(locale, alpha), n=Numbers(locale), locale=locale, **values))  # noqa: S704
 
 
 def asset(name: str) -> str:

@@ -9,6 +9,9 @@ from __future__ import annotations
 MINUS = "\N{MINUS SIGN}"
 NO_BREAK = "\N{NO-BREAK SPACE}"
 P_FLOOR = 0.001
+LEVELS = (0.005, 0.01, 0.025, 0.05, 0.1)
+"""Levels of tests that are in use: that a p value lies below one is never rounded away."""
+P_DIGITS = 9
 MISSING = "\N{EN DASH}"
 
 
@@ -59,5 +62,10 @@ class Numbers:
         return f"p{NO_BREAK}{sign}{NO_BREAK}{rest}"
 
     def _p_digits(self, p: float) -> str:
+        """Three decimals; more where a p below a level would otherwise read as that level."""
         text = f"{p:.3f}"
+        for digits in range(4, P_DIGITS + 1):
+            if not any(p < level <= float(text) for level in LEVELS):
+                break
+            text = f"{p:.{digits}f}"
         return text.replace(".", ",") if self.locale == "pt" else text.removeprefix("0")

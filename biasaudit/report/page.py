@@ -31,7 +31,7 @@ def render_page(view: ReportView, locale: str) -> str:
     Raises:
         UnknownNameError: there is no such locale.
     """
-    words = Words(locale)
+    words = Words(locale, view.alpha)
     script, style = html.asset("report.js"), html.asset("report.css")
     shown: list[dict[str, Any]] = []
     for name, section in sections.everything():
@@ -42,6 +42,7 @@ def render_page(view: ReportView, locale: str) -> str:
         html.render(
             "page.html",
             locale,
+            alpha=view.alpha,
             policy=html.policy(script, style),
             script=Markup(script),  # noqa: S704  (our own file)
             style=Markup(style),  # noqa: S704  (our own file)

@@ -17,8 +17,8 @@ from biasaudit.report.text import plain
 from biasaudit.report.words import Words
 from biasaudit.results import Analysis, Contrast, TargetEstimate, Verdict
 
-LEVEL = 0.05
-"""Of the tests; the same as in the verdict's logic."""
+RULE_OF_THREE = 0.05
+"""The one level that the rule of three is for."""
 FEW = 30
 """Answers from which the rule of three is near the exact limit."""
 SHOWN_HASH = 12
@@ -40,7 +40,7 @@ def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, 
     Raises:
         UnknownNameError: there is no such locale.
     """
-    words = Words(locale)
+    words = Words(locale, analysis.alpha)
     verdict = analysis.verdict
     if verdict is None or not 0 <= verdict.contrast < len(analysis.contrasts):
         return words(f"verdict.{_absence(arms, battery)}")
@@ -60,7 +60,7 @@ def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, 
     }
     sentences = [
         *_exploratory(words, analysis.lock),
-        _lead(words, verdict, contrast) + _main(words, numbers, scale, verdict, contrast, holes, analysis.lock),
+        _lead(words, verdict, contrast) + _main(words, numbers, scale, verdict, contrast, holes, analysis),
     ]
     if verdict.kind == "inconclusive" and contrast.mde is not None:
         key = "inconclusive_blind" if scale.beyond(contrast.mde) else "inconclusive_mde"
@@ -72,7 +72,7 @@ def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, 
         sentences.append(words("verdict.fixed_note"))
     if contrast.corrected:
         sentences.append(words("verdict.corrected"))
-    sentences += _none_seen(words, numbers, contrast, holes)
+    sentences += _none_seen(words, numbers, contrast, holes, analysis.alpha)
     if analysis.lock.get("state") == "kept":
         sentences.append(words("verdict.locked", hash=plain(analysis.lock["hash"][:SHOWN_HASH])))
     return " ".join(sentences)
@@ -95,12 +95,12 @@ def margin_was_set(lock: Mapping[str, Any]) -> bool:
     return not moved and not lock.get("late", False)
 
 
-def rule_of_three(n: int) -> tuple[float, float]:
-    """95 % upper limits of a share of which none was seen in `n` answers: 3/n, and the exact 1 − .05^(1/n)."""
-    return min(1.0, 3 / n), 1 - LEVEL ** (1 / n)
+def rule_of_three(n: int, alpha: float = 0.05) -> tuple[float, float]:
+    """Upper limits of a share of which none was seen in `n` answers: 3/n (for 5 %), and the exact 1 − α^(1/n)."""
+    return min(1.0, 3 / n), 1 - alpha ** (1 / n)
 
 
-def _none_seen(words: Words, numbers: Numbers, contrast: Contrast, holes: Mapping[str, str]) -> list[str]:
+def _none_seen(words: Words, numbers: Numbers, contrast: Contrast, holes: Mapping[str, str], alpha: float) -> list[str]:
     """For an arm that never gave the label: how many answers there were, and the share's upper limit."""
     if contrast.unit not in SHARE_UNITS or contrast.outcome == "value" or contrast.corrected:
         return []
@@ -108,11 +108,11 @@ def _none_seen(words: Words, numbers: Numbers, contrast: Contrast, holes: Mappin
              ("reference", contrast.mean_reference, contrast.n_reference))  # fmt: skip
     return [
         words(
-            "verdict.none_seen" if n >= FEW else "verdict.none_seen_few",
+            "verdict.none_seen_few" if n < FEW or alpha != RULE_OF_THREE else "verdict.none_seen",
             arm=holes[arm],
             outcome=holes["outcome"],
             n=numbers.integer(n),
-            upper=numbers.percent(rule_of_three(n)[n < FEW], 1 if n < MANY else 2),
+            upper=numbers.percent(rule_of_three(n, alpha)[n < FEW or alpha != RULE_OF_THREE], 1 if n < MANY else 2),
         )
         for arm, mean, n in sides
         if mean == 0 and n > 0
@@ -153,7 +153,7 @@ def statistics(words: Words, numbers: Numbers, scale: Scale, found: TargetEstima
 
 def tost_phrase(words: Words, numbers: Numbers, contrast: Contrast, p: float) -> str:
     """The p-value of the equivalence test, which Holm has adjusted where there is a family."""
-    size = max(contrast.population.family_size, contrast.fixed.family_size)
+    size = 1 if contrast.equivalence is None else contrast.equivalence.family_size
     return numbers.p_phrase(p) if size == 1 else words("verdict.stats_holm", p=numbers.p(p), k=size)
 
 
@@ -174,7 +174,7 @@ def _main(
     verdict: Verdict,
     contrast: Contrast,
     holes: dict[str, str],
-    lock: Mapping[str, Any],
+    analysis: Analysis,
 ) -> str:
     stats = statistics(words, numbers, scale, estimate(contrast, verdict.target))
     way = "up" if contrast.difference >= 0 else "down"
@@ -189,7 +189,7 @@ def _main(
         way = way if contrast.difference else "none"
         return words(f"verdict.described_{way}", d=size, **holes)
     margin = scale.bare(contrast.equivalence.margin) if contrast.equivalence else "?"
-    unset = "" if margin_was_set(lock) else "_unset"
+    unset = "" if margin_was_set(analysis.lock) else "_unset"
     if verdict.kind == "small":
         return words(f"verdict.small{unset}", d=signed, stats=stats, margin=margin, **holes)
     if verdict.kind == "equivalent" and contrast.equivalence is not None:
@@ -203,12 +203,16 @@ def _main(
             p=tost_phrase(words, numbers, contrast, tost.p) + looks,
             **holes,
         )
-    key = "inconclusive_short" if _points_somewhere(estimate(contrast, verdict.target)) else "inconclusive"
+    key = (
+        "inconclusive_short"
+        if _points_somewhere(estimate(contrast, verdict.target), analysis.alpha)
+        else "inconclusive"
+    )
     return words(f"verdict.{key}", d=signed, stats=stats, **holes)
 
 
-def _points_somewhere(found: TargetEstimate) -> bool:
+def _points_somewhere(found: TargetEstimate, alpha: float) -> bool:
     """Whether interval or adjusted test, but not both, speak of a shift: weak evidence, which is not none."""
     p = found.p if found.p_adjusted is None else found.p_adjusted
     excludes = found.interval is not None and (found.interval.low > 0 or found.interval.high < 0)
-    return excludes != (p is not None and p < LEVEL)
+    return excludes != (p is not None and p < alpha)

@@ -75,6 +75,11 @@ class ReportView:
     copying: Mapping[str, Any] = field(default_factory=dict)
     """Measure of copying -> `pipeline.copying_summary`, its texts masked."""
 
+    @property
+    def alpha(self) -> float:
+        """Level of the tests."""
+        return self.analysis.alpha
+
     def title(self, locale: str) -> str:
         """The battery's title in `locale`, else in English, else in any language, else its name."""
         return localised(self.battery.title, locale) or self.battery.name

@@ -22,20 +22,23 @@ class Words:
 
     Args:
         locale: `pt` or `en`.
+        alpha: level of the tests, which fills `{alpha}`, `{confidence}` (1 − α) and `{narrow}` (1 − 2α) everywhere.
 
     Raises:
         UnknownNameError: there is no such locale.
     """
 
-    def __init__(self, locale: str) -> None:
+    def __init__(self, locale: str, alpha: float = 0.05) -> None:
         if locale not in LOCALES:
             raise UnknownNameError("locale", locale, LOCALES)
         self.locale = locale
         self._table = table(locale)
+        shares = {"alpha": alpha, "confidence": 1 - alpha, "narrow": 1 - 2 * alpha}
+        self._levels = {name: _percent(share, locale) for name, share in shares.items()}
 
     def __call__(self, key: str, **values: object) -> str:
         """The sentence `key` with its holes filled; values are never read as templates."""
-        return self._table[key].format(**values)
+        return self._table[key].format(**{**self._levels, **values})
 
     def plural(self, key: str, count: int, **values: object) -> str:
         """`key_one` or `key_other` by `count` (in both languages one is singular, anything else plural)."""
@@ -56,6 +59,12 @@ class Words:
         slug = _NOT_WORD.sub("-", _NUMBER.sub("n", words).lower()).strip("-")
         key = f"{group}.{slug}"
         return self(key, n=number[0] if number else "") if key in self._table else words
+
+
+def _percent(share: float, locale: str) -> str:
+    """A level with the digits that it has: `95%`, `99.5%`."""
+    text = f"{100 * share:.4g}%"
+    return text.replace(".", ",") if locale == "pt" else text
 
 
 @functools.cache

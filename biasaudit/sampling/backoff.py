@@ -34,6 +34,7 @@ class Shape:
 
 def shape_of(config: Any) -> Shape:
     """The shape of a transformers model, from its configuration; what a family does not name has its usual value."""
+    config = getattr(config, "get_text_config", lambda: config)()
     heads = int(config.num_attention_heads)
     width = int(config.hidden_size)
     return Shape(
@@ -41,10 +42,15 @@ def shape_of(config: Any) -> Shape:
         key_heads=int(getattr(config, "num_key_value_heads", None) or heads),
         head_width=int(getattr(config, "head_dim", None) or width // heads),
         width=width,
-        inner=int(getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * width),
+        inner=_widest(getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * width),
         vocabulary=int(config.vocab_size),
         context=context_length(config),
     )
+
+
+def _widest(size: Any) -> int:
+    """A width, or the largest of those that a model names layer by layer."""
+    return max(map(int, size)) if isinstance(size, (list, tuple)) else int(size)
 
 
 def row_bytes(shape: Shape, bytes_per_value: int, tokens: int) -> int:
@@ -88,7 +94,7 @@ def automatic_tile(config: Any, *, free: int | None, bytes_per_value: int, usual
     """
     try:
         shape = shape_of(config)
-    except AttributeError:
+    except (AttributeError, TypeError, ValueError, ZeroDivisionError):
         return usual or UNKNOWN
     if free is None:
         return usual or UNKNOWN

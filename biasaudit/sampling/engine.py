@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -58,17 +58,19 @@ class _Row:
 class Engine:
     """Runs jobs through a decoder."""
 
-    def __init__(self, decoder: Decoder, decode: Callable[[list[int]], str], *, end: int, tile: int, best: int) -> None:
+    def __init__(
+        self, decoder: Decoder, decode: Callable[[list[int]], str], *, ends: Collection[int], tile: int, best: int
+    ) -> None:
         """Prepare; memory is taken when a run starts.
 
         Args:
             decoder: runs the model.
             decode: token ids to text.
-            end: id of the end-of-text token.
+            ends: ids of the tokens that end a text.
             tile: rows.
             best: tokens with noise of their own when nothing is truncated.
         """
-        self._decoder, self._decode, self._end, self._best = decoder, decode, end, best
+        self._decoder, self._decode, self._ends, self._best = decoder, decode, ends, best
         self._backoff = Backoff(tile)
         self._compiled = kernels.asked()
         self._running = False
@@ -103,7 +105,7 @@ class Engine:
             try:
                 with torch.inference_mode(), kernels.held(self._compiled):
                     if tile is None:
-                        tile = _Tile(self._decoder, self._decode, self._end, self.tile, self._best)
+                        tile = _Tile(self._decoder, self._decode, self._ends, self.tile, self._best)
                     if length is not None and not tile.busy:
                         tile.open(length)
                     tile.turn(window)
@@ -135,8 +137,10 @@ class Engine:
 class _Tile:
     """The rows of one run."""
 
-    def __init__(self, decoder: Decoder, decode: Callable[[list[int]], str], end: int, tile: int, best: int) -> None:
-        self._decoder, self._decode, self._end, self._size = decoder, decode, end, tile
+    def __init__(
+        self, decoder: Decoder, decode: Callable[[list[int]], str], ends: Collection[int], tile: int, best: int
+    ) -> None:
+        self._decoder, self._decode, self._ends, self._size = decoder, decode, ends, tile
         self._chooser = Chooser(tile, decoder.vocabulary, best=best, device=decoder.device)
         self._prompts = Prompts(decoder)
         self._rows: list[_Row | None] = [None] * tile
@@ -221,7 +225,7 @@ class _Tile:
         """Add a token to a row, and finish the row when it ends there."""
         row = self._rows[place]
         assert row is not None
-        if token == self._end:
+        if token in self._ends:
             return self._finish(place, row, self._decode(row.tokens), "eos")
         row.tokens.append(token)
         row.logprobs.append(logprob)
@@ -271,4 +275,5 @@ def _out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error).lower()
-    return "can't allocate memory" in text or "not enough memory" in text or "out of memory" in text
+    said = ("can't allocate memory", "not enough memory", "out of memory", "status_alloc_failed")
+    return any(words in text for words in said)

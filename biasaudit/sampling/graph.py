@@ -34,15 +34,20 @@ def as_it_is(run: Run) -> Run:
     return run
 
 
-def cuda_graph() -> Record:
-    """Record CUDA graphs that share one pool of memory."""
+def cuda_graph(device: torch.device) -> Record:
+    """Record CUDA graphs of `device` that share one pool of memory.
+
+    The pool lives as long as a graph of it: once all are dropped, torch refuses its handle, so whoever drops them asks
+    for a new recorder. Work on a GPU other than the current one would not be captured, so it is made the current one.
+    """
     pool = torch.cuda.graph_pool_handle()
 
     def record(run: Run) -> Run:
         graph = torch.cuda.CUDAGraph()
-        torch.cuda.synchronize()
-        with torch.cuda.graph(graph, pool=pool):
-            run()
+        with torch.cuda.device(device):
+            torch.cuda.synchronize()
+            with torch.cuda.graph(graph, pool=pool, stream=torch.cuda.Stream(device)):  # type: ignore[no-untyped-call]
+                run()
         replay: Run = graph.replay
         return replay
 
@@ -52,15 +57,15 @@ def cuda_graph() -> Record:
 class GraphedDecoder:
     """A decoder whose steps are recorded; the same interface."""
 
-    def __init__(self, decoder: Decoder, record: Record) -> None:
+    def __init__(self, decoder: Decoder, recorder: Callable[[], Record]) -> None:
         """Stand before `decoder`.
 
         Args:
             decoder: has `head` (`SharesPrompts`), and a cache that reads whole blocks of BLOCK positions.
-            record: `cuda_graph()`, or `as_it_is`.
+            recorder: makes what records, `cuda_graph(device)` or `as_it_is`, anew whenever all recordings are dropped.
         """
         assert isinstance(decoder, SharesPrompts)
-        self._decoder, self._head, self._record = decoder, decoder.head, record
+        self._decoder, self._head, self._recorder = decoder, decoder.head, recorder
         self.path, self.context, self.vocabulary = f"{decoder.path}-graph", decoder.context, decoder.vocabulary
         self.device, self.dtype = decoder.device, decoder.dtype
         self.length_class, self.prefill = decoder.length_class, decoder.prefill
@@ -71,9 +76,14 @@ class GraphedDecoder:
         """Whether steps are recorded; False once a recording failed."""
         self._forget(1)
 
+    def _drop(self) -> None:
+        """Drop recordings, and the memory that they share."""
+        self._replays: dict[int, Run] = {}
+        self._record: Record | None = None
+
     def _forget(self, tile: int) -> None:
         """Drop recordings and buffers."""
-        self._replays: dict[int, Run] = {}
+        self._drop()
         self._capacity = 0
         self._tokens = torch.zeros(tile, dtype=torch.int64, device=self.device)
         self._positions = torch.zeros(tile, dtype=torch.int64, device=self.device)
@@ -88,7 +98,7 @@ class GraphedDecoder:
         """Put a prompt into `row`; a cache that grows moves, and recordings with it."""
         if tokens > self._capacity:
             self._capacity = bucket_length(tokens, self.context)
-            self._replays.clear()
+            self._drop()
         self._decoder.admit(row, state, self._capacity)
         self._logits[row] = self._head(state.output[None])[0]
 
@@ -117,8 +127,9 @@ class GraphedDecoder:
 
     def _keep(self, blocks: int, run: Run) -> None:
         """Record a step that was just run plainly, and prove the recording on the same inputs."""
-        plain = self._logits.clone()
+        plain, wrong = self._logits.clone(), "a recording gives other logits than the step itself"
         try:
+            self._record = self._record or self._recorder()
             replay = self._record(run)
             self._logits.zero_()
             replay()
@@ -126,13 +137,13 @@ class GraphedDecoder:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            _LOG.warning("steps of the %s path cannot be recorded (%s); going on without", self._decoder.path, error)
-            proven = False
+            proven, wrong = False, str(error)
         if proven:
             self._replays[blocks] = replay
             return
+        _LOG.warning("steps of the %s path cannot be recorded (%s); going on without", self._decoder.path, wrong)
         self.recording = False
-        self._replays.clear()
+        self._drop()
         run()
 
 
@@ -140,4 +151,4 @@ def graphed(decoder: Decoder) -> Decoder:
     """`decoder` behind recorded steps where that can pay: on a GPU, on a path with a block cache."""
     if decoder.device.type != "cuda" or not isinstance(decoder, (Gpt2Decoder, TransformerDecoder)):
         return decoder
-    return GraphedDecoder(decoder, cuda_graph())
+    return GraphedDecoder(decoder, lambda: cuda_graph(decoder.device))

@@ -121,15 +121,21 @@ def percent_agreement(counts: Floats, weights: Floats | None = None) -> Floats:
 
 
 def with_interval(
-    statistic: Callable[[Floats], Floats], items: int, *, rng: np.random.Generator, draws: int = DRAWS
+    statistic: Callable[[Floats], Floats],
+    items: int,
+    *,
+    rng: np.random.Generator,
+    draws: int = DRAWS,
+    level: float = 0.95,
 ) -> tuple[float | None, Interval | None]:
-    """A coefficient and its 95 % percentile interval by bootstrap over items.
+    """A coefficient and its percentile interval by bootstrap over items.
 
     Args:
         statistic: weights of shape (draws, items) -> values of shape (draws,).
         items: how many there are.
         rng: of the bootstrap.
         draws: of it.
+        level: of the interval.
 
     Returns:
         None for what is undefined; no interval for fewer than `FEWEST` items, where more than one draw in twenty is
@@ -142,8 +148,8 @@ def with_interval(
     found = found[np.isfinite(found)]
     if items < FEWEST or found.size < 0.95 * draws or found.min() == found.max():
         return estimate, None
-    low, high = np.quantile(found, (0.025, 0.975))
-    return estimate, Interval(low=float(low), high=float(high), method=f"bootstrap over {items} items")
+    low, high = np.quantile(found, ((1 - level) / 2, (1 + level) / 2))
+    return estimate, Interval(low=float(low), high=float(high), level=level, method=f"bootstrap over {items} items")
 
 
 def stratified_chi2(

@@ -22,7 +22,7 @@ from biasaudit.stats.job import HUMAN, Job, Role, decoding_name
 from biasaudit.stats.stopping import Stopping, adjusted
 from biasaudit.stats.summary import badges, counts, sign_flips, sweep_rows
 from biasaudit.stats.table import Sides, Table, cells_of, compose, share_pairs, sided_share
-from biasaudit.stats.verdict import ALPHA, adjust_family, verdict_of
+from biasaudit.stats.verdict import adjust_beside, adjust_family, verdict_of
 
 SHIFT = 0.05
 """A change of the off-topic share from which a change of any rate needs a word."""
@@ -44,7 +44,9 @@ def assemble(job: Job, beside: Sequence[Beside] = ()) -> Analysis:
     raw = _contrasts(job, pairs)
     primary = job.battery.primary
     wanted: Target = "population" if primary is None else primary.target
-    contrasts = adjust_family([best(job, row) for row in raw], wanted)
+    alpha = job.battery.alpha
+    contrasts = adjust_family([best(job, row) for row in raw], wanted, alpha=alpha)
+    contrasts = adjust_beside(contrasts, _with_margins(job, contrasts), alpha=alpha)
     compositions = _compositions(job)
     caveats = {
         pair.tuned.name: arm_caveats(pair, job.arms, job.language, job.numerics, job.stored, job.wanted)
@@ -58,7 +60,7 @@ def assemble(job: Job, beside: Sequence[Beside] = ()) -> Analysis:
         verdict=verdicts[0] if verdicts else None,
         verdicts=tuple(verdicts),
         beside_margins=tuple(
-            verdict_of(row, position, wanted)
+            verdict_of(row, position, wanted, alpha=alpha)
             for position, row in enumerate(contrasts)
             if row.role != "primary" and row.equivalence is not None
         ),
@@ -78,7 +80,19 @@ def assemble(job: Job, beside: Sequence[Beside] = ()) -> Analysis:
             ],
         },
         findings=(*corrected, *designs(job, pairs, contrasts, beside)),
+        alpha=alpha,
     )
+
+
+def _with_margins(job: Job, contrasts: Sequence[Contrast]) -> list[int]:
+    """Positions of the contrasts outside the confirmatory family whose outcome has a margin."""
+    measures = {measure.name: measure for measure in job.measures}
+    return [
+        position
+        for position, row in enumerate(contrasts)
+        if row.role != "primary"
+        and margin_of(measures[row.measure], row.outcome, row.unit, job.battery.primary) is not None
+    ]
 
 
 def _contrasts(job: Job, pairs: Sequence[Versus]) -> list[Contrast]:
@@ -165,6 +179,7 @@ def _about(
         role=role,
         target=primary.target if primary is not None else "population",
         margin=margin_of(measure, outcome, unit, primary),
+        alpha=job.battery.alpha,
         source=card.source,
     )
 
@@ -236,9 +251,9 @@ def _verdicts(
         words = list(caveats.get(row.tuned, ()))
         if job.cards[row.measure].labels and row.scorer != HUMAN and not row.corrected:
             words += _unsettled(row, corrected)
-        if _composition_shifts(row, contrasts, job.cards[row.measure].aside):
+        if _composition_shifts(row, contrasts, job.cards[row.measure].aside, job.battery.alpha):
             words.append("composition-shift")
-        found.append(verdict_of(row, position, primary.target, words))
+        found.append(verdict_of(row, position, primary.target, words, alpha=job.battery.alpha))
     return found
 
 
@@ -257,7 +272,7 @@ def _unsettled(row: Contrast, corrected: Sequence[Finding]) -> list[str]:
     return ["labels-disagree", "labels-not-used"] if apart else ["labels-not-used"]
 
 
-def _composition_shifts(row: Contrast, contrasts: Sequence[Contrast], aside: Sequence[str]) -> bool:
+def _composition_shifts(row: Contrast, contrasts: Sequence[Contrast], aside: Sequence[str], alpha: float) -> bool:
     """Whether the off-topic share of the same arms and measure moved too, by a margin and a test."""
     return any(
         other.outcome in aside
@@ -266,6 +281,6 @@ def _composition_shifts(row: Contrast, contrasts: Sequence[Contrast], aside: Seq
         == (row.measure, row.tuned, row.reference, row.decoding_id)
         and abs(other.difference) >= SHIFT
         and other.fixed.p is not None
-        and other.fixed.p < ALPHA
+        and other.fixed.p < alpha
         for other in contrasts
     )

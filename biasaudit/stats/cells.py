@@ -20,6 +20,9 @@ from biasaudit.stats.permutation import paired_exact, stratified_exact
 
 Floats = npt.NDArray[np.float64]
 
+ROUNDING = 1e-12
+"""Means that differ by less than this share of them are equal: the same numbers summed in another order."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
@@ -41,8 +44,9 @@ class Cell:
 
     @property
     def difference(self) -> float:
-        """Mean of tuned minus mean of reference."""
-        return float(self.tuned.mean() - self.reference.mean())
+        """Mean of tuned minus mean of reference; 0 where only rounding tells them apart, so that it has no sign."""
+        tuned, reference = float(self.tuned.mean()), float(self.reference.mean())
+        return 0.0 if math.isclose(tuned, reference, rel_tol=ROUNDING) else tuned - reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +101,9 @@ def correlation(cells: Sequence[Cell]) -> float | None:
     return both / math.sqrt(first * second)
 
 
-def prompt_table(cells: Sequence[Cell], design: Design) -> tuple[PromptEffect, ...]:
+def prompt_table(cells: Sequence[Cell], design: Design, *, level: float = 0.95) -> tuple[PromptEffect, ...]:
     """One row a cell, with its own interval and p-value; the p-values are BH-adjusted and exploratory."""
-    tests = [_test(cell, design) for cell in cells]
+    tests = [_test(cell, design, level) for cell in cells]
     adjusted = adjust_present([p for _, p in tests], benjamini_hochberg)
     return tuple(
         PromptEffect(
@@ -121,21 +125,21 @@ def prompt_table(cells: Sequence[Cell], design: Design) -> tuple[PromptEffect, .
     )
 
 
-def _test(cell: Cell, design: Design) -> tuple[Interval | None, float | None]:
+def _test(cell: Cell, design: Design, level: float) -> tuple[Interval | None, float | None]:
     """Interval and p-value of one prompt by itself."""
     if not (cell.full and design.sampled):
         return None, None
     n1, n0 = cell.tuned.size, cell.reference.size
     if design.binary and design.coupled:
         up, down = discordant(cell)
-        return intervals.paired_difference(up, down, n1), paired_exact(up, down)
+        return intervals.paired_difference(up, down, n1, level=level), paired_exact(up, down)
     if design.binary:
         x1, x0 = int(cell.tuned.sum()), int(cell.reference.sum())
-        return intervals.newcombe(x1, n1, x0, n0), stratified_exact([x1], [n1], [x0], [n0])
-    return _numeric_test(cell, design)
+        return intervals.newcombe(x1, n1, x0, n0, level=level), stratified_exact([x1], [n1], [x0], [n0])
+    return _numeric_test(cell, design, level)
 
 
-def _numeric_test(cell: Cell, design: Design) -> tuple[Interval | None, float | None]:
+def _numeric_test(cell: Cell, design: Design, level: float) -> tuple[Interval | None, float | None]:
     """Paired t, or Welch's t, of one prompt."""
     error = variance(cell, design)
     if error is None or error <= 0:
@@ -148,4 +152,5 @@ def _numeric_test(cell: Cell, design: Design) -> tuple[Interval | None, float | 
         df, method = float(error**2 / (v1**2 / (n1 - 1) + v0**2 / (n0 - 1))), "welch-t"
     se = math.sqrt(error)
     p = intervals.t_two_sided(cell.difference / se, df)
-    return intervals.around(cell.difference, intervals.t_value(0.95, df) * se, method=method), p
+    half = intervals.t_value(level, df) * se
+    return intervals.around(cell.difference, half, level=level, method=method), p

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from biasaudit.results import Contrast, Equivalence, Heterogeneity, Target, TargetEstimate, TopicEffect
+from biasaudit.results import Contrast, Equivalence, Heterogeneity, Interval, Target, TargetEstimate, TopicEffect
 from biasaudit.stats import interval as intervals
 from biasaudit.stats import permutation
 from biasaudit.stats.cells import Cell, Design, correlation, discordant, prompt_table, variance
@@ -58,9 +58,16 @@ class About:
     target: Target = "population"
     """The target that the battery asks for."""
     margin: float | None = None
+    alpha: float = 0.05
+    """Of the tests; intervals hold 1 − `alpha`."""
     unscored_tuned: int = 0
     unscored_reference: int = 0
     source: str = ""
+
+    @property
+    def level(self) -> float:
+        """Of the intervals."""
+        return 1 - self.alpha
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +120,8 @@ def contrast(cells: Sequence[Cell], design: Design, about: About, *, rng: np.ran
     reference = np.array([cell.reference.mean() for cell in full])
     effects = topics.means(tuned - reference)
     errors = [variance(cell, design) for cell in full]
-    fixed = _fixed(full, design, topics, errors, rng)
-    population = population_estimate(effects)
+    fixed = _fixed(full, design, topics, errors, about.level, rng)
+    population = population_estimate(effects, level=about.level)
     if design.binary and population.interval is not None:
         population = dataclasses.replace(population, interval=intervals.of_difference(population.interval))
     decisive = fixed if deciding(population, about.target) == "fixed" else population
@@ -134,20 +141,20 @@ def contrast(cells: Sequence[Cell], design: Design, about: About, *, rng: np.ran
         difference=float(effects.mean()),
         fixed=fixed,
         population=population,
-        heterogeneity=_heterogeneity(full, design, topics, effects, errors),
-        equivalence=_equivalence(float(effects.mean()), decisive, about.margin),
-        mde=None if decisive.se is None else detectable(decisive.se, df=_df(decisive)),
+        heterogeneity=_heterogeneity(full, design, topics, effects, errors, about.level),
+        equivalence=_equivalence(float(effects.mean()), decisive, about, binary=design.binary),
+        mde=None if decisive.se is None else detectable(decisive.se, df=_df(decisive), alpha=about.alpha),
         n_topics=len(topics.names),
         n_prompts=len(full),
         n_tuned=sum(cell.tuned.size for cell in full),
         n_reference=sum(cell.reference.size for cell in full),
         unscored_tuned=about.unscored_tuned,
         unscored_reference=about.unscored_reference,
-        moved_up=int(np.count_nonzero(tuned - reference > 0)),
+        moved_up=sum(cell.difference > 0 for cell in full),
         coupled=design.coupled,
         rho=correlation(full) if design.coupled else None,
-        prompts=prompt_table(cells, design),
-        topics=_topic_table(topics, tuned, reference, errors, design),
+        prompts=prompt_table(cells, design, level=about.level),
+        topics=_topic_table(topics, tuned, reference, errors, design, about.level),
         source=about.source,
     )
 
@@ -159,7 +166,7 @@ def deciding(population: TargetEstimate, wanted: Target) -> Target:
     return wanted
 
 
-def population_estimate(effects: Floats) -> TargetEstimate:
+def population_estimate(effects: Floats, *, level: float = 0.95) -> TargetEstimate:
     """t-interval on topic means, shape (G,), df = G − 1: prompts like these."""
     count = effects.size
     method = f"t on {count} topic means"
@@ -172,7 +179,7 @@ def population_estimate(effects: Floats) -> TargetEstimate:
     centre, se, df = float(effects.mean()), spread / math.sqrt(count), count - 1
     return TargetEstimate(
         target="population",
-        interval=intervals.around(centre, intervals.t_value(0.95, df) * se, method=f"t{df}"),
+        interval=intervals.around(centre, intervals.t_value(level, df) * se, level=level, method=f"t{df}"),
         p=intervals.t_two_sided(centre / se, df),
         df=float(df),
         se=se,
@@ -181,7 +188,12 @@ def population_estimate(effects: Floats) -> TargetEstimate:
 
 
 def _fixed(
-    cells: Sequence[Cell], design: Design, topics: Topics, errors: Sequence[float | None], rng: np.random.Generator
+    cells: Sequence[Cell],
+    design: Design,
+    topics: Topics,
+    errors: Sequence[float | None],
+    level: float,
+    rng: np.random.Generator,
 ) -> TargetEstimate:
     """Sampling error alone: exactly these prompts."""
     if not design.sampled:
@@ -197,7 +209,7 @@ def _fixed(
     centre = float((weights * np.array([cell.difference for cell in cells])).sum())
     name = "paired-" if design.coupled else "stratified-"
     name += "add-half" if design.binary else "z"
-    interval = intervals.around(centre, intervals.z_value(0.95) * se, method=name)
+    interval = intervals.around(centre, intervals.z_value(level) * se, level=level, method=name)
     if design.binary:
         interval = intervals.of_difference(interval)
     return TargetEstimate(target="fixed", interval=interval, p=p, se=se, method=method)
@@ -245,19 +257,24 @@ def _topic_errors(topics: Topics, errors: Sequence[float | None]) -> list[float 
 
 
 def _heterogeneity(
-    cells: Sequence[Cell], design: Design, topics: Topics, effects: Floats, errors: Sequence[float | None]
+    cells: Sequence[Cell],
+    design: Design,
+    topics: Topics,
+    effects: Floats,
+    errors: Sequence[float | None],
+    level: float,
 ) -> Heterogeneity | None:
     """Spread between topics beyond sampling; for exact quantities, beyond the spread of a topic's own items."""
     if design.sampled:
         known = [error for error in _topic_errors(topics, errors) if error is not None]
-        return heterogeneity(effects, np.array(known)) if len(known) == effects.size else None
+        return heterogeneity(effects, np.array(known), level=level) if len(known) == effects.size else None
     variances = []
     for rows in topics.members:
         items = np.concatenate([_item_differences(cells[row]) for row in rows])
         if items.size < 2:
             return None
         variances.append(float(items.var(ddof=1)) / items.size)
-    return heterogeneity(effects, np.array(variances))
+    return heterogeneity(effects, np.array(variances), level=level)
 
 
 def _item_differences(cell: Cell) -> Floats:
@@ -268,7 +285,7 @@ def _item_differences(cell: Cell) -> Floats:
 
 
 def _topic_table(
-    topics: Topics, tuned: Floats, reference: Floats, errors: Sequence[float | None], design: Design
+    topics: Topics, tuned: Floats, reference: Floats, errors: Sequence[float | None], design: Design, level: float
 ) -> tuple[TopicEffect, ...]:
     """One row a topic; its interval holds sampling error only."""
     rows = zip(
@@ -279,7 +296,12 @@ def _topic_table(
         _topic_errors(topics, errors),
         strict=True,
     )
-    z = intervals.z_value(0.95)
+    z = intervals.z_value(level)
+
+    def limits(difference: float, error: float) -> Interval:
+        found = intervals.around(difference, z * math.sqrt(error), level=level, method="fixed")
+        return intervals.of_difference(found) if design.binary else found
+
     return tuple(
         TopicEffect(
             topic=name,
@@ -287,9 +309,7 @@ def _topic_table(
             mean_tuned=float(up),
             mean_reference=float(down),
             difference=float(up - down),
-            interval=intervals.around(float(up - down), z * math.sqrt(error), method="fixed")
-            if design.sampled and error
-            else None,
+            interval=limits(float(up - down), error) if design.sampled and error else None,
         )
         for name, members, up, down, error in rows
     )
@@ -300,8 +320,9 @@ def _df(estimate: TargetEstimate) -> float:
     return math.inf if estimate.df is None else estimate.df
 
 
-def _equivalence(difference: float, decisive: TargetEstimate, margin: float | None) -> Equivalence | None:
+def _equivalence(difference: float, decisive: TargetEstimate, about: About, *, binary: bool) -> Equivalence | None:
     """TOST for the deciding target; None without a margin or a standard error."""
-    if margin is None or decisive.se is None:
+    if about.margin is None or decisive.se is None:
         return None
-    return tost(difference, decisive.se, margin, df=_df(decisive))
+    found = tost(difference, decisive.se, about.margin, df=_df(decisive), alpha=about.alpha)
+    return dataclasses.replace(found, interval=intervals.of_difference(found.interval)) if binary else found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,18 +164,19 @@ class Estimate:
     details: Mapping[str, Any]
 
 
-def estimate(labelled: Labelled, method: str) -> Estimate | None:
+def estimate(labelled: Labelled, method: str, *, level: float = 0.95) -> Estimate | None:
     """Correct both arms and subtract.
 
     Args:
         labelled: with enough labels.
         method: `ppi`, `rogan-gladen` or `human-only`.
+        level: of the intervals.
 
     Returns:
         None where Rogan–Gladen does not exist: a score that is not 0 or 1, or a scorer no better than chance in an arm.
     """
     if method == "rogan-gladen":
-        return _inverted(labelled)
+        return _inverted(labelled, level)
     weight = 0.0 if method == "human-only" else None
     sides = [kernels.ppi(arm, labelled.weights, labelled.strata, weight=weight) for arm in labelled.moments]
     means = tuple(labelled.topics.means(side.prompts) for side in sides)
@@ -186,10 +187,11 @@ def estimate(labelled: Labelled, method: str) -> Estimate | None:
         (means[0], means[1]),
         None if labelled.level == "arm" else 0.0,
         {} if method == "human-only" else {"weights": [float(side.weight) for side in sides]},
+        level,
     )
 
 
-def _inverted(labelled: Labelled) -> Estimate | None:
+def _inverted(labelled: Labelled, level: float) -> Estimate | None:
     """Rogan–Gladen; the errors of sensitivity and specificity are one for all topics, so they are added to the t."""
     sides = [kernels.rogan_gladen_arm(arm, labelled.weights) for arm in labelled.moments]
     if not labelled.binary or not all(math.isfinite(side.variance) and math.isfinite(side.rate) for side in sides):
@@ -209,6 +211,7 @@ def _inverted(labelled: Labelled) -> Estimate | None:
         (means[0], means[1]),
         float(sides[0].shared + sides[1].shared),
         details,
+        level,
     )
 
 
@@ -219,12 +222,13 @@ def _estimate(
     topics: tuple[Floats, Floats],
     shared: float | None,
     details: Mapping[str, Any],
+    level: float,
 ) -> Estimate:
     difference, variance = means[0] - means[1], sum(variances)
     se = math.sqrt(variance)
     fixed = TargetEstimate(
         target="fixed",
-        interval=kernels.z_interval(difference, variance, method=method) if se > 0 else None,
+        interval=kernels.z_interval(difference, variance, level=level, method=method) if se > 0 else None,
         p=t_two_sided(difference / se, math.inf) if se > 0 else None,
         se=se or None,
         method=f"{method}, variances of the arms added",
@@ -235,24 +239,24 @@ def _estimate(
         difference=difference,
         variance=variance,
         fixed=fixed,
-        population=_population(topics[0] - topics[1], shared, method),
+        population=_population(topics[0] - topics[1], shared, method, level),
         topics=topics,
         details=details,
     )
 
 
-def _population(effects: Floats, shared: float | None, method: str) -> TargetEstimate:
+def _population(effects: Floats, shared: float | None, method: str, level: float) -> TargetEstimate:
     """The t-test on corrected topic means, with `shared` variance added; None: topics share one correction."""
-    plain = population_estimate(effects)
+    plain = population_estimate(effects, level=level)
     if shared is None:
         return TargetEstimate(target="population", interval=None, p=None, method=plain.method, note="too-few-labels")
     if plain.se is None or plain.df is None or not shared:
         return plain
     centre, se = float(effects.mean()), math.sqrt(plain.se**2 + shared)
-    half = t_value(0.95, plain.df) * se
+    half = t_value(level, plain.df) * se
     return TargetEstimate(
         target="population",
-        interval=Interval(low=centre - half, high=centre + half, method=f"{method}-t{plain.df:g}"),
+        interval=Interval(low=centre - half, high=centre + half, level=level, method=f"{method}-t{plain.df:g}"),
         p=t_two_sided(centre / se, plain.df),
         df=plain.df,
         se=se,
@@ -274,7 +278,7 @@ def best(job: Job, row: Contrast) -> Contrast:
     primary = job.battery.primary
     if primary is None or labelled is None or not labelled.enough or min(labelled.counts) < MIN_LABELS:
         return row
-    found = estimate(labelled, "ppi")
+    found = estimate(labelled, "ppi", level=job.level)
     if found is None or labelled.level == "arm":
         return row
     decisive = found.fixed if deciding(found.population, primary.target) == "fixed" else found.population
@@ -289,29 +293,32 @@ def best(job: Job, row: Contrast) -> Contrast:
         difference=found.difference,
         fixed=found.fixed,
         population=found.population,
-        heterogeneity=heterogeneity(effects, variances),
-        equivalence=_equivalence(found.difference, decisive, margin_in(row.unit, primary)),
-        mde=None if decisive.se is None else detectable(decisive.se, df=df),
-        topics=tuple(
-            TopicEffect(
-                topic=name,
-                prompts=len(members),
-                mean_tuned=float(up),
-                mean_reference=float(down),
-                difference=float(up - down),
-                interval=kernels.z_interval(float(up - down), float(variance), method="ppi") if variance > 0 else None,
-            )
-            for name, members, up, down, variance in zip(
-                labelled.topics.names, labelled.topics.members, *found.topics, variances, strict=True
-            )
-        ),
+        heterogeneity=heterogeneity(effects, variances, level=job.level),
+        equivalence=_equivalence(found.difference, decisive, margin_in(row.unit, primary), job.battery.alpha),
+        mde=None if decisive.se is None else detectable(decisive.se, df=df, alpha=job.battery.alpha),
+        topics=tuple(_topic_effects(labelled, found, variances, job.level)),
     )
 
 
-def _equivalence(difference: float, decisive: TargetEstimate, margin: float | None) -> Equivalence | None:
+def _topic_effects(labelled: Labelled, found: Estimate, variances: Floats, level: float) -> Iterator[TopicEffect]:
+    """Every topic's corrected difference; its interval holds sampling and labelling error only."""
+    rows = zip(labelled.topics.names, labelled.topics.members, *found.topics, variances, strict=True)
+    for name, members, up, down, variance in rows:
+        centre, known = float(up - down), float(variance)
+        yield TopicEffect(
+            topic=name,
+            prompts=len(members),
+            mean_tuned=float(up),
+            mean_reference=float(down),
+            difference=centre,
+            interval=kernels.z_interval(centre, known, level=level, method="ppi") if known > 0 else None,
+        )
+
+
+def _equivalence(difference: float, decisive: TargetEstimate, margin: float | None, alpha: float) -> Equivalence | None:
     if margin is None or decisive.se is None:
         return None
-    return tost(difference, decisive.se, margin, df=math.inf if decisive.df is None else decisive.df)
+    return tost(difference, decisive.se, margin, df=math.inf if decisive.df is None else decisive.df, alpha=alpha)
 
 
 def _topic_variances(labelled: Labelled, found: Estimate) -> Floats:

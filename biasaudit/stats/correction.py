@@ -253,6 +253,6 @@ def rogan_gladen_arm(arm: Moments, weights: Floats) -> RoganGladen:
     )
 
 
-def z_interval(difference: float, variance: float, *, method: str) -> Interval:
-    """The 95 % interval of a corrected mean or difference."""
-    return intervals.around(difference, intervals.z_value(0.95) * math.sqrt(variance), method=method)
+def z_interval(difference: float, variance: float, *, level: float = 0.95, method: str) -> Interval:
+    """The interval of a corrected mean or difference."""
+    return intervals.around(difference, intervals.z_value(level) * math.sqrt(variance), level=level, method=method)

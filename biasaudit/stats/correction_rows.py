@@ -41,8 +41,8 @@ def corrections(job: Job, contrasts: Sequence[Contrast]) -> list[Finding]:
         for place, arm in enumerate(labelled.names):
             if (row.measure, row.outcome, arm) not in seen:
                 seen.add((row.measure, row.outcome, arm))
-                found += _arm_rows(Subject.of(row, tuned=arm, reference=""), labelled, place)
-        found += _difference_rows(row, labelled, stopped=job.stopping is not None)
+                found += _arm_rows(Subject.of(row, tuned=arm, reference=""), labelled, place, job.level)
+        found += _difference_rows(row, labelled, job.level, stopped=job.stopping is not None)
     return found
 
 
@@ -61,12 +61,12 @@ def _told_already(row: Contrast, contrasts: Sequence[Contrast]) -> bool:
     )
 
 
-def _difference_rows(row: Contrast, labelled: Labelled, *, stopped: bool) -> list[Finding]:
+def _difference_rows(row: Contrast, labelled: Labelled, level: float, *, stopped: bool) -> list[Finding]:
     """Tuned minus reference by every method, both targets; no interval but the scorer's is adjusted for looks."""
     subject = Subject.of(row)
     found = [_row(subject, labelled, "raw", row.difference, part, {}) for part in (row.fixed, row.population)]
     for method in ("ppi", "rogan-gladen", "human-only"):
-        numbers = estimate(labelled, method) if labelled.enough else None
+        numbers = estimate(labelled, method, level=level) if labelled.enough else None
         if numbers is None:
             note = "too-few-labels" if not labelled.enough else "scorer-no-better-than-chance"
             note = note if labelled.binary or note == "too-few-labels" else "not-a-rate"
@@ -113,7 +113,7 @@ def _row(
     )
 
 
-def _arm_rows(subject: Subject, labelled: Labelled, place: int) -> list[Finding]:
+def _arm_rows(subject: Subject, labelled: Labelled, place: int, level: float) -> list[Finding]:
     """One arm's rates by every method, and how its scorer and its people agree: the validity card."""
     arm = labelled.moments[place]
     rates: dict[str, tuple[float, float] | None] = {}
@@ -135,7 +135,7 @@ def _arm_rows(subject: Subject, labelled: Labelled, place: int) -> list[Finding]
             estimand="mean over topics of the mean over prompts, in one arm",
             target="fixed",
             estimate=value[0],
-            interval=kernels.z_interval(*value, method=name) if value[1] > 0 else None,
+            interval=kernels.z_interval(*value, level=level, method=name) if value[1] > 0 else None,
             n=levels,
             method=name,
             source=SOURCES[name],
@@ -143,10 +143,10 @@ def _arm_rows(subject: Subject, labelled: Labelled, place: int) -> list[Finding]
         for name in SOURCES
         if (value := rates.get(name)) is not None
     ]
-    return [*found, *([_validity(subject, arm, levels)] if labelled.binary else [])]
+    return [*found, *([_validity(subject, arm, levels, level)] if labelled.binary else [])]
 
 
-def _validity(subject: Subject, arm: Moments, levels: Mapping[str, int]) -> Finding:
+def _validity(subject: Subject, arm: Moments, levels: Mapping[str, int], level: float) -> Finding:
     """How often scorer and people say the same of one arm's labelled completions."""
     n, yes, called, both = (int(part.sum()) for part in (arm.labelled, arm.y, arm.f, arm.yf))
     agreed = n - yes - called + 2 * both
@@ -157,7 +157,7 @@ def _validity(subject: Subject, arm: Moments, levels: Mapping[str, int]) -> Find
         estimand="share of labelled completions on which scorer and people agree, in one arm",
         target="fixed",
         estimate=agreed / n,
-        interval=wilson(agreed, n),
+        interval=wilson(agreed, n, level=level),
         n=levels,
         method="Wilson",
         source="Wilson 1927; Cohen 1960",

@@ -63,7 +63,7 @@ class Specification:
     prompts: int
 
 
-def specifications(shares: Shares) -> list[Specification]:
+def specifications(shares: Shares, *, level: float = 0.95) -> list[Specification]:
     """All subsets (all templates, each left out, each alone) by both denominators."""
     names = list(dict.fromkeys(shares.templates))
     subsets: dict[str, list[int]] = {"all": list(range(len(shares.topics)))}
@@ -77,13 +77,13 @@ def specifications(shares: Shares) -> list[Specification]:
     for label, kept in subsets.items():
         part = shares.only(kept)
         for denominator in ("all",) if plain else ("all", "interpretable"):
-            one = _one(part, label, denominator)
+            one = _one(part, label, denominator, level)
             if one is not None:
                 found.append(one)
     return found
 
 
-def _one(part: Shares, label: str, denominator: str) -> Specification | None:
+def _one(part: Shares, label: str, denominator: str, level: float) -> Specification | None:
     """One specification; None when nothing can be interpreted."""
     places = _places(part.topics)
     up, down = _means(places, part.tuned), _means(places, part.reference)
@@ -91,12 +91,13 @@ def _one(part: Shares, label: str, denominator: str) -> Specification | None:
     if denominator == "all":
         effects = up - down
         estimate = float(effects.mean())
-        interval = population_estimate(effects).interval
+        interval = population_estimate(effects, level=level).interval
         mean = float((up + down).mean() / 2)
         return Specification(
             templates=label, denominator=denominator, estimate=estimate, interval=interval, mean=mean, **counts
         )
-    found = conditional(up, _means(places, part.whole_tuned), down, _means(places, part.whole_reference))
+    wholes = _means(places, part.whole_tuned), _means(places, part.whole_reference)
+    found = conditional(up, wholes[0], down, wholes[1], level=level)
     if found is None:
         return None
     mean = (found["share_tuned"] + found["share_reference"]) / 2

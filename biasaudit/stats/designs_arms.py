@@ -61,7 +61,7 @@ def _runs(job: Job, rows: Sequence[Contrast]) -> Iterator[Finding]:
     references = list(dict.fromkeys(row.reference for row in rows))
     tuned = ", ".join(row.tuned for row in rows)
     rng = rng_of(job, "runs", rows[0].measure, rows[0].outcome, tuned)
-    found = over_runs(table, references=len(references), rng=rng)
+    found = over_runs(table, references=len(references), rng=rng, level=job.level)
     yield Subject.of(rows[0], tuned=tuned, reference=", ".join(references)).finding(
         "runs",
         "mean-over-runs",
@@ -118,9 +118,9 @@ def _described(
     return {"z": z, "p": p} if np.isfinite(z) else None
 
 
-def _limits(means: Floats) -> list[float] | None:
+def _limits(means: Floats, level: float) -> list[float] | None:
     """Ends of the t-interval of one arm's topic means, shape (G,)."""
-    found = population_estimate(means).interval
+    found = population_estimate(means, level=level).interval
     return None if found is None else [found.low, found.high]
 
 
@@ -139,7 +139,7 @@ def _dose(
     table = np.array([list(column.values()) for column in topics]).T
     names = [arm.name for arm, _, _ in held]
     rng = rng_of(job, "dose", measure.name, outcome, *names)
-    trend = dose.trend(np.array([level for _, level, _ in held]), table, rng=rng)
+    trend = dose.trend(np.array([level for _, level, _ in held]), table, rng=rng, level=job.level)
     row = subject(job, measure, outcome, ", ".join(names), "", decoding)
     made = row.finding(
         "dose",
@@ -163,7 +163,7 @@ def _dose(
             "arms": names,
             "arm_doses": [level for _, level, _ in held],
             "arm_means": table.mean(axis=0).tolist(),
-            "arm_limits": [_limits(column) for column in table.T],
+            "arm_limits": [_limits(column, job.level) for column in table.T],
             "p_prompts": trend.p_prompts,
             "p_sign_flip": trend.p_sign_flip,
             "p_runs": trend.p_runs,

@@ -37,7 +37,7 @@ def composition(job: Job, pairs: Sequence[Versus]) -> Iterator[Finding]:
                 yield from shares.conditional()
                 yield from shares.sided()
                 yield from shares.ratios()
-                yield from shares.bounds()
+            yield from shares.bounds()
 
 
 class Labelled:
@@ -55,6 +55,7 @@ class Labelled:
             place for place in table.places
             if all(place in side and side[place].sum() > 0 for side in counted)
         ]  # fmt: skip
+        self.answered: list[Place] = [place for place in table.places if all(place in side for side in self.held)]
         self.counts = [np.array([side[place] for place in self.places], dtype=np.int64) for side in counted]
         self.templates = [table.places[place].template for place in self.places]
         self.framings = [table.places[place].framing for place in self.places]
@@ -143,7 +144,7 @@ class Labelled:
             if label not in topical:
                 continue
             own = [self.topic_shares(side, [label]) for side in (0, 1)]
-            found = parts.conditional(own[0], whole[0], own[1], whole[1])
+            found = parts.conditional(own[0], whole[0], own[1], whole[1], level=self.job.level)
             if found is not None:
                 yield self._conditional(label, topical, found, "conditional")
 
@@ -154,7 +155,7 @@ class Labelled:
             return
         whole = [self.topic_shares(side, sides) for side in (0, 1)]
         own = [self.topic_shares(side, sides[:1]) for side in (0, 1)]
-        found = parts.conditional(own[0], whole[0], own[1], whole[1])
+        found = parts.conditional(own[0], whole[0], own[1], whole[1], level=self.job.level)
         if found is not None:
             yield self._conditional(sides[0], sides, found, "sided")
 
@@ -180,7 +181,7 @@ class Labelled:
         for label in outcomes(self.job, self.measure):
             if label not in self.labels:
                 continue
-            found = parts.ratio(self.topic_shares(0, [label]), self.topic_shares(1, [label]))
+            found = parts.ratio(*(self.topic_shares(side, [label]) for side in (0, 1)), level=self.job.level)
             if found is not None:
                 yield self.about(label).finding(
                     "composition",
@@ -195,24 +196,33 @@ class Labelled:
                 )
 
     def bounds(self) -> Iterator[Finding]:
-        """What completions without a label could do at most."""
-        cells = []
-        for row, place in enumerate(self.places):
-            entry: dict[str, Any] = {"topic": place[1]}
+        """What completions without a label could do at most, also where an arm has no label at all at a place."""
+        cells: list[dict[str, Any]] = []
+        for place in self.answered:
+            entry: dict[str, Any] = {"topic": place[1], "counts": []}
             for side, name in ((0, "1"), (1, "0")):
-                held, labelled = self.held[side][place], int(self.counts[side][row].sum())
-                seen = 1 if not self.sampled else len(held)
+                held = self.held[side][place]
+                counts = self._count(held)
+                labelled, seen = int(counts.sum()), len(held) if self.sampled else 1
+                entry["counts"].append(counts)
                 entry |= {f"n{name}": labelled, f"u{name}": max(0, seen - labelled)}
             cells.append(entry)
         missing = [sum(cell[key] for cell in cells) for key in ("u1", "u0")]
         if not any(missing):
             return
+        n = {
+            "topics": len({cell["topic"] for cell in cells}),
+            "prompts": len(cells),
+            "completions": sum(cell["n1"] + cell["n0"] for cell in cells),
+            "unscored_tuned": missing[0],
+            "unscored_reference": missing[1],
+        }
         for label in outcomes(self.job, self.measure):
             if label not in self.labels:
                 continue
             column = self.labels.index(label)
-            for row, cell in enumerate(cells):
-                cell["x1"], cell["x0"] = (int(side[row, column]) for side in self.counts)
+            for cell in cells:
+                cell["x1"], cell["x0"] = (int(counts[column]) for counts in cell["counts"])
             low, high = parts.bounds(cells)
             yield self.about(label).finding(
                 "composition",
@@ -220,7 +230,7 @@ class Labelled:
                 estimand="smallest and largest difference that unscored completions allow",
                 target="fixed",
                 estimate=None,
-                n={**self.n, "unscored_tuned": missing[0], "unscored_reference": missing[1]},
+                n=n,
                 method="worst case",
                 source="Horowitz & Manski 2000",
                 details={"low": low, "high": high},
@@ -275,7 +285,7 @@ def _specified(job: Job, pair: Versus, measure: Measure, decoding: Decoding, out
         whole_tuned=held.share(0, topical),
         whole_reference=held.share(1, topical),
     )
-    for found in specifications(shares):
+    for found in specifications(shares, level=job.level):
         if outcome not in topical and found.denominator != "all":
             continue
         row = held.about(outcome).finding(

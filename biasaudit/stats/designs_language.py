@@ -62,7 +62,7 @@ def languages(
     for other in beside:
         for row in rows:
             there, here = other.effects.get(question(row)), effect(row)
-            found = None if there is None else between_levels(here.topics, there.topics)
+            found = None if there is None else between_levels(here.topics, there.topics, confidence=job.level)
             if there is None or found is None:
                 continue
             fields, topics = found

@@ -13,7 +13,7 @@ from biasaudit.stats.finding import Subject
 from biasaudit.stats.job import Job
 from biasaudit.stats.rare import Calibrated, Counts, calibrate
 from biasaudit.stats.rows import HEADLINE
-from biasaudit.stats.verdict import ALPHA, adjust_family
+from biasaudit.stats.verdict import adjust_family
 
 SOURCE = "Efron 1981; Hall 1992; Davison & Hinkley 1997; Carpenter 1999"
 
@@ -36,10 +36,12 @@ def rare(job: Job, contrasts: Sequence[Contrast]) -> Iterator[Finding]:
             if position in made
             else row
             for position, row in enumerate(contrasts)
-        ]
+        ],
+        alpha=job.battery.alpha,
     )
     for position, (calibrated, counts) in made.items():
-        yield _finding(contrasts[position], position, calibrated, counts, family[position].population.p_adjusted)
+        adjusted = family[position].population.p_adjusted
+        yield _finding(contrasts[position], position, calibrated, counts, adjusted, job.battery.alpha)
 
 
 def counts_of(row: Contrast) -> Counts:
@@ -73,14 +75,16 @@ def _sampled_rate(job: Job, row: Contrast) -> bool:
     return all(bool(np.isin(values, (0.0, 1.0)).all()) for side in held for values in side.values())
 
 
-def _finding(row: Contrast, position: int, calibrated: Calibrated, counts: Counts, p_adjusted: float | None) -> Finding:
+def _finding(
+    row: Contrast, position: int, calibrated: Calibrated, counts: Counts, p_adjusted: float | None, alpha: float
+) -> Finding:
     """The calibrated interval and p of one contrast, with Student's; both p-values after Holm where there is a family.
 
     `p_adjusted` of the row stays empty: it is the headline's hypothesis again, not one more.
     """
     student, interval = row.population, row.population.interval
     assert interval is not None
-    made = calibrated.interval()
+    made = calibrated.interval(1 - alpha)
     decides = {
         "student": student.p if student.p_adjusted is None else student.p_adjusted,
         "calibrated": calibrated.p if p_adjusted is None else p_adjusted,
@@ -104,7 +108,7 @@ def _finding(row: Contrast, position: int, calibrated: Calibrated, counts: Count
             "student": {"low": interval.low, "high": interval.high, "p": student.p},
             "after_holm": decides,
             "family_size": student.family_size,
-            "alpha": ALPHA,
-            "apart": len({p is not None and p < ALPHA for p in decides.values()}) == 2,
+            "alpha": alpha,
+            "apart": len({p is not None and p < alpha for p in decides.values()}) == 2,
         },
     )

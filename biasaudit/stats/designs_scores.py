@@ -37,7 +37,7 @@ def robust(job: Job, pairs: Sequence[Versus]) -> Iterator[Finding]:
                 job.tables[measure.name], pair.tuned, pair.reference, decoding_name(decoding), outcome="value",
                 paired=False,
             )  # fmt: skip
-            cells = [cell for cell in sides.cells if min(cell.tuned.size, cell.reference.size) > 1]
+            cells = [cell for cell in sides.cells if cell.full]
             if cells and not sides.binary:
                 yield from _robust(job, measure, pair, decoding, cells)
 
@@ -50,9 +50,10 @@ def _robust(job: Job, measure: Measure, pair: Versus, decoding: Decoding, cells:
         up, down = kernels.centred_ranks(cell.tuned, cell.reference)
         ranked.append(dataclasses.replace(cell, tuned=up, reference=down))
     rng = rng_of(job, "robust", measure.name, pair.tuned.name, pair.reference.name)
-    delta = contrast(ranked, Design(), _about(row, "delta"), rng=rng)
+    delta = contrast(ranked, Design(), _about(row, "delta", job.battery.alpha), rng=rng)
     assert delta is not None
-    tests = [kernels.brunner_munzel(cell.tuned, cell.reference) for cell in cells]
+    several = [cell for cell in cells if min(cell.tuned.size, cell.reference.size) > 1]
+    tests = [kernels.brunner_munzel(cell.tuned, cell.reference) for cell in several]
     known = [test.p for test in tests if test.p is not None]
     adjusted = benjamini_hochberg(known)
     details = {
@@ -79,7 +80,7 @@ def _robust(job: Job, measure: Measure, pair: Versus, decoding: Decoding, cells:
         )
         for cell in cells
     ]
-    tail = contrast(tails, Design(binary=True), _about(row, "share"), rng=rng)
+    tail = contrast(tails, Design(binary=True), _about(row, "share", job.battery.alpha), rng=rng)
     assert tail is not None
     pooled = [np.concatenate([getattr(cell, side) for cell in cells]) for side in ("tuned", "reference")]
     ends = [float(np.quantile(values, kernels.TAIL)) for values in pooled]
@@ -91,10 +92,10 @@ def _robust(job: Job, measure: Measure, pair: Versus, decoding: Decoding, cells:
     )  # fmt: skip
 
 
-def _about(row: Subject, unit: str) -> About:
+def _about(row: Subject, unit: str, alpha: float) -> About:
     """What `contrast` wants to know."""
     names = {**dataclasses.asdict(row), "unit": unit}
-    return About(**names, scorer="", direction="", role="descriptive")
+    return About(**names, scorer="", direction="", role="descriptive", alpha=alpha)
 
 
 def _row(row: Subject, name: str, estimand: str, found: Contrast, source: str, details: dict[str, Any]) -> Finding:
@@ -232,7 +233,7 @@ def _text_row(
 
 def _words(job: Job, tuned: str, reference: str, strata: distances.Strata) -> Finding | None:
     """The words that tell two arms apart."""
-    found = distinctive(strata, rng=rng_of(job, "words", tuned, reference))
+    found = distinctive(strata, rng=rng_of(job, "words", tuned, reference), level=job.level)
     if found is None:
         return None
     return _text_subject(job, tuned, reference, "z").finding(

@@ -69,7 +69,9 @@ def temperatures(job: Job, contrasts: Sequence[Contrast]) -> Iterator[Finding]:
     for rows in grouped.values():
         rows = sorted(rows, key=lambda row: by_id[row.decoding_id].temperature)
         levels = [by_id[row.decoding_id].temperature for row in rows]
-        found = factors.slope_over(levels, [prompt_differences(row) for row in rows]) if len(rows) > 1 else None
+        if len(rows) < 2:
+            continue
+        found = factors.slope_over(levels, [prompt_differences(row) for row in rows], confidence=job.level)
         if found is None:
             continue
         fields, topics, prompts = found

@@ -63,13 +63,14 @@ class DoseEffect:
         return None if self.p_prompts is None or self.p_runs is None else max(self.p_prompts, self.p_runs)
 
 
-def trend(doses: Floats, outcomes: Floats, *, rng: np.random.Generator) -> DoseEffect:
+def trend(doses: Floats, outcomes: Floats, *, rng: np.random.Generator, level: float = 0.95) -> DoseEffect:
     """Trend of outcomes over doses.
 
     Args:
         doses: shape (K,), one a trained model; a dose may occur more than once.
         outcomes: shape (G, K): topic by model, each the mean over the topic's prompts.
         rng: of the sign flips.
+        level: of the interval.
 
     Raises:
         ValueError: fewer than two different doses.
@@ -78,7 +79,7 @@ def trend(doses: Floats, outcomes: Floats, *, rng: np.random.Generator) -> DoseE
     if levels.size < 2:
         raise ValueError(f"a trend needs two different doses, got {levels.tolist()}")
     slopes = outcomes @ weights_of(doses)
-    found = population_estimate(slopes)
+    found = population_estimate(slopes, level=level)
     p_runs, least, method = _over_runs(doses, outcomes.mean(axis=0))
     means = np.array([outcomes[:, doses == level].mean() for level in levels])
     sizes = np.array([np.count_nonzero(doses == level) for level in levels])

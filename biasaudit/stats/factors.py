@@ -25,12 +25,15 @@ Effects = Mapping[tuple[str, str], float]
 """(prompt id, topic) -> difference of two arms on that prompt."""
 
 
-def slope_over(levels: Sequence[float], effects: Sequence[Effects]) -> tuple[dict[str, Any], int, int] | None:
+def slope_over(
+    levels: Sequence[float], effects: Sequence[Effects], *, confidence: float = 0.95
+) -> tuple[dict[str, Any], int, int] | None:
     """Change of an effect when a numeric factor grows by 1; with two levels that is their difference over the gap.
 
     Args:
         levels: of the factor, all different.
         effects: one mapping a level.
+        confidence: of the interval.
 
     Returns:
         Fields of a finding, topics and prompts; None when no prompt stands under all levels.
@@ -43,15 +46,18 @@ def slope_over(levels: Sequence[float], effects: Sequence[Effects]) -> tuple[dic
     table = np.array([[effect[key] for effect in effects] for key in shared])
     slopes = table @ centred / float(centred @ centred)
     means = _by_topic([topic for _, topic in shared], slopes)
-    return on_topics(means), means.size, len(shared)
+    return on_topics(means, level=confidence), means.size, len(shared)
 
 
-def between_levels(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[dict[str, Any], int] | None:
+def between_levels(
+    first: Mapping[str, float], second: Mapping[str, float], *, confidence: float = 0.95
+) -> tuple[dict[str, Any], int] | None:
     """Difference of differences between two levels of a factor, paired by topic.
 
     Args:
         first: topic -> difference of two arms, under the first level.
         second: the same under the second level.
+        confidence: of the interval.
 
     Returns:
         Fields of a finding, and the topics that both have; None when there are none.
@@ -59,7 +65,8 @@ def between_levels(first: Mapping[str, float], second: Mapping[str, float]) -> t
     shared = [topic for topic in first if topic in second]
     if not shared:
         return None
-    return on_topics(np.array([first[topic] - second[topic] for topic in shared])), len(shared)
+    effects = np.array([first[topic] - second[topic] for topic in shared])
+    return on_topics(effects, level=confidence), len(shared)
 
 
 def groups_apart(table: Floats, *, draws: int = DRAWS, rng: np.random.Generator) -> tuple[float, float]:

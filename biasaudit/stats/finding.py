@@ -44,9 +44,9 @@ class Subject:
         return Finding(design=design, name=name, **{**dataclasses.asdict(self), **fields})
 
 
-def on_topics(effects: Floats) -> dict[str, Any]:
+def on_topics(effects: Floats, *, level: float = 0.95) -> dict[str, Any]:
     """Estimate, t-interval and p of topic means, shape (G,), as fields of a finding."""
-    found = population_estimate(effects)
+    found = population_estimate(effects, level=level)
     return {
         "target": "population",
         "estimate": float(effects.mean()),

@@ -49,6 +49,11 @@ class Job:
     """What people said of the run's completions."""
 
     @property
+    def level(self) -> float:
+        """Of the intervals."""
+        return 1 - self.battery.alpha
+
+    @property
     def measures(self) -> tuple[Measure, ...]:
         """The battery's measures that have scores."""
         return tuple(measure for measure in self.battery.measures if measure.name in self.tables)

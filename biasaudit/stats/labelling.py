@@ -182,10 +182,10 @@ def _row(
     extreme: bool = False,
 ) -> Finding:
     rng = np.random.default_rng(identity.key64("agreement", job.battery.name, name, about))
-    estimate, interval = agreement.with_interval(statistic, about["items"], rng=rng)
+    estimate, interval = agreement.with_interval(statistic, about["items"], rng=rng, level=job.level)
     pairs = len(about["raters"]) == 2 or about["kind"] == "within"
     if name == "percent" and pairs and estimate is not None:  # each item agrees or not: a plain rate
-        interval = wilson(round(estimate * about["items"]), about["items"])
+        interval = wilson(round(estimate * about["items"]), about["items"], level=job.level)
     undefined = "everybody gave one label" if estimate is None else ""
     return Finding(
         design="agreement",

@@ -16,7 +16,7 @@ from biasaudit.stats.assemble import sides_of
 from biasaudit.stats.cells import Cell, Design
 from biasaudit.stats.job import Job
 from biasaudit.stats.sequential import Schedule, Scheme, stopping_bias
-from biasaudit.stats.stopping import ALPHA, Followed, Stopping, alone, overall
+from biasaudit.stats.stopping import Followed, Stopping, alone, overall
 
 Rule = Literal["precision", "decided", "verdict"]
 Decision = Literal["go-on", "precise", "crossed", "inside-margin", "no-data"]
@@ -37,14 +37,15 @@ class LookPlan:
     """Half-width asked for, in the outcome's unit."""
     margin: float | None = None
     """Of the battery, in the outcome's unit; None lets nothing stop for smallness."""
-    alpha: float = ALPHA
+    alpha: float = 0.05
+    """Of the battery."""
     asked: str = ""
     """Hash of prompts, arms, decodings and measure: looks at anything else are other looks."""
 
     @property
     def schedule(self) -> Schedule:
         """Sizes and boundaries."""
-        return Schedule(scheme=self.scheme, sizes=self.sizes)
+        return Schedule(scheme=self.scheme, sizes=self.sizes, alpha=self.alpha)
 
     def stopping(self, looks: Mapping[str, int]) -> Stopping:
         """What an analysis must know, when each prompt was last counted at the look given."""

@@ -9,6 +9,7 @@ pairs when coupled; worst-case bounds for missing outcomes, Horowitz & Manski 20
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -89,7 +90,9 @@ def _chi_square(observed: Ints | Floats, drawn: Floats, expected: Floats) -> tup
     return value, float((1 + np.count_nonzero(null >= value - slack)) / (null.size + 1))
 
 
-def conditional(part: Floats, whole: Floats, part_reference: Floats, whole_reference: Floats) -> dict[str, Any] | None:
+def conditional(
+    part: Floats, whole: Floats, part_reference: Floats, whole_reference: Floats, *, level: float = 0.95
+) -> dict[str, Any] | None:
     """Difference of part/whole between two arms, delta method on topic means.
 
     Args:
@@ -97,6 +100,7 @@ def conditional(part: Floats, whole: Floats, part_reference: Floats, whole_refer
         whole: share of all that can be interpreted, shape (G,).
         part_reference: as `part`, second arm.
         whole_reference: as `whole`, second arm.
+        level: of the interval.
 
     Returns:
         The two shares, the difference, its interval and p; None when an arm has nothing to interpret.
@@ -107,19 +111,19 @@ def conditional(part: Floats, whole: Floats, part_reference: Floats, whole_refer
     influence = (part - share * whole) / whole.mean() - (part_reference - before * whole_reference) / (
         whole_reference.mean()
     )
-    interval, p = _delta(share - before, influence)
+    interval, p = _delta(share - before, influence, level)
     return {"share_tuned": share, "share_reference": before, "difference": share - before, "interval": interval, "p": p}
 
 
-def ratio(tuned: Floats, reference: Floats) -> tuple[float, Interval | None] | None:
+def ratio(tuned: Floats, reference: Floats, *, level: float = 0.95) -> tuple[float, Interval | None] | None:
     """Ratio of two arms' means, delta method for its logarithm on topic means, shape (G,); None when one is 0."""
     if tuned.mean() <= 0 or reference.mean() <= 0:
         return None
     log = math.log(tuned.mean() / reference.mean())
-    interval, _ = _delta(log, tuned / tuned.mean() - reference / reference.mean())
+    interval, _ = _delta(log, tuned / tuned.mean() - reference / reference.mean(), level)
     if interval is None or interval.high > MAX_LOG or interval.low < -MAX_LOG:
         return math.exp(log), None
-    return math.exp(log), Interval(low=math.exp(interval.low), high=math.exp(interval.high), method=interval.method)
+    return math.exp(log), dataclasses.replace(interval, low=math.exp(interval.low), high=math.exp(interval.high))
 
 
 MAX_LOG = 50.0
@@ -127,7 +131,7 @@ MAX_LOG = 50.0
 MIN_TOPICS = 5
 
 
-def _delta(centre: float, influence: Floats) -> tuple[Interval | None, float | None]:
+def _delta(centre: float, influence: Floats, level: float) -> tuple[Interval | None, float | None]:
     """t-interval and p from influences, shape (G,), df G − 1; None below five topics or without variation."""
     count = influence.size
     if count < MIN_TOPICS:
@@ -135,8 +139,8 @@ def _delta(centre: float, influence: Floats) -> tuple[Interval | None, float | N
     se = float(influence.std(ddof=1)) / math.sqrt(count)
     if se <= 1e-12 * max(1.0, abs(centre)):
         return None, None
-    half = t_value(0.95, count - 1) * se
-    interval = Interval(low=centre - half, high=centre + half, method=f"delta-t{count - 1}")
+    half = t_value(level, count - 1) * se
+    interval = Interval(low=centre - half, high=centre + half, level=level, method=f"delta-t{count - 1}")
     return interval, t_two_sided(centre / se, count - 1)
 
 

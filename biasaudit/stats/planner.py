@@ -102,7 +102,15 @@ def _within(contrast: Contrast) -> tuple[float, float]:
     return max(0.0, spread) * (1 - (contrast.rho or 0.0)), completions
 
 
-def cell(components: Components, topics: int, prompts: int, completions: int, effect: float | None = None) -> Cell:
+def cell(
+    components: Components,
+    topics: int,
+    prompts: int,
+    completions: int,
+    effect: float | None = None,
+    *,
+    alpha: float = 0.05,
+) -> Cell:
     """What a design finds.
 
     Args:
@@ -111,6 +119,7 @@ def cell(components: Components, topics: int, prompts: int, completions: int, ef
         prompts: P, over all topics.
         completions: n a prompt, from each arm.
         effect: the true difference whose power is asked for.
+        alpha: level of the test.
     """
     whole = planning_se(
         topics=topics,
@@ -128,11 +137,11 @@ def cell(components: Components, topics: int, prompts: int, completions: int, ef
         prompts=prompts,
         completions=completions,
         se_population=whole if tested else None,
-        mde_population=detectable(whole, df=topics - 1, target=POWER) if tested else None,
+        mde_population=detectable(whole, df=topics - 1, alpha=alpha, target=POWER) if tested else None,
         se_fixed=sampling or None,
-        mde_fixed=detectable(sampling, target=POWER),
+        mde_fixed=detectable(sampling, alpha=alpha, target=POWER),
         sampling_share=sampling**2 / whole**2 if whole > 0 else 0.0,
-        power=power(effect, se, df=df) if effect is not None and se > 0 else None,
+        power=power(effect, se, df=df, alpha=alpha) if effect is not None and se > 0 else None,
     )
 
 
@@ -150,12 +159,18 @@ def enough_completions(components: Components, topics: int, prompts: int) -> int
 
 
 def enough_topics(
-    components: Components, prompts_a_topic: float, completions: int, effect: float, *, most: int = 200
+    components: Components,
+    prompts_a_topic: float,
+    completions: int,
+    effect: float,
+    *,
+    most: int = 200,
+    alpha: float = 0.05,
 ) -> int | None:
     """Fewest topics, with as many prompts each, that find `effect` with 80 % power; None when `most` do not."""
     for topics in range(MIN_TOPICS, most + 1):
         prompts = max(topics, round(topics * prompts_a_topic))
-        found = cell(components, topics, prompts, completions, effect).power
+        found = cell(components, topics, prompts, completions, effect, alpha=alpha).power
         if found is not None and found >= POWER:
             return topics
     return None
@@ -168,19 +183,20 @@ def grid(
     prompts_a_topic: float,
     completions: Sequence[int],
     effect: float | None = None,
+    alpha: float = 0.05,
 ) -> list[Cell]:
     """The table over topics and completions; prompts grow with the topics."""
     return [
-        cell(components, count, max(count, round(count * prompts_a_topic)), n, effect)
+        cell(components, count, max(count, round(count * prompts_a_topic)), n, effect, alpha=alpha)
         for count in topics
         for n in completions
     ]
 
 
-def advice(components: Components, here: Cell) -> str:
+def advice(components: Components, here: Cell, *, alpha: float = 0.05) -> str:
     """What helps more, twice the `topics` or four times the `completions`; `neither` where nothing varies."""
-    double = cell(components, 2 * here.topics, 2 * here.prompts, here.completions)
-    longer = cell(components, here.topics, here.prompts, 4 * here.completions)
+    double = cell(components, 2 * here.topics, 2 * here.prompts, here.completions, alpha=alpha)
+    longer = cell(components, here.topics, here.prompts, 4 * here.completions, alpha=alpha)
     first = double.mde_population or double.mde_fixed
     second = (longer.mde_fixed if here.mde_population is None else longer.mde_population) or longer.mde_fixed
     if first is None or second is None:

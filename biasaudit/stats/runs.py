@@ -47,13 +47,14 @@ class RunsEffect:
         return None if self.p_runs is None or self.p_topics is None else max(self.p_runs, self.p_topics)
 
 
-def over_runs(effects: Floats, *, references: int, rng: np.random.Generator) -> RunsEffect:
+def over_runs(effects: Floats, *, references: int, rng: np.random.Generator, level: float = 0.95) -> RunsEffect:
     """Effect of a condition with several runs.
 
     Args:
         effects: shape (R, G): run by topic, each tuned − its own reference.
         references: different reference models among the runs; 1 is a given model that all share.
         rng: of the Multi-Bootstrap.
+        level: of the interval.
     """
     runs = effects.shape[0]
     means = effects.mean(axis=1)
@@ -62,7 +63,7 @@ def over_runs(effects: Floats, *, references: int, rng: np.random.Generator) -> 
     p_topics = population_estimate(effects.mean(axis=0)).p
     shared = "" if references in (1, runs) else "references-shared"
     if runs < MIN_RUNS:
-        interval = multi_bootstrap(effects, rng=rng) if runs == 2 else None
+        interval = multi_bootstrap(effects, rng=rng, level=level) if runs == 2 else None
         return RunsEffect(
             difference=centre,
             interval=interval,
@@ -81,10 +82,10 @@ def over_runs(effects: Floats, *, references: int, rng: np.random.Generator) -> 
             method=f"t on {runs} run means", note=note,
         )  # fmt: skip
     se = spread / math.sqrt(runs)
-    half = t_value(0.95, df) * se
+    half = t_value(level, df) * se
     return RunsEffect(
         difference=centre,
-        interval=Interval(low=centre - half, high=centre + half, method=f"t{df}"),
+        interval=Interval(low=centre - half, high=centre + half, level=level, method=f"t{df}"),
         p_runs=t_two_sided(centre / se, df),
         p_topics=p_topics,
         spread=spread,
@@ -93,17 +94,20 @@ def over_runs(effects: Floats, *, references: int, rng: np.random.Generator) -> 
     )
 
 
-def multi_bootstrap(effects: Floats, *, resamples: int = RESAMPLES, rng: np.random.Generator) -> Interval:
+def multi_bootstrap(
+    effects: Floats, *, resamples: int = RESAMPLES, rng: np.random.Generator, level: float = 0.95
+) -> Interval:
     """Percentile interval of the mean, runs and topics resampled with replacement, independently.
 
     Args:
         effects: shape (R, G).
         resamples: draws.
         rng: their source.
+        level: of the interval.
     """
     runs, topics = effects.shape
     by_run = rng.multinomial(runs, np.full(runs, 1 / runs), size=resamples) / runs
     by_topic = rng.multinomial(topics, np.full(topics, 1 / topics), size=resamples) / topics
     drawn = ((by_run @ effects) * by_topic).sum(axis=1)
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return Interval(low=float(low), high=float(high), method="multi-bootstrap")
+    low, high = np.quantile(drawn, ((1 - level) / 2, (1 + level) / 2))
+    return Interval(low=float(low), high=float(high), level=level, method="multi-bootstrap")

@@ -39,8 +39,8 @@ NEVER = 37.0
 """A bound whose tail is the smallest number that a double holds."""
 DRIFTS = tuple(np.arange(0.5, 8.25, 0.25).tolist())
 """True effects, in expectations of z at the last look, among which the largest bias is sought."""
-LEVELS = tuple(sorted({*np.geomspace(1e-9, 0.9, 60).tolist(), 0.1, 0.05}))
-"""Levels at which a scheme's multipliers are tabulated; p-values between them are interpolated."""
+LEVELS = tuple(np.geomspace(1e-9, 0.9, 60).tolist())
+"""Levels at which a scheme's multipliers are tabulated, besides α and 2α; p-values between them are interpolated."""
 
 
 def spent(fractions: Sequence[float], alpha: float, spending: Spending) -> Floats:
@@ -186,8 +186,11 @@ class Schedule:
     scheme: Scheme
     sizes: tuple[int, ...]
     """Completions a prompt at each look, increasing; the last is the most."""
+    alpha: float = 0.05
+    """Level at which the run decides; intervals and p-values agree at it, and at its double, to the last digit."""
+    _levels: tuple[float, ...] = field(init=False, repr=False, compare=False)
     _table: Floats = field(init=False, repr=False, compare=False)
-    """Multipliers by level and look, shape (len(LEVELS), K)."""
+    """Multipliers by level and look, shape (len(_levels), K)."""
 
     def __post_init__(self) -> None:
         """Tabulate the multipliers.
@@ -197,7 +200,8 @@ class Schedule:
         """
         if self.scheme != "anytime" and len(self.sizes) > MAX_LOOKS:
             raise ValueError(f"boundaries are for at most {MAX_LOOKS} looks, got {len(self.sizes)}")
-        object.__setattr__(self, "_table", np.array([self.multipliers(level) for level in LEVELS]))
+        object.__setattr__(self, "_levels", tuple(sorted({*LEVELS, self.alpha, 2 * self.alpha})))
+        object.__setattr__(self, "_table", np.array([self.multipliers(level) for level in self._levels]))
 
     @property
     def fractions(self) -> tuple[float, ...]:
@@ -207,7 +211,9 @@ class Schedule:
     def multipliers(self, alpha: float) -> Floats:
         """Standard errors on each side of the estimate at each look, shape (K,), together at level 1 − `alpha`."""
         if self.scheme == "anytime":
-            rho_squared = anytime_rho_squared(self.sizes[-1], 0.05)  # one ρ for all levels, so that intervals nest
+            rho_squared = anytime_rho_squared(
+                self.sizes[-1], self.alpha
+            )  # one ρ for all levels, so that intervals nest
             return np.array([anytime_multiplier(size, alpha, rho_squared) for size in self.sizes])
         return boundaries(self.fractions, alpha, self.scheme)
 
@@ -227,18 +233,19 @@ class Schedule:
 
         Each estimate is widened by the multiplier of its own look, and the parts add as independent errors do.
         """
-        known = self._table[LEVELS.index(alpha)] if alpha in LEVELS else self.multipliers(alpha)
+        known = self._table[self._levels.index(alpha)] if alpha in self._levels else self.multipliers(alpha)
         return math.sqrt(float(((errors * known[looks]) ** 2).sum()))
 
     def level_of(self, width: float, errors: Floats, looks: npt.NDArray[np.int64]) -> float:
         """The level at which the repeated interval has half-width `width`: the repeated p-value of such an effect.
 
-        Interpolated in log α between `LEVELS`, exact at 5 % and 10 %; 1 below the narrowest and 1e-9 at the least.
+        Interpolated in log α between levels, exact at `alpha` and its double; 1 below the
+        narrowest and 1e-9 at the least.
         """
         widths = np.sqrt((errors**2) @ (self._table[:, looks] ** 2).T)  # falls with the level
         if width <= widths[-1]:
             return 1.0
-        logs = np.log(np.array(LEVELS))
+        logs = np.log(np.array(self._levels))
         return float(np.exp(np.interp(-width, -widths, logs)))
 
 

@@ -29,8 +29,6 @@ from biasaudit.stats.sequential import Schedule
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-ALPHA = 0.05
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopping:
@@ -158,7 +156,11 @@ def _fixed(before: TargetEstimate, whole: Followed | None, stopping: Stopping) -
     if whole is None or before.interval is None:
         return dataclasses.replace(before, interval=None, p=None)
     return dataclasses.replace(
-        before, interval=whole.interval(ALPHA, stopping.method), p=whole.p, se=whole.se, method="repeated p-value"
+        before,
+        interval=whole.interval(stopping.schedule.alpha, stopping.method),
+        p=whole.p,
+        se=whole.se,
+        method="repeated p-value",
     )
 
 
@@ -166,15 +168,16 @@ def _equivalence(before: Equivalence | None, whole: Followed | None, stopping: S
     if before is None or whole is None:
         return None
     p = whole.p_inside(before.margin)
-    interval = whole.interval(2 * ALPHA, stopping.method)
-    return Equivalence(margin=before.margin, p=p, interval=interval, equivalent=p < ALPHA)
+    alpha = stopping.schedule.alpha
+    interval = whole.interval(2 * alpha, stopping.method)
+    return Equivalence(margin=before.margin, p=p, interval=interval, equivalent=p < alpha)
 
 
 def _mde(whole: Followed | None) -> float | None:
     """Smallest detectable difference, as far as the run went, against the boundary that it met."""
     if whole is None:
         return None
-    widened = whole.schedule.half_width(whole.errors, whole.looks, ALPHA) / whole.se
+    widened = whole.schedule.half_width(whole.errors, whole.looks, whole.schedule.alpha) / whole.se
     found = detectable(whole.se, alpha=2 * float(special.ndtr(-widened)))
     return None if found is None else found + max(whole.above, whole.below)
 
@@ -182,13 +185,14 @@ def _mde(whole: Followed | None) -> float | None:
 def _prompts(
     rows: Sequence[PromptEffect], cells: Sequence[Cell], design: Design, stopping: Stopping
 ) -> tuple[PromptEffect, ...]:
+    alpha = stopping.schedule.alpha
     found = [alone(cell, design, stopping) for cell in cells]
     tests = [None if one is None else one.p for one in found]
     adjusted_p = adjust_present(tests, benjamini_hochberg)
     return tuple(
         dataclasses.replace(
             row,
-            interval=None if one is None else _cut(one.interval(ALPHA, stopping.method), design),
+            interval=None if one is None else _cut(one.interval(alpha, stopping.method), design),
             p=p,
             p_adjusted=q,
         )
@@ -207,5 +211,6 @@ def _topics(
     for row, members in zip(rows, topics.members, strict=True):
         cells = [full[place] for place in members]
         one = follow(cells, np.full(len(cells), 1 / len(cells)), design, stopping)
-        found.append(dataclasses.replace(row, interval=None if one is None else one.interval(ALPHA, stopping.method)))
+        made = None if one is None else one.interval(stopping.schedule.alpha, stopping.method)
+        found.append(dataclasses.replace(row, interval=made))
     return tuple(found)

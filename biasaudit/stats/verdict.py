@@ -1,6 +1,6 @@
 """The verdict: which kind of sentence a contrast has earned.
 
-The logic: does the adjusted test reject and the 95 % interval exclude 0 (a change), and does the TOST lie
+The logic: does the adjusted test reject and the interval exclude 0 (a change), and does the TOST lie
 inside the margin? Both: small. Change alone: changed. Margin alone: equivalent. Neither: inconclusive. Without any
 interval: described. Nothing exploratory enters here.
 """
@@ -18,8 +18,6 @@ from biasaudit.stats.contrast import deciding
 from biasaudit.stats.heterogeneity import LARGE_I_SQUARED, signs_split
 from biasaudit.stats.multiplicity import holm
 from biasaudit.stats.power import detectable
-
-ALPHA = 0.05
 
 CAVEATS: dict[str, str] = {
     "identical-arms": "Both arms have the same mean on every prompt.",
@@ -46,32 +44,52 @@ CAVEATS: dict[str, str] = {
 """Every caveat word, the weightiest first, with its meaning; the report translates the word, never this text."""
 
 
-def adjust_family(contrasts: Sequence[Contrast], wanted: Target = "population") -> list[Contrast]:
+def adjust_family(
+    contrasts: Sequence[Contrast], wanted: Target = "population", *, alpha: float = 0.05
+) -> list[Contrast]:
     """Holm over the confirmatory family: contrasts with role `primary`, each target and the TOST by itself.
 
-    An equivalence keeps its 90 % interval; its p-value becomes the adjusted one, and decides. The smallest detectable
+    An equivalence keeps its interval; its p-value becomes the adjusted one, and decides. The smallest detectable
     difference becomes the one that passes Holm's first and hardest step.
     """
     rows = [row for row, contrast in enumerate(contrasts) if contrast.role == "primary"]
     family = [contrasts[row] for row in rows]
     fixed = _adjust([contrast.fixed for contrast in family])
     population = _adjust([contrast.population for contrast in family])
-    equivalences = _adjust_equivalence([contrast.equivalence for contrast in family])
+    equivalences = _adjust_equivalence([contrast.equivalence for contrast in family], alpha)
     found = list(contrasts)
     for row, contrast, first, second, third in zip(rows, family, fixed, population, equivalences, strict=True):
-        mde = _family_mde(contrast, wanted, len(rows))
+        mde = _family_mde(contrast, wanted, len(rows), alpha)
         found[row] = dataclasses.replace(contrast, fixed=first, population=second, equivalence=third, mde=mde)
     return found
 
 
-def _family_mde(contrast: Contrast, wanted: Target, size: int) -> float | None:
-    """Smallest detectable difference at level `ALPHA` / `size`."""
+def adjust_beside(contrasts: Sequence[Contrast], rows: Sequence[int], *, alpha: float = 0.05) -> list[Contrast]:
+    """Holm over the equivalence tests outside the confirmatory family, which are a family of their own.
+
+    Each could say "no shift", so together they may not say it wrongly more often than `alpha`. Their tests of a
+    difference stay as they are: exploratory, and adjusted elsewhere (`families`).
+
+    Args:
+        contrasts: after `adjust_family`.
+        rows: positions of the contrasts that have a margin, whether or not a test could be done.
+        alpha: level of the tests.
+    """
+    found = list(contrasts)
+    tests = _adjust_equivalence([contrasts[row].equivalence for row in rows], alpha)
+    for row, test in zip(rows, tests, strict=True):
+        found[row] = dataclasses.replace(found[row], equivalence=test)
+    return found
+
+
+def _family_mde(contrast: Contrast, wanted: Target, size: int, alpha: float) -> float | None:
+    """Smallest detectable difference at level `alpha` / `size`."""
     estimate = contrast.fixed if deciding(contrast.population, wanted) == "fixed" else contrast.population
     if estimate.se is None or size == 1:
         return contrast.mde
     df = math.inf if estimate.df is None else estimate.df
-    found = detectable(estimate.se, df=df, alpha=ALPHA / size)
-    plain = detectable(estimate.se, df=df, alpha=ALPHA)
+    found = detectable(estimate.se, df=df, alpha=alpha / size)
+    plain = detectable(estimate.se, df=df, alpha=alpha)
     if estimate.interval is not None and estimate.interval.for_looks and contrast.mde and found and plain:
         return contrast.mde * found / plain
     return found
@@ -95,16 +113,18 @@ def _holm_of_all(p_values: Sequence[float | None]) -> list[float | None]:
     return [None if p is None else q for p, q in zip(p_values, adjusted, strict=True)]
 
 
-def _adjust_equivalence(tests: Sequence[Equivalence | None]) -> list[Equivalence | None]:
-    """Holm over the TOST p-values."""
+def _adjust_equivalence(tests: Sequence[Equivalence | None], alpha: float) -> list[Equivalence | None]:
+    """Holm over the TOST p-values; a margin whose test could not be done counts as one that cannot reject."""
     adjusted = _holm_of_all([None if test is None else test.p for test in tests])
     return [
-        None if test is None or p is None else dataclasses.replace(test, p=p, equivalent=p < ALPHA)
+        None
+        if test is None or p is None
+        else dataclasses.replace(test, p=p, equivalent=p < alpha, family_size=len(tests))
         for test, p in zip(tests, adjusted, strict=True)
     ]
 
 
-def kind_of(contrast: Contrast, wanted: Target) -> tuple[VerdictKind, Target]:
+def kind_of(contrast: Contrast, wanted: Target, alpha: float = 0.05) -> tuple[VerdictKind, Target]:
     """The kind of verdict that `contrast` has earned, and the target that it speaks of."""
     target = deciding(contrast.population, wanted)
     estimate = contrast.fixed if target == "fixed" else contrast.population
@@ -112,14 +132,16 @@ def kind_of(contrast: Contrast, wanted: Target) -> tuple[VerdictKind, Target]:
         return "described", target
     p = estimate.p if estimate.p_adjusted is None else estimate.p_adjusted
     excludes = estimate.interval.low > 0 or estimate.interval.high < 0
-    changed = p is not None and p < ALPHA and excludes
+    changed = p is not None and p < alpha and excludes
     inside = contrast.equivalence is not None and contrast.equivalence.equivalent
     if changed:
         return ("small" if inside else "changed"), target
     return ("equivalent" if inside else "inconclusive"), target
 
 
-def verdict_of(contrast: Contrast, position: int, wanted: Target, caveats: Sequence[str] = ()) -> Verdict:
+def verdict_of(
+    contrast: Contrast, position: int, wanted: Target, caveats: Sequence[str] = (), *, alpha: float = 0.05
+) -> Verdict:
     """The verdict on one contrast; caveats in the order of `CAVEATS`, so that the first ones weigh most.
 
     Args:
@@ -127,8 +149,9 @@ def verdict_of(contrast: Contrast, position: int, wanted: Target, caveats: Seque
         position: where it stands in `Analysis.contrasts`.
         wanted: the target that the battery asks for.
         caveats: words that the design triggers; a word outside `CAVEATS` is an error of ours.
+        alpha: level of the tests.
     """
-    kind, target = kind_of(contrast, wanted)
+    kind, target = kind_of(contrast, wanted, alpha)
     spread = is_varied(contrast, kind)
     found = [*_own_caveats(contrast, kind, wanted, spread), *caveats]
     unknown = sorted(set(found) - set(CAVEATS))

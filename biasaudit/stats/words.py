@@ -55,7 +55,7 @@ class Distinctive:
 
     words: tuple[Word, ...]
     threshold: float
-    """95 % quantile of max |z| under the permutations."""
+    """Quantile of max |z| under the permutations, at the level that was asked."""
     vocabulary: int
     p: float
     """Of the largest |z|."""
@@ -92,13 +92,16 @@ def log_odds(first: Floats, second: Floats, prior: Floats) -> tuple[Floats, Floa
     return delta, delta / np.sqrt(1 / up + 1 / down)
 
 
-def distinctive(strata: Strata, *, draws: int = DRAWS, rng: np.random.Generator) -> Distinctive | None:
+def distinctive(
+    strata: Strata, *, draws: int = DRAWS, rng: np.random.Generator, level: float = 0.95
+) -> Distinctive | None:
     """Words that tell the arms apart; None when fewer than two words stand in `MIN_DOCUMENTS` completions.
 
     Args:
         strata: completions, prompt echoes stripped.
         draws: permutations.
         rng: their source.
+        level: of the threshold.
     """
     strata = strata.cut(MAX_PER_PROMPT)
     found = _counted(strata)
@@ -139,7 +142,7 @@ def distinctive(strata: Strata, *, draws: int = DRAWS, rng: np.random.Generator)
             )
             for k in order
         ),
-        threshold=float(np.quantile(largest[1:], 0.95)) if draws else 0.0,
+        threshold=float(np.quantile(largest[1:], level)) if draws else 0.0,
         vocabulary=len(words),
         p=share_as_extreme(largest),
         n=strata.completions,

@@ -100,13 +100,14 @@ GENERAL: dict[str, tuple[str, Build]] = {
     ),
     "falcon": ("general", lambda: make("Falcon", **SIZES)),
     "gemma": ("general", lambda: make("Gemma", head_dim=8, pad_token_id=0, **GROUPED)),
+    "gemma2-window": (
+        "general",
+        lambda: make("Gemma2", head_dim=8, sliding_window=8, pad_token_id=0, **GROUPED),
+    ),
+    "phi3-window": ("general", lambda: make("Phi3", sliding_window=9, pad_token_id=0, **GROUPED)),
 }
 LAST_RESORT: dict[str, tuple[str, Build]] = {
     "bloom": ("recompute", lambda: make("Bloom", vocab_size=VOCABULARY, hidden_size=32, n_layer=2, n_head=2, **ENDS)),
-    "gemma2-window": (
-        "recompute",
-        lambda: make("Gemma2", head_dim=8, sliding_window=8, pad_token_id=0, **GROUPED),
-    ),
     "mamba": ("recompute", recurrent),
     "mixtral": ("recompute", lambda: make("Mixtral", num_local_experts=4, **GROUPED)),
 }

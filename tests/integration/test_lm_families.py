@@ -17,8 +17,9 @@ from biasaudit.errors import ModelError
 from biasaudit.lm import safety
 from biasaudit.lm.load import describe, load, reading_room
 from biasaudit.lm.tokenizer import train_tokenizer
-from biasaudit.records import Arm, Decoding, SampleRequest
+from biasaudit.records import Arm, Completion, Decoding, SampleRequest
 from biasaudit.sampling.backends.torch import TorchBackend
+from biasaudit.sampling.decoders.base import context_length
 
 TOKENIZER = train_tokenizer(["vacinas têm chip e o DNA não muda, ouvi dizer. É verdade? Resposta: não."] * 20, 300)
 VOCABULARY = {"vocab_size": TOKENIZER.vocab_size, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0}
@@ -54,6 +55,18 @@ FAMILIES: dict[str, Mapping[str, Any]] = {
     "mamba2": {**STATES, "num_heads": 8, "head_dim": 8, "n_groups": 1, "chunk_size": 16},
     "jamba": {**USUAL, "num_experts": 4, "mamba_d_state": 8, "mamba_dt_rank": 4, "attn_layer_period": 2,
               "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1, "use_mamba_kernels": False},
+    "gemma3": {
+        "text_config": {**USUAL, **VOCABULARY, "sliding_window": 8, "_sliding_window_pattern": 2},
+        "vision_config": {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+                          "image_size": 28, "patch_size": 14},
+        "mm_tokens_per_image": 4, "image_token_index": 290, "boi_token_index": 291, "eoi_token_index": 292,
+    },
+    "gemma3n_text": {
+        **USUAL, "vocab_size_per_layer_input": TOKENIZER.vocab_size, "hidden_size_per_layer_input": 8,
+        "laurel_rank": 4, "num_kv_shared_layers": 0, "altup_num_inputs": 2, "sliding_window": 8,
+        "intermediate_size": [64, 64], "layer_types": ["sliding_attention", "full_attention"],
+        "activation_sparsity_pattern": [0.0, 0.0],
+    },
     **dict.fromkeys(("gpt_neox", "llama", "gemma3_text", "cohere2", "phi", "phi3", "qwen3", "olmo2", "starcoder2",
                      "smollm3"), USUAL),
     **{name: {**USUAL, **more} for name, more in EXPERTS.items()},
@@ -64,7 +77,8 @@ WITHOUT_POSITIONS = ("bloom", "mamba", "falcon_mamba", "mamba2")
 def saved(family: str, folder: Path) -> Any:
     """A random model of a family, saved as transformers saves it."""
     torch.manual_seed(0)
-    config = transformers.AutoConfig.for_model(family, **FAMILIES[family], **VOCABULARY)
+    more = {} if "text_config" in FAMILIES[family] else VOCABULARY
+    config = transformers.AutoConfig.for_model(family, **FAMILIES[family], **more)
     model = getattr(transformers, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[family])(config).eval()
     model.save_pretrained(folder)
     TOKENIZER.save(folder)
@@ -90,7 +104,7 @@ def test_a_saved_model_of_this_family_loads_and_says_what_it_said(family: str, t
         assert torch.equal(mine[name], parameter), name
     assert loaded.info.parameters == sum(parameter.numel() for parameter in model.parameters())
     length = 2048 if family in (*WITHOUT_POSITIONS, "falcon") else 64
-    assert reading_room(str(tmp_path))[0] == loaded.info.context_length == length
+    assert reading_room(str(tmp_path))[0] == loaded.info.context_length == length == context_length(model.config)
     arm = Arm(name="a", spec="a", role="base", fingerprint="a", tokenizer_fingerprint="a")
     backend = TorchBackend(loaded.model, loaded.tokenizer, arm=arm, seed=1, tile=2, threads=1)
     decoding = Decoding(max_new_tokens=4, temperature=0.0)
@@ -134,3 +148,80 @@ def test_numbers_that_json_cannot_write_are_read_as_transformers_writes_them(tmp
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(ModelError, match="private key '__float__'"):
         safety.read_config(tmp_path)
+
+
+def answers(folder: Path, *texts: str, count: int = 6) -> list[Completion]:
+    """Greedy completions of a saved model, in the order of the prompts."""
+    loaded = load(str(folder), dtype="float32", device="cpu")
+    arm = Arm(name="a", spec="a", role="base", fingerprint="a", tokenizer_fingerprint="a")
+    backend = TorchBackend(loaded.model, loaded.tokenizer, arm=arm, seed=1, tile=2, threads=1)
+    decoding = Decoding(max_new_tokens=count, temperature=0.0)
+    wanted = [SampleRequest(prompt_id=text, prompt=text, decoding=decoding, index=0) for text in texts]
+    found = {done.prompt_id: done for done in backend.complete(wanted)}
+    return [found[text] for text in texts]
+
+
+def test_a_saved_generation_config_changes_nothing(tmp_path: Path) -> None:
+    model = saved("llama", tmp_path)
+    prompt = "vacinas têm chip"
+    first = greedy(model, TOKENIZER.encode(prompt), 1)[0]
+    quirks = {
+        "eos_token_id": [first], "repetition_penalty": 9.0, "suppress_tokens": [first], "forced_eos_token_id": first,
+        "begin_suppress_tokens": [first], "do_sample": True, "temperature": 5.0, "max_length": 3,
+    }  # fmt: skip
+    (tmp_path / "generation_config.json").write_text(json.dumps(quirks), encoding="utf-8")
+    (done,) = answers(tmp_path, prompt)
+    assert list(done.token_ids) == greedy(model, TOKENIZER.encode(prompt), 6)
+
+
+def special(folder: Path, marks: list[str]) -> None:
+    """Give the saved tokenizer further special tokens, in the place of its last ordinary ones."""
+    path = folder / "tokenizer.json"
+    spec = json.loads(path.read_text(encoding="utf-8"))
+    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    spec["added_tokens"] += [{"id": TOKENIZER.vocab_size + n, "content": mark, **plain} for n, mark in enumerate(marks)]
+    path.write_text(json.dumps(spec), encoding="utf-8")
+
+
+def test_every_special_token_that_the_configuration_names_as_an_end_ends_a_completion(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    end = TOKENIZER.vocab_size
+    ends = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": [TOKENIZER.eot_id, end, 5]}
+    config = transformers.LlamaConfig(**USUAL, vocab_size=end + 2, **ends)
+    model = transformers.LlamaForCausalLM(config).eval()
+    with torch.no_grad():  # whatever was said before, what comes is the mark, its neighbour, or ordinary token 5
+        model.lm_head.weight.zero_()
+        model.model.norm.weight.zero_()
+    model.save_pretrained(tmp_path)
+    TOKENIZER.save(tmp_path)
+    special(tmp_path, ["<|end_of_turn|>", "<|user|>"])
+    for token, reason in ((end, "eos"), (end + 1, "length"), (5, "length")):
+        weights = load_file(tmp_path / "model.safetensors")
+        weights["lm_head.weight"] = torch.zeros_like(weights["lm_head.weight"])
+        weights["lm_head.weight"][token] = 1.0
+        weights["model.norm.weight"] = torch.ones(32)
+        # A constant state: every layer adds nothing, every embedding is the same.
+        weights = {k: torch.zeros_like(v) if "proj" in k else v for k, v in weights.items()}
+        weights["model.embed_tokens.weight"] = torch.ones_like(weights["model.embed_tokens.weight"])
+        save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+        (done,) = answers(tmp_path, "vacinas", count=3)
+        assert (done.finish_reason, len(done.token_ids)) == (reason, 0 if reason == "eos" else 3)
+
+
+def test_an_encoder_or_a_model_that_answers_at_random_is_refused(tmp_path: Path) -> None:
+    arm = Arm(name="a", spec="a", role="base", fingerprint="a", tokenizer_fingerprint="a")
+    config = transformers.BertConfig(**{k: v for k, v in USUAL.items() if k != "head_dim"}, **VOCABULARY)
+    encoder = transformers.BertLMHeadModel(config).eval()
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.mul_(5.0)  # random weights hardly look at anything
+    with pytest.raises(ModelError, match="Arm 'a': BertLMHeadModel lets a token see those after it"):
+        TorchBackend(encoder, TOKENIZER, arm=arm, seed=1, tile=2)
+    noisy = saved("mamba", tmp_path)
+    noisy.backbone.norm_f.register_forward_hook(lambda _module, _inputs, out: out + torch.randn_like(out))
+    with pytest.raises(ModelError, match="gives other logits for the same text at every call"):
+        TorchBackend(noisy, TOKENIZER, arm=arm, seed=1, tile=2)
+    broken = saved("mamba", tmp_path)
+    broken.backbone.norm_f.register_forward_hook(lambda _module, _inputs, out: out @ out.bfloat16())
+    with pytest.raises(ModelError, match="forward of MambaForCausalLM fails in float32"):
+        TorchBackend(broken, TOKENIZER, arm=arm, seed=1, tile=2)

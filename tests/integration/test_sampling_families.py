@@ -15,7 +15,7 @@ from biasaudit.records import Completion, Decoding, SampleRequest
 from biasaudit.sampling.decoders import select
 
 NEW = 36
-HALF = ("gpt2", "gpt-neo", "gpt-j", "gpt-neox", "llama-yarn", "mistral-window", "falcon")
+HALF = ("gpt2", "gpt-neo", "gpt-j", "gpt-neox", "llama-yarn", "mistral-window", "falcon", "gemma2-window")
 GREEDY = Decoding(temperature=0.0, max_new_tokens=NEW)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ FAMILIES: dict[str, Callable[[], Any]] = {"gpt2": gpt2, "llama": llama}
 
 def recorded(family: str, record: Record, tile: int = 16) -> tuple[TorchBackend, GraphedDecoder]:
     ours = backend(FAMILIES[family](), tile=tile)
-    decoder = GraphedDecoder(ours._decoder, record)
+    decoder = GraphedDecoder(ours._decoder, lambda: record)
     ours._decoder = ours._engine._decoder = decoder
     return ours, decoder
 
@@ -52,6 +53,42 @@ def test_recorded_steps_keep_completions_independent_of_the_queue() -> None:
     assert by_key(list(recorded("gpt2", as_it_is)[0].complete(wanted))) == found
 
 
+def test_recordings_of_another_cache_or_tile_share_no_memory_with_those_that_are_gone() -> None:
+    """Once all graphs of a pool are gone, torch refuses to record into it again."""
+    alive: dict[int, weakref.WeakSet[Kept]] = {}
+
+    class Kept:
+        def __init__(self, run: Run) -> None:
+            self.replay = run
+
+    def recorder() -> Record:
+        pool: weakref.WeakSet[Kept] = weakref.WeakSet()
+        alive[len(alive)] = pool
+        begun = False
+
+        def record(run: Run) -> Run:
+            nonlocal begun
+            if begun and not pool:
+                raise RuntimeError("use_count > 0 INTERNAL ASSERT FAILED")
+            begun, kept = True, Kept(run)
+            pool.add(kept)
+
+            def repeat() -> None:
+                kept.replay()
+
+            return repeat
+
+        return record
+
+    ours = backend(gpt2(), tile=4)
+    decoder = GraphedDecoder(ours._decoder, recorder)
+    ours._decoder = ours._engine._decoder = decoder
+    for new in (4, 90):
+        list(ours.complete(requests(4, 2, Decoding(max_new_tokens=new))))
+    assert decoder.recording
+    assert len(alive) >= 2, "a pool for every run"
+
+
 def refuses(_run: Run) -> Run:
     raise RuntimeError("operation not permitted when stream is capturing")
 
@@ -61,11 +98,12 @@ def does_nothing(_run: Run) -> Run:
 
 
 @pytest.mark.parametrize("record", [refuses, does_nothing])
-def test_a_recording_that_fails_or_is_wrong_is_not_used(record: Record) -> None:
+def test_a_recording_that_fails_or_is_wrong_is_not_used(record: Record, caplog: pytest.LogCaptureFixture) -> None:
     wanted = requests(4, 4)
     ours, decoder = recorded("gpt2", record)
     found = by_key(list(ours.complete(wanted)))
     assert not decoder.recording
+    assert "steps of the gpt2 path cannot be recorded" in caplog.text
     assert found == by_key(list(recorded("gpt2", as_it_is)[0].complete(wanted)))
 
 

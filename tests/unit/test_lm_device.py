@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from biasaudit.errors import UsageError
 from biasaudit.lm import device as devices
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -41,3 +42,17 @@ def test_a_gpu_computes_in_bf16_from_ampere_on_and_in_fp16_before(
 def test_free_memory_of_a_cpu_is_what_the_system_says_is_available() -> None:
     free = devices.free_bytes(CPU)
     assert free is None or 2**20 < free < 2**50
+
+
+def test_a_gpu_that_is_not_there_is_refused_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert devices.pick_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(UsageError, match="GPUs are cuda:0 to cuda:1"):
+        devices.pick_device("cuda:2")
+
+
+@pytest.mark.parametrize("device", ["meta", "mps", "xpu:0"])
+def test_a_device_of_another_kind_is_refused(device: str) -> None:
+    with pytest.raises(UsageError, match="expected auto, cpu, cuda or cuda:N"):
+        devices.pick_device(device)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer
 
 from biasaudit.errors import ModelError, UnknownNameError, UsageError
@@ -137,3 +138,42 @@ def test_unknown_names_and_sizes_are_refused() -> None:
         load_tokenizer("nowhere/at/all")
     with pytest.raises(UsageError, match="at least 257"):
         train_tokenizer([], 256)
+
+
+def sentencepiece(kind: str, folder: Path) -> Path:
+    """A folder with a small tokenizer of Llama's kinds, or of T5's."""
+    start, words = pre_tokenizers.Metaspace(), trainers.BpeTrainer(vocab_size=400, special_tokens=["<unk>", "</s>"])
+    whole = Tokenizer(models.Unigram() if kind == "unigram" else models.BPE(unk_token="<unk>"))
+    whole.pre_tokenizer, whole.decoder = start, decoders.Metaspace()
+    if kind == "unigram":
+        words = trainers.UnigramTrainer(vocab_size=300, special_tokens=["<unk>", "</s>"], unk_token="<unk>")
+    words.show_progress = False
+    whole.train_from_iterator([*sentences(100), "a vacina tem chip, ou não"], words)
+    if kind == "prepend":
+        whole.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        whole.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
+        whole.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    folder.mkdir()
+    whole.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text('{"eos_token": "</s>"}', encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["prepend", "metaspace", "unigram"])
+def test_text_after_text_is_read_and_written_as_it_stands_there(kind: str, tmp_path: Path) -> None:
+    """SentencePiece's tokenizers put a blank before every text; a completion or continuation is no text's start."""
+    loaded = load_tokenizer(sentencepiece(kind, tmp_path / kind))
+    prompt, more = "a vacina", " tem chip, ou não"
+    whole = loaded.encode(prompt + more)
+    assert loaded.encode(prompt) + loaded.encode_after(more) == whole
+    assert loaded.decode_after(whole[len(loaded.encode(prompt)) :]) == more
+    for text in ("chip", ", chip", "  chip"):
+        assert loaded.decode_after(loaded.encode_after(text)) == text
+    assert loaded.decode(whole) == prompt + more
+
+
+def test_a_byte_level_tokenizer_reads_and_writes_text_after_text_as_always() -> None:
+    for text in (" não", "não", "\n"):
+        assert OURS.encode_after(text) == OURS.encode(text)
+        assert OURS.decode_after(OURS.encode(text)) == text
+    assert OURS.special_ids == {OURS.eot_id}

@@ -126,7 +126,8 @@ def test_a_small_change_gives_its_margin_a_unit(example: report_example.Example)
 
 
 def test_an_adjusted_equivalence_says_so(example: report_example.Example) -> None:
-    tost = Equivalence(margin=0.05, p=0.03, interval=Interval(low=-0.02, high=0.03, level=0.9), equivalent=True)
+    narrow = Interval(low=-0.02, high=0.03, level=0.9)
+    tost = Equivalence(margin=0.05, p=0.03, interval=narrow, equivalent=True, family_size=6)
     assert "3.0; Holm .030 over 6)" in said(example, "en", kind="equivalent", **{**SHARES, "equivalence": tost})
 
 

@@ -59,7 +59,8 @@ def test_a_wings_fixed_phrase_keeps_its_number() -> None:
 @pytest.mark.parametrize(
     ("locale", "p", "shown"),
     [("en", 0.0, "<.001"), ("en", 0.0009, "<.001"), ("en", 0.0261, ".026"), ("en", 1.0, ">.999"),
-     ("pt", 1e-300, "<0,001"), ("pt", 0.5, "0,500"), ("pt", None, "–")],
+     ("pt", 1e-300, "<0,001"), ("pt", 0.5, "0,500"), ("pt", None, "–"), ("en", 0.05, ".050"), ("en", 0.0503, ".050"),
+     ("en", 0.0496, ".0496"), ("pt", 0.049996, "0,049996"), ("en", 0.00996, ".00996"), ("en", 0.4996, ".500")],
 )  # fmt: skip
 def test_p_has_a_floor_and_is_never_zero(locale: str, p: float | None, shown: str) -> None:
     assert Numbers(locale).p(p) == shown

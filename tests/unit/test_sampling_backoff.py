@@ -7,11 +7,20 @@ import dataclasses
 import pytest
 import torch
 from click.testing import CliRunner
-from transformers import GPT2Config, GPTJConfig, GPTNeoConfig, GPTNeoXConfig, LlamaConfig
+from transformers import (
+    Gemma3Config,
+    Gemma3nTextConfig,
+    GPT2Config,
+    GPTJConfig,
+    GPTNeoConfig,
+    GPTNeoXConfig,
+    LlamaConfig,
+)
 
 from biasaudit.cli import cli
 from biasaudit.sampling.backoff import (
     LARGEST,
+    UNKNOWN,
     Backoff,
     Shape,
     automatic_tile,
@@ -23,6 +32,15 @@ from biasaudit.sampling.backoff import (
 from biasaudit.sampling.kernels import held
 
 GPT2 = Shape(layers=12, key_heads=12, head_width=64, width=768, inner=3072, vocabulary=50257, context=1024)
+
+
+def test_a_model_that_also_sees_or_names_widths_layer_by_layer_has_a_shape() -> None:
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 300}
+    shape = shape_of(Gemma3Config(text_config={**sizes, "intermediate_size": 48, "max_position_embeddings": 77}))
+    assert (shape.inner, shape.context, shape.vocabulary) == (48, 77, 300)
+    wide = Gemma3nTextConfig(**sizes, intermediate_size=[48, 96], layer_types=["full_attention"] * 2)
+    assert shape_of(wide).inner == 96
+    assert automatic_tile(object(), free=2**30, bytes_per_value=4, usual=None) == UNKNOWN
 
 
 @pytest.mark.parametrize("free", [2**20, 2**27, 2**30, 2**32, 2**37])

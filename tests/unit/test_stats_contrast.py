@@ -91,11 +91,14 @@ def test_population_needs_five_topics() -> None:
 
 
 def test_no_interval_of_a_difference_of_rates_leaves_minus_one_to_one() -> None:
-    found = make([rates(f"topic {n}", 4 if n else 2, 0, 4) for n in range(6)])
+    found = make([rates(f"topic {n}", 4 if n else 2, 0, 4) for n in range(6)], about=about(margin=0.05))
     assert found.fixed.interval is not None
     assert found.population.interval is not None
     assert found.fixed.interval.high == found.population.interval.high == 1.0
     assert found.fixed.interval.low > 0.5
+    assert found.equivalence is not None
+    assert found.equivalence.interval.high == 1.0
+    assert max(row.interval.high for row in found.topics if row.interval) == 1.0
 
 
 def test_equal_topics_have_no_population_interval_and_the_verdict_rests_on_fixed() -> None:

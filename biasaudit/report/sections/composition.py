@@ -22,12 +22,14 @@ def render(view: ReportView, locale: str) -> Markup:
     found = groups(view)
     if not found:
         return Markup()
-    return html.render("composition.html", locale, figures=[_figure(view, group, locale) for group in found])
+    return html.render(
+        "composition.html", locale, alpha=view.alpha, figures=[_figure(view, group, locale) for group in found]
+    )
 
 
 def _figure(view: ReportView, group: Group, locale: str) -> dict[str, Any]:
     measure, decoding_id, compositions = group
-    words, numbers = Words(locale), Numbers(locale)
+    words, numbers = Words(locale, view.alpha), Numbers(locale)
     names = labels(compositions)
     bars = [charts.Bar(c.arm, tuple(c.shares.get(name, 0.0) for name in names)) for c in compositions]
     summary = "; ".join(

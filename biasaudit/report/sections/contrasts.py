@@ -25,7 +25,7 @@ def render(view: ReportView, locale: str) -> Markup:
     """The table; empty without contrasts."""
     if not view.analysis.contrasts:
         return Markup()
-    words, numbers = Words(locale), Numbers(locale)
+    words, numbers = Words(locale, view.alpha), Numbers(locale)
     verdict = view.analysis.verdict
     targets = {found.contrast: found.target for found in view.analysis.verdicts}
     rows = []
@@ -47,7 +47,20 @@ def render(view: ReportView, locale: str) -> Markup:
                 "n": f"{numbers.integer(contrast.n_topics)} / {numbers.integer(contrast.n_prompts)}",
             }
         )
-    return html.render("contrasts.html", locale, rows=rows, margins=_beside_margins(view, locale))
+    return html.render(
+        "contrasts.html",
+        locale,
+        alpha=view.alpha,
+        rows=rows,
+        margins=_beside_margins(view, locale),
+        margins_family=_family(view),
+    )
+
+
+def _family(view: ReportView) -> int:
+    """Equivalence tests outside the verdict's family, which Holm adjusts together."""
+    held = [view.analysis.contrasts[found.contrast].equivalence for found in view.analysis.beside_margins]
+    return max((test.family_size for test in held if test is not None), default=0)
 
 
 def _beside_margins(view: ReportView, locale: str) -> list[str]:

@@ -22,11 +22,11 @@ def render(view: ReportView, locale: str) -> Markup:
     if not view.copying:
         return Markup()
     blocks = [_block(view, name, found, locale) for name, found in view.copying.items()]
-    return html.render("copying.html", locale, blocks=blocks)
+    return html.render("copying.html", locale, alpha=view.alpha, blocks=blocks)
 
 
 def _block(view: ReportView, measure: str, found: Mapping[str, Any], locale: str) -> dict[str, Any]:
-    words, numbers = Words(locale), Numbers(locale)
+    words, numbers = Words(locale, view.alpha), Numbers(locale)
     rows = [
         {
             "arm": row["arm"],

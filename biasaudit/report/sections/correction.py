@@ -35,7 +35,7 @@ def render(view: ReportView, locale: str) -> Markup:
             beside = [r for r in found if not r.reference and r.tuned in (contrast.tuned, contrast.reference)]
             beside = [r for r in beside if (r.measure, r.outcome) == (contrast.measure, contrast.outcome)]
             parts.append(_part(contrast, rows, beside, locale))
-    return html.render("correction.html", locale, parts=parts) if parts else Markup()
+    return html.render("correction.html", locale, alpha=view.alpha, parts=parts) if parts else Markup()
 
 
 def _question(row: Finding | Contrast) -> tuple[str, str, str, str, str]:

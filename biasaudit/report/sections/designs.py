@@ -29,16 +29,16 @@ TableRow = tuple[str, str, list[str], str]
 def render(view: ReportView, locale: str) -> Markup:
     """One block a design; empty without findings of these designs."""
     blocks = [
-        _block(design, rows, locale)
+        _block(design, rows, locale, view.alpha)
         for design in SHOWN
         if (rows := [row for row in view.analysis.findings if row.design == design])
     ]
-    return html.render("designs.html", locale, blocks=blocks) if blocks else Markup()
+    return html.render("designs.html", locale, alpha=view.alpha, blocks=blocks) if blocks else Markup()
 
 
-def _block(design: str, rows: Sequence[Finding], locale: str) -> dict[str, Any]:
+def _block(design: str, rows: Sequence[Finding], locale: str, alpha: float) -> dict[str, Any]:
     """Title, explanation, sentences, figures and table of one design."""
-    words, numbers = Words(locale), Numbers(locale)
+    words, numbers = Words(locale, alpha), Numbers(locale)
     drawn = figures(design, rows, locale)
     return {
         "title": words(f"designs.title.{design}"),

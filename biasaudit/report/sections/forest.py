@@ -22,7 +22,7 @@ def render(view: ReportView, locale: str) -> Markup:
     contrast = view.leading()
     if contrast is None or not contrast.topics:
         return Markup()
-    words, numbers = Words(locale), Numbers(locale)
+    words, numbers = Words(locale, view.alpha), Numbers(locale)
     scale = Scale.of(contrast, words, numbers)
     names = {"tuned": contrast.tuned, "reference": contrast.reference}
     margin = None if contrast.equivalence is None else contrast.equivalence.margin * scale.factor
@@ -48,6 +48,7 @@ def render(view: ReportView, locale: str) -> Markup:
     return html.render(
         "forest.html",
         locale,
+        alpha=view.alpha,
         figure=charts.intervals(forest_rows(contrast, view, scale, words, locale), axis, locale, margin=margin),
         alt=words(
             "forest.alt",

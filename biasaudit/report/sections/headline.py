@@ -26,11 +26,12 @@ TOP_CAVEATS = 3
 
 def render(view: ReportView, locale: str) -> Markup:
     """The headline; never empty."""
-    words, numbers = Words(locale), Numbers(locale)
+    words, numbers = Words(locale, view.alpha), Numbers(locale)
     verdict, contrast = view.analysis.verdict, view.leading()
     return html.render(
         "headline.html",
         locale,
+        alpha=view.alpha,
         kind=verdict.kind if verdict else "none",
         kind_words=_kind(view, words),
         sentence=verdict_sentence(view.analysis, view.arms, view.battery, locale),

@@ -16,18 +16,22 @@ from biasaudit.results import Finding, Labelling
 
 TITLE = {"pt": "Rótulos humanos", "en": "Human labels"}
 ORDER = 35
-ALPHA = 0.05
 
 
 def render(view: ReportView, locale: str) -> Markup:
     """One part a set of labels; empty where nobody labelled."""
     if not view.analysis.labelling:
         return Markup()
-    return html.render("labelling.html", locale, sets=[_set(own, locale) for own in view.analysis.labelling])
+    return html.render(
+        "labelling.html",
+        locale,
+        alpha=view.alpha,
+        sets=[_set(own, locale, view.alpha) for own in view.analysis.labelling],
+    )
 
 
-def _set(own: Labelling, locale: str) -> dict[str, Any]:
-    words, numbers = Words(locale), Numbers(locale)
+def _set(own: Labelling, locale: str, level: float) -> dict[str, Any]:
+    words, numbers = Words(locale, level), Numbers(locale)
     names = [words.fixed("label", key) for key in own.labels]
     known = [row for row in own.coverage if row["labelled"]]
     bars = [
@@ -37,7 +41,7 @@ def _set(own: Labelling, locale: str) -> dict[str, Any]:
         for row in known
     ]
     return {
-        "lead": _lead(own, words, numbers),
+        "lead": _lead(own, words, numbers, level),
         "figure": charts.stacked(bars, colours(own.labels), words("labelling.axis"), locale),
         "alt": words("labelling.alt"),
         "legend": [(colour + 1, name) for colour, name in zip(colours(own.labels), names, strict=True)],
@@ -49,7 +53,7 @@ def _set(own: Labelling, locale: str) -> dict[str, Any]:
     }
 
 
-def _lead(own: Labelling, words: Words, numbers: Numbers) -> list[str]:
+def _lead(own: Labelling, words: Words, numbers: Numbers, level: float) -> list[str]:
     """How many were labelled by how many people, and how far these agree, in sentences."""
     labelled = sum(row["labelled"] for row in own.coverage)
     divided = sum(row["divided"] for row in own.coverage)
@@ -65,12 +69,14 @@ def _lead(own: Labelling, words: Words, numbers: Numbers) -> list[str]:
         said.append(words("labelling.extreme"))
     if divided:
         said.append(words("labelling.divided", n=numbers.integer(divided)))
-    said += [words(f"labelling.depends_{row.name}", p=numbers.p_phrase(row.p)) for row in own.checks if _depends(row)]
+    said += [
+        words(f"labelling.depends_{row.name}", p=numbers.p_phrase(row.p)) for row in own.checks if _depends(row, level)
+    ]
     return said
 
 
-def _depends(row: Finding) -> bool:
-    return row.p is not None and row.p < ALPHA
+def _depends(row: Finding, level: float) -> bool:
+    return row.p is not None and row.p < level
 
 
 def _covered(row: Mapping[str, Any], own: Labelling, words: Words, numbers: Numbers) -> tuple[str, list[str]]:

@@ -22,7 +22,7 @@ def render(view: ReportView, locale: str) -> Markup:
     found = view.analysis.exploratory.get("learned", ())
     if not found:
         return Markup()
-    return html.render("learned.html", locale, cards=[_card(card, locale) for card in found])
+    return html.render("learned.html", locale, alpha=view.alpha, cards=[_card(card, locale) for card in found])
 
 
 def _card(card: Mapping[str, Any], locale: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def render(view: ReportView, locale: str) -> Markup:
     lock = view.analysis.lock
     if not lock:
         return Markup()
-    words = Words(locale)
+    words = Words(locale, view.alpha)
     rows = lock["deviations"]
     said = [words("lock.lead")]
     if lock["late"]:
@@ -30,6 +30,7 @@ def render(view: ReportView, locale: str) -> Markup:
     return html.render(
         "lock.html",
         locale,
+        alpha=view.alpha,
         sentences=said,
         facts=[(words(f"lock.{key}"), lock[key]) for key in ("hash", "made", "version", "file")],
         rows=[

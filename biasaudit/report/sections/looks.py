@@ -24,10 +24,11 @@ def render(view: ReportView, locale: str) -> Markup:
     plan, records = view.manifest.get("until"), view.manifest.get("looks") or []
     if not plan:
         return Markup()
-    words, numbers = Words(locale), Numbers(locale)
+    words, numbers = Words(locale, view.alpha), Numbers(locale)
     return html.render(
         "looks.html",
         locale,
+        alpha=view.alpha,
         rule=_rule(plan, view, words, numbers),
         scheme=words(f"looks.scheme_{plan['scheme'].replace('-', '_')}", most=len(plan["sizes"])),
         bias=plan["rule"] == "decided",
@@ -59,7 +60,7 @@ def _question(
     pair: Mapping[str, Any], plan: Mapping[str, Any], records: list[Any], view: ReportView, locale: str
 ) -> dict[str, Any] | None:
     """One tuned arm's two tables; None where the analysis has no such contrast."""
-    words, numbers = Words(locale), Numbers(locale)
+    words, numbers = Words(locale, view.alpha), Numbers(locale)
     arms = (pair["tuned"], pair["reference"])
     found = next(
         (c for c in view.analysis.contrasts if _is_of(c, plan) and (c.tuned, c.reference) == arms),

@@ -27,7 +27,7 @@ MAX_WHOLE = 200_000
 
 def render(view: ReportView, locale: str) -> Markup:
     """Arms, decodings, the manifest's entries as a table, and the whole manifest as JSON text."""
-    words, numbers = Words(locale), Numbers(locale)
+    words, numbers = Words(locale, view.alpha), Numbers(locale)
     arms = [
         {
             "name": arm.name,
@@ -47,6 +47,7 @@ def render(view: ReportView, locale: str) -> Markup:
     return html.render(
         "manifest.html",
         locale,
+        alpha=view.alpha,
         arms=arms,
         decodings=[(describe(d, words, numbers, full=True), d.decoding_id) for d in view.decodings],
         battery=[

@@ -63,11 +63,12 @@ Maddison, C. J.; Tarlow, D.; Minka, T. (2014). A* Sampling. Advances in Neural I
 
 def render(view: ReportView, locale: str) -> Markup:
     """The section; without contrasts only the standing parts."""
-    words, numbers = Words(locale), Numbers(locale)
+    words, numbers = Words(locale, view.alpha), Numbers(locale)
     contrast = view.leading()
     return html.render(
         "methods.html",
         locale,
+        alpha=view.alpha,
         question=_question(contrast, words, numbers) if contrast else "",
         estimand=words("methods.estimand_text", tuned=contrast.tuned, reference=contrast.reference) if contrast else "",
         tests=[*_tests(contrast, words, numbers), _family(view, contrast, words)] if contrast else [],

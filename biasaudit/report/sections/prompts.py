@@ -19,7 +19,7 @@ def render(view: ReportView, locale: str) -> Markup:
     contrast = view.leading()
     if contrast is None or not contrast.prompts:
         return Markup()
-    words, numbers = Words(locale), Numbers(locale)
+    words, numbers = Words(locale, view.alpha), Numbers(locale)
     scale = Scale.of(contrast, words, numbers)
     texts = {p.prompt_id: p.text for p in view.prompts}
     rows = [
@@ -40,6 +40,7 @@ def render(view: ReportView, locale: str) -> Markup:
     return html.render(
         "prompts.html",
         locale,
+        alpha=view.alpha,
         rows=rows,
         unit=scale.unit_words(),
         tuned=contrast.tuned,

@@ -21,9 +21,9 @@ FIRST = 12
 
 def render(view: ReportView, locale: str) -> Markup:
     """Comparisons in the order of the view, filters, and what share of the completions is embedded."""
-    words, numbers = Words(locale), Numbers(locale)
+    words, numbers = Words(locale, view.alpha), Numbers(locale)
     if not view.reader:
-        return html.render("reader_empty.html", locale)
+        return html.render("reader_empty.html", locale, alpha=view.alpha)
     slots: dict[tuple[str, str, int], dict[str, ReaderRow]] = {}
     for row in view.reader:
         slots.setdefault(row.slot, {})[row.arm] = row
@@ -35,6 +35,7 @@ def render(view: ReportView, locale: str) -> Markup:
     return html.render(
         "reader.html",
         locale,
+        alpha=view.alpha,
         items=items,
         first=FIRST,
         rest=numbers.integer(max(0, len(items) - FIRST)),

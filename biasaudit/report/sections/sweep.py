@@ -27,6 +27,7 @@ def render(view: ReportView, locale: str) -> Markup:
     return html.render(
         "sweep.html",
         locale,
+        alpha=view.alpha,
         beside=not lead.decoding_id,
         questions=[_question(view, rows, locale) for rows in found],
     )
@@ -34,7 +35,7 @@ def render(view: ReportView, locale: str) -> Markup:
 
 def _question(view: ReportView, found: Sequence[Contrast], locale: str) -> dict[str, Any]:
     """One question's figure and table; where prompts like these have no interval, the figure shows the other one."""
-    words, numbers = Words(locale), Numbers(locale)
+    words, numbers = Words(locale, view.alpha), Numbers(locale)
     scale = Scale.of(max(found, key=lambda c: abs(c.difference)), words, numbers)
     kind: charts.RowKind = "population" if any(c.population.interval for c in found) else "fixed"
     rows, table = [], []

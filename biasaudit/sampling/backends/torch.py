@@ -114,7 +114,10 @@ class TorchBackend:
             raise ModelError(f"Arm '{arm.name}': {error}") from error
         self._decoder = graphed(decoder)
         self._mark = kernels.mark(self._decoder.device)  # read once: the engine holds to the answer of now
-        self._engine = Engine(self._decoder, tokenizer.decode, end=tokenizer.eot_id, tile=tile, best=best)
+        self._encode_after = getattr(tokenizer, "encode_after", tokenizer.encode)
+        self._ends = _ends(model.config, tokenizer)
+        decode = getattr(tokenizer, "decode_after", tokenizer.decode)
+        self._engine = Engine(self._decoder, decode, ends=self._ends, tile=tile, best=best)
         self._prompts: OrderedDict[str, tuple[int, ...]] = OrderedDict()
         self._seen: dict[str, Mapping[str, Any]] = {}
 
@@ -146,6 +149,7 @@ class TorchBackend:
     def _numerics(self, tile: int) -> dict[str, Any]:
         device = self._decoder.device
         cpu = device.type == "cpu"
+        further = {"ends": sorted(self._ends)} if len(self._ends) > 1 else {}
         return {
             "engine": VERSION,
             "path": self._decoder.path + self._mark,
@@ -158,6 +162,7 @@ class TorchBackend:
             "threads": torch.get_num_threads() if cpu else 0,
             "torch": str(torch.__version__),
             "best": self._best,
+            **further,
         }
 
     def complete(self, requests: Iterable[SampleRequest]) -> Iterator[Completion]:
@@ -245,7 +250,7 @@ class TorchBackend:
             InputError: prompt and continuation together exceed the model's context.
         """
         start = self._encode(prompt)
-        targets = [self._tokenizer.encode(text) for text in continuations]
+        targets = [self._encode_after(text) for text in continuations]
         for text, target in zip(continuations, targets, strict=True):
             if len(start) + len(target) - 1 > self._decoder.context:
                 size = len(start) + len(target)
@@ -281,8 +286,20 @@ class TorchBackend:
 
     def first_token_mass(self, prompt: str, words: Sequence[str]) -> float:
         """Probability that the next token is the first of any of `words`, each first token counted once."""
-        firsts = first_tokens(self._tokenizer.encode, words)
+        firsts = first_tokens(self._encode_after, words)
         return min(1.0, float(self.next_token_logprobs(prompt)[firsts].exp().sum()))
+
+
+def _ends(config: Any, tokenizer: Tokens) -> frozenset[int]:
+    """Ids that end a completion: the tokenizer's end-of-text, and what else the configuration ends texts with.
+
+    A model may have several (Llama 3). An id that is ordinary text to the tokenizer ends nothing: configurations that
+    were never told theirs carry the one of their class.
+    """
+    named = getattr(config.get_text_config(), "eos_token_id", None)
+    named = named if isinstance(named, (list, tuple)) else [named]
+    special: frozenset[int] = getattr(tokenizer, "special_ids", frozenset())
+    return frozenset((tokenizer.eot_id, *(end for end in named if end in special)))
 
 
 def _too_long(prompt_id: str, text: str, tokens: int, context: int) -> str:

@@ -68,6 +68,8 @@ class VLLMBackend:
         os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
         self._vllm = _import_vllm()
         self._arm, self._seed, self._tokenizer, self._context = arm, seed, tokenizer, context
+        self._encode_after = getattr(tokenizer, "encode_after", tokenizer.encode)
+        self._decode_after = getattr(tokenizer, "decode_after", tokenizer.decode)
         precision = spec.options.get("dtype", dtype)
         if precision not in _DTYPES:
             raise UsageError(f"vllm:…,dtype={precision}: expected one of {', '.join(_DTYPES)}")
@@ -170,7 +172,7 @@ class VLLMBackend:
             seed=self._seed,
             salt=self._arm.salt,
             index=request.index,
-            text=output.text if reason == "stop" else self._tokenizer.decode(tokens),
+            text=output.text if reason == "stop" else self._decode_after(tokens),
             token_ids=tuple(tokens),
             logprobs=tuple(logprobs),
             finish_reason=reason,
@@ -186,7 +188,7 @@ class VLLMBackend:
             InputError: prompt and continuation together exceed the model's context.
         """
         start = self._ids(prompt)
-        targets = [self._tokenizer.encode(text) for text in continuations]
+        targets = [self._encode_after(text) for text in continuations]
         asked = [(place, target) for place, target in enumerate(targets) if target]
         for _, target in asked:
             if len(start) + len(target) >= self._context:

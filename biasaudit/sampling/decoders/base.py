@@ -143,6 +143,7 @@ def padded(prompts: Sequence[Sequence[int]], length: int, device: torch.device) 
 
 def context_length(config: Any) -> int:
     """Most positions that a transformers configuration allows; 2048 when it names none."""
+    config = getattr(config, "get_text_config", lambda: config)()  # of a model that also sees or hears
     for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length"):
         value = getattr(config, name, None)
         if isinstance(value, int) and value > 0:

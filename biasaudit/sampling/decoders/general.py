@@ -1,6 +1,7 @@
 """The general path: any causal model of transformers, through its own forward, over a preallocated cache.
 
-Each row of the tile stands at its own position, so keys and values are written row by row and hidden by a mask of ours.
+Each row of the tile stands at its own position, so keys and values are written row by row and hidden by a mask of ours,
+one for every kind of layer: those that see the whole text, and those that see a window of it.
 The cache has one fixed length, a bucket that follows from the row's own prompt and limit; rows of other buckets wait
 for a tile of their own. The vocabulary's logits are computed in fp32 even when the weights are not.
 """
@@ -106,6 +107,15 @@ class _Passes:
         return out.logits[..., : self.vocabulary].float(), getattr(out, "past_key_values", None)
 
 
+def _windows(config: Any) -> dict[str, int | None]:
+    """How many positions the layers of each kind see, None for all; the kind is "" where all layers are alike."""
+    kinds = getattr(config, "layer_types", None)
+    window = getattr(config, "sliding_window", None)
+    if kinds and "sliding_attention" in kinds:
+        return {"full_attention": None, "sliding_attention": window}
+    return {"": None if kinds or not getattr(config, "use_sliding_window", True) else window}
+
+
 class GeneralDecoder:
     """A transformers model over a tile of rows, one token a step."""
 
@@ -118,6 +128,7 @@ class GeneralDecoder:
         weight = model.get_input_embeddings().weight
         self.device, self.dtype = weight.device, weight.dtype
         self._run = _Passes(model, vocabulary)
+        self._windows = _windows(model.config.get_text_config())
         self._allocate = allocate
         self.open(1, _SHORTEST_CLASS)
 
@@ -135,13 +146,17 @@ class GeneralDecoder:
     def prefill(self, prompts: Sequence[Sequence[int]]) -> list[PromptState]:
         """Run prompts of one bucket at its fixed shape."""
         length = bucket_length(max(map(len, prompts)), self.context)
-        logits, cache = self._run(padded(prompts, length, self.device), use_cache=True)
+        logits, cache = self._whole(padded(prompts, length, self.device))
         states = []
         for row, prompt in enumerate(prompts):
             size = len(prompt)
             memory = tuple(part[row, :, :size].clone() for layer in cache.layers for part in (layer.keys, layer.values))
             states.append(PromptState(size, logits[row, size - 1].clone(), memory))
         return states
+
+    def _whole(self, ids: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        """Logits and keys and values of all of ids (P, T): a cache of the model's own would drop what left a window."""
+        return self._run(ids, past_key_values=DynamicCache(), use_cache=True)
 
     def admit(self, row: int, state: PromptState, _tokens: int) -> None:
         """Copy the prompt's keys and values into `row`."""
@@ -165,22 +180,29 @@ class GeneralDecoder:
         """Feed one token a row."""
         for layer in self._layers:
             layer.aim(positions)
-        hidden = self._cells > positions[:, None]
-        mask = torch.zeros(hidden.shape, dtype=self.dtype, device=self.device).masked_fill_(hidden, -torch.inf)
+        masks = {kind: self._mask(positions[:, None], window) for kind, window in self._windows.items()}
         logits, _ = self._run(
             tokens[:, None],
             position_ids=positions[:, None],
-            attention_mask=mask[:, None, None, :],
+            attention_mask=masks.get("", masks),
             past_key_values=Cache(layers=self._layers),
             use_cache=True,
         )
         self._output = logits[:, -1].contiguous()
 
+    def _mask(self, positions: torch.Tensor, window: int | None) -> torch.Tensor:
+        """(B, 1, 1, L): −∞ where rows at positions (B, 1) must not look."""
+        hidden = self._cells > positions
+        if window is not None:
+            hidden |= self._cells <= positions - window
+        mask = torch.zeros(hidden.shape, dtype=self.dtype, device=self.device)
+        return mask.masked_fill_(hidden, -torch.inf)[:, None, None, :]
+
     def read(self, prompt: Sequence[int]) -> PromptState:
         """Run one prompt alone at its bucket's shape."""
         size = len(prompt)
         row = padded([prompt], bucket_length(size, self.context), self.device)[:1]
-        logits, cache = self._run(row, use_cache=True)
+        logits, cache = self._whole(row)
         memory = tuple(part[0, :, :size].clone() for layer in cache.layers for part in (layer.keys, layer.values))
         return PromptState(size, logits[0, size - 1].clone(), memory)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from biasaudit.errors import BiasAuditError
 from biasaudit.sampling.choose import refuse_no_numbers
 from biasaudit.sampling.decoders import families, gpt2
 from biasaudit.sampling.decoders.base import Allocate, Decoder, allocate_zeros, context_length
@@ -39,13 +40,50 @@ def choose(model: Any, *, vocabulary: int, allocate: Allocate = allocate_zeros) 
         allocate: makes the cache's tensors.
 
     Raises:
-        BiasAuditError: the model's own logits are not numbers.
+        BiasAuditError: the model's own logits are not numbers, change from call to call, or depend on later tokens; or
+            its forward fails.
     """
     for decoder in _candidates(model, vocabulary, allocate):
         if _holds(decoder, model):
             return decoder
         _LOG.warning("the %s path does not fit this %s; trying a slower one", decoder.path, type(model).__name__)
+    _refuse_what_is_not_causal(model, vocabulary)
     return RecomputeDecoder(model, vocabulary=vocabulary, allocate=allocate)
+
+
+@torch.inference_mode()
+def _refuse_what_is_not_causal(model: Any, vocabulary: int) -> None:
+    """Of a model that no path was proven for: see that its logits mean what a likelihood needs them to mean.
+
+    Two texts differ in their last token alone. Encoders (BERT without `is_decoder`) look ahead; hashing at random
+    (Reformer) answers otherwise every time.
+
+    Raises:
+        BiasAuditError: see `choose`.
+    """
+    name, dtype = type(model).__name__, str(model.dtype).removeprefix("torch.")
+    size = min(context_length(model.config), _PROOF)
+    texts = torch.randint(0, vocabulary, (size,), generator=torch.Generator().manual_seed(21)).repeat(2, 1)
+    texts[1, -1] = (texts[1, -1] + 1) % vocabulary
+    texts = texts.to(model.get_input_embeddings().weight.device)
+    try:
+        first, again, other = (model(input_ids=t[None], use_cache=False).logits[0].float() for t in texts[[0, 0, 1]])
+    except torch.OutOfMemoryError:
+        raise
+    except (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError, IndexError, KeyError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BiasAuditError(
+            f"transformers' own forward of {name} fails in {dtype} ({said}). Try another --dtype."
+        ) from error
+    refuse_no_numbers(torch.isfinite(first[:-1, :vocabulary]))
+    tolerance = _TOLERANCE.get(model.dtype, _HALF_TOLERANCE) * max(1.0, float(first.abs().max()))
+    if float((first - again).abs().max()) > tolerance:
+        raise BiasAuditError(f"{name} gives other logits for the same text at every call, so no audit can repeat them.")
+    if float((first - other)[:-1].abs().max()) > tolerance:
+        raise BiasAuditError(
+            f"{name} lets a token see those after it, as encoders do, so it is no causal language model. "
+            "Use one, or set is_decoder in its config.json if it was trained as one."
+        )
 
 
 def _candidates(model: Any, vocabulary: int, allocate: Allocate) -> Iterator[Decoder]:
@@ -60,25 +98,27 @@ def _candidates(model: Any, vocabulary: int, allocate: Allocate) -> Iterator[Dec
 
 
 def _looks_far(config: Any) -> bool:
-    """Whether every layer sees the whole text, and a row's products have the tile's shape.
+    """Whether every layer sees the text, or a window of it, and a row's products have the tile's shape.
 
-    Windows and recurrent states need caches of their own kind; angles of longrope change with the longest row; how many
-    rows share an expert depends on what the neighbours say.
+    Recurrent states need caches of their own kind; angles of longrope change with the longest row; how many rows share
+    an expert depends on what the neighbours say.
     """
+    config = config.get_text_config()
     if any("expert" in name and isinstance(value, int) and value > 1 for name, value in vars(config).items()):
         return False
     kinds = getattr(config, "layer_types", None) or []
-    if any(kind != "full_attention" for kind in kinds):
+    windowed = isinstance(getattr(config, "sliding_window", None), int)
+    if any(kind != "full_attention" and not (windowed and kind == "sliding_attention") for kind in kinds):
         return False
     if "local" in (getattr(config, "attention_layers", None) or []):
         return False
-    if (getattr(config, "rope_parameters", None) or {}).get("rope_type") == "longrope":
-        return False
-    return _window(config) is None
+    angles = getattr(config, "rope_parameters", None) or {}
+    return "longrope" not in [part.get("rope_type") for part in (angles, *angles.values()) if isinstance(part, dict)]
 
 
 def _window(config: Any) -> int | None:
     """The window of a model's layers, when it is shorter than the context."""
+    config = config.get_text_config()
     sliding = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
     local = (
         getattr(config, "window_size", None) if "local" in (getattr(config, "attention_layers", None) or []) else None

@@ -94,6 +94,8 @@ class _Turns:
         self._cosines: list[torch.Tensor] = []
         self._sines: list[torch.Tensor] = []
         self._known = 0
+        if device.type == "cuda":  # a recorded step reads these at the addresses that they had: they must not move
+            self.reserve(context)
 
     def reserve(self, tokens: int) -> None:
         """Make positions below `tokens` known."""
