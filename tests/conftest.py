@@ -19,6 +19,8 @@ settings.load_profile("biasaudit")
 
 # Before torch comes: workers that share the cores of a machine, each with threads for all of them, wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# And where a test asks for several threads: they wait asleep, not by spinning on the core that the other one needs.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and every process that a test starts would inherit that.
