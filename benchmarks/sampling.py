@@ -1,9 +1,10 @@
-"""Sampling speed: our engine beside transformers' `generate` and a loop without a cache, interleaved in one process.
+r"""Sampling speed: our engine beside transformers' `generate` and a loop without a cache, interleaved in one process.
 
     python benchmarks/sampling.py --shape tiny                        a smoke test, seconds
     python benchmarks/sampling.py --shape embedded --threads 2        the shape of the shipped models
     python benchmarks/sampling.py --shape 124m --threads 2            GPT-2's own
-    python benchmarks/sampling.py --shape 124m --device cuda --tile 512 --completions 512    on a GPU, or 1.5b
+    python benchmarks/sampling.py --shape 124m --device cuda --tile 512 --completions 512 \
+        --engines ours-bf16,generate-bf16,continuous-bf16,loop-fp32                          on a GPU, or 1.5b
 
     python benchmarks/sampling.py --shape 124m --threads 2 --growth   also 64 against 512 completions a prompt
     python benchmarks/sampling.py --shape 124m --threads 2 --job      the study's 460,800 tokens, and the estimate
@@ -141,6 +142,8 @@ def measure(engines: dict[str, Run], rounds: int) -> dict[str, list[float]]:
         for name, run in engines.items():
             start = time.perf_counter()
             made = run(number)
+            if torch.cuda.is_initialized():  # what is still queued belongs to this engine's time
+                torch.cuda.synchronize()
             speeds[name].append(made / (time.perf_counter() - start))
     return speeds
 
@@ -212,6 +215,7 @@ MAKERS = {
     "ours": ours,
     "compiled": compiled,
     "generate": peers.generate,
+    "continuous": peers.continuous,
     "ctranslate2": peers.ctranslate2,
     "loop": peers.loop,
 }

@@ -30,6 +30,27 @@ def generate(model: Any, prompts: list[list[int]], options: argparse.Namespace, 
     return run
 
 
+def continuous(model: Any, prompts: list[list[int]], options: argparse.Namespace, top_k: int) -> Run:
+    """Transformers' continuous batching over a paged cache, which it keeps from round to round; a prompt a round.
+
+    It plans for a part of the free memory alone, because the other engines of the round stay where they are.
+    """
+    import transformers
+
+    limits = {"max_new_tokens": options.new, "eos_token_id": -1, "pad_token_id": 0}
+    sampled = transformers.GenerationConfig(do_sample=True, top_k=top_k, **limits)
+    paged = transformers.ContinuousBatchingConfig(max_memory_percent=0.3)
+
+    def run(number: int) -> int:
+        inputs = [ids for ids in _chosen(prompts, options, number) for _ in range(options.completions)]
+        found = model.generate_batch(
+            inputs, generation_config=sampled, continuous_batching_config=paged, persistent_manager=True
+        )
+        return sum(len(output.generated_tokens) for output in found.values())
+
+    return run
+
+
 def loop(model: Any, prompts: list[list[int]], options: argparse.Namespace, top_k: int) -> Run:
     """One text at a time without a cache, as small training repositories sample; slow, hence few tokens."""
 

@@ -180,7 +180,7 @@ def label_set(value: Any, where: str) -> LabelSet:
 
 def _label(key: str, entry: Any, where: str) -> Label:
     if not _KEY.fullmatch(key):
-        raise InputError(f"{where}: '{key}' cannot be a label's key: up to 20 letters, digits and '_'.")
+        raise InputError(f"{where}: '{key}' cannot be a label's key: up to 20 letters from a to z, digits and '_'.")
     if isinstance(entry, str):
         return Label(key=key, title={"pt": entry, "en": entry})
     if not isinstance(entry, Mapping):

@@ -59,7 +59,6 @@ class Document:
 
 
 # ---------------------------------------------------------------------------- batteries
-
 PromptKind = Literal["open", "stem", "neutral"]
 
 
@@ -158,6 +157,7 @@ class Primary:
     unit: str = ""
     outcome: str = "value"
     """`value`, or a label whose share is the outcome."""
+    prompt_test: Literal["exact", "barnard", "boschloo"] = "exact"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,9 @@ RULES: dict[str, Rule] = {
     "other-language": Rule(
         "arms would be compared in a language that they were not asked in", "put every text under its own language"
     ),
+    "unjudged-language": Rule(
+        "texts in a language that a scorer cannot judge stay unscored", "take a scorer of that language, or remove it"
+    ),
     "arm-language": Rule(
         "the difference between such arms is one of language too", "take arms of the prompts' language, or --language"
     ),

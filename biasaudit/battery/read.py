@@ -100,10 +100,12 @@ def _measure(name: str, part: schema.MeasurePart) -> Measure:
 
 
 def _hash(battery: Battery) -> str:
-    """Hash of what a battery means; without margins of measures, and at 5 %, as before a battery could say so."""
+    """Hash of what a battery means; what is left at its default hashes as before a battery could say so."""
     plain = identity.plain(battery)
     if battery.alpha == ALPHA:
         del plain["alpha"]
+    if battery.primary is not None and battery.primary.prompt_test == "exact":
+        del plain["primary"]["prompt_test"]
     for measure in plain["measures"]:
         if measure["margin"] is None:
             del measure["margin"], measure["unit"]
@@ -121,4 +123,5 @@ def _primary(part: schema.BatteryPart) -> Primary | None:
         margin=margin,
         unit=unit,
         outcome=part.primary.outcome,
+        prompt_test=part.primary.prompt_test,
     )

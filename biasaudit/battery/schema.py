@@ -142,6 +142,9 @@ class PrimaryPart(Part):
         None, description='Differences below it do not matter, with its unit: "0.02 nats/byte".'
     )
     outcome: Text = Field("value", description="`value`, or a label whose share is the outcome.")
+    prompt_test: Literal["exact", "barnard", "boschloo"] = Field(
+        "exact", description="Test of single prompts between arms that share no noise: Fisher's, Barnard's, Boschloo's."
+    )
 
 
 class BatteryPart(Part):

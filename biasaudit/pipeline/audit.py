@@ -368,6 +368,7 @@ def refuse_too_early(folder: RunFolder, stage: str) -> None:
 def verify(path: Path) -> Outcome:
     """Check every file against its hash, and the stored analysis against one made anew from completions and scores."""
     from biasaudit.pipeline.rescored import rescored
+    from biasaudit.store.contents import unvouched
 
     folder = open_run(path)
     faults = list(folder.verify())
@@ -382,5 +383,10 @@ def verify(path: Path) -> Outcome:
             )
         faults += rescored(stored)
         faults += until.faults(stored.plan, folder)
+        if unknown := unvouched(folder.path):
+            faults.append(
+                f"{', '.join(unknown)}: no hash is known, for the last command on this run was cut short; repeat it, "
+                f"or `biasaudit report {path}`"
+            )
     text = "\n".join(faults) if faults else f"{path}: every file matches its hash and every number was recomputed"
     return Outcome(text=text, data={"faults": faults}, exit_code=1 if faults else 0)

@@ -195,6 +195,7 @@ def _scorers(reading: Reading) -> tuple[list[str], list[Weakness]]:
         if card.reads == "likelihoods" and measure.scorer == "likelihood" and not battery.pairs:
             what = f"measure `{measure.name}` compares continuations; expected stems, and pairs in the topics"
             faults.append(source.fault(loc, what, key=True))
+        warnings += _judged(reading, measure, card.languages)
         if measure.scorer == "likelihood" and measure.options.get("variant") == "pmi":
             lacking = [language for language in battery.languages if language not in battery.neutral_stems]
             if lacking:
@@ -221,6 +222,17 @@ def _refused(reading: Reading, name: str, error: str) -> str:
         if trail[:2] == loc and told is not None and value == told[1]:
             return source.fault(trail, error)
     return source.fault(loc, error if name in error else f"measure `{name}`: {error}", key=True)
+
+
+def _judged(reading: Reading, measure: Measure, judged: tuple[str, ...]) -> list[Weakness]:
+    """Whether a measure's scorer judges the battery's languages."""
+    from biasaudit.battery.findings import found
+
+    lacking = [language for language in reading.battery.languages if language.split("-")[0] not in judged]
+    if not judged or not lacking:
+        return []
+    what = f"the scorer of measure `{measure.name}` judges {', '.join(judged)}, not {', '.join(lacking)}"
+    return [found(reading, "unjudged-language", ("measures", measure.name), what, key=True)]
 
 
 def _margin_fit(reading: Reading, measure: Measure, unit: str) -> list[Weakness]:

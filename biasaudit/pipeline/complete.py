@@ -71,7 +71,7 @@ def ask_arms(plan: RunPlan, folder: RunFolder, machine: Machine, console: Consol
     mine = {arm.name: [u for u in units if (u.arm_fingerprint, u.salt) == (arm.fingerprint, arm.salt)]
             for arm in plan.arms}  # fmt: skip
     for arm in plan.arms:
-        if mine[arm.name] and backend_of(arm) == "torch":
+        if mine[arm.name] and answers_likelihoods(arm):
             check_room(plan, arm, console)  # of every arm before the first samples: that may take hours
     recorded = [arm for arm in plan.arms if backend_of(arm) == "replay"]
     _take_recorded(recorded, lambda arm: sample_elsewhere(plan, folder, arm, mine[arm.name], [], machine, console))
@@ -185,9 +185,10 @@ def check_room(plan: RunPlan, arm: Arm, console: Console) -> None:
         InputError: a prompt leaves no room; it is named.
     """
     from biasaudit.lm.load import reading_room
+    from biasaudit.sampling.backends import read_spec
 
     longest = max((decoding.max_new_tokens for decoding in plan.decodings), default=0)
-    context, tokenizer = reading_room(arm.spec)
+    context, tokenizer = reading_room(read_spec(arm.spec).target)
     sizes = [max(1, len(tokenizer.encode(prompt.text))) for prompt in plan.prompts]
     full = [(prompt, size) for prompt, size in zip(plan.prompts, sizes, strict=True) if size >= context]
     if full:

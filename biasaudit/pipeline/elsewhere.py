@@ -85,10 +85,21 @@ def sample_elsewhere(
     if likelihood_measures(plan):  # one engine answers both, so it keeps to the precision of likelihoods
         machine = machine.for_likelihoods
     backend = open_elsewhere(arm, machine, seed=plan.seed, journal=journal)
-    if measures and not skipped:
-        score_arm_likelihoods(plan, folder, arm, measures, backend, console)
-    if not units:
-        return
+    try:
+        if measures and not skipped:
+            score_arm_likelihoods(plan, folder, arm, measures, backend, console)
+        if units:
+            _sample(plan, folder, arm, units, backend, console)
+    finally:
+        if kind == "vllm":
+            backend.close()  # before the next arm's engine asks for the same memory
+
+
+def _sample(
+    plan: RunPlan, folder: RunFolder, arm: Arm, units: Sequence[WorkUnit], backend: Any, console: Console
+) -> None:
+    """Store the completions of `units`, and account for what they took."""
+    kind = backend_of(arm)
     with console.task(f"sample {arm.name}", sum(unit.count for unit in units), "completions") as task:
         if kind == "replay":
             _take(plan, folder, arm, units, backend, task)
@@ -177,7 +188,9 @@ def _account(plan: RunPlan, folder: RunFolder, arm: Arm, backend: Any, console: 
         rows = ", ".join(map(str, found.first_unmatched))
         raise UsageError(
             f"arm {arm.name} ({arm.spec}): none of its {found.rows:,} rows answers a prompt of {plan.battery.name} "
-            f"({plan.language}), letter by letter; look at rows {rows}. `biasaudit check` shows the prompts."
+            f"({plan.language}), letter by letter; look at rows {rows}. "
+            + (f"{found.blanks:,} differ from a prompt in blanks alone. " if found.blanks else "")
+            + "`biasaudit check` shows the prompts."
         )
     console.say(f"{arm.name}: {found.used:,} of {found.rows:,} recorded completions are used")
     for note in [*left_out(found), *backend.recording.notes]:
@@ -210,6 +223,14 @@ def left_out(found: Any) -> list[str]:
     said = [
         (found.missing, f"{found.missing:,} completions that this run asks for are not in the file (not available)"),
         (found.unmatched, f"{found.unmatched:,} rows answer no prompt of this battery (first: rows {rows})"),
+        (
+            found.blanks,
+            f"{found.blanks:,} of these differ from a prompt in blanks alone; write them as the battery does",
+        ),
+        (
+            found.from_one and found.missing,
+            "the file numbers completions from 1, and here they count from 0: subtract 1",
+        ),
         (found.surplus, f"{found.surplus:,} rows go beyond the completions asked for (--completions takes more)"),
         (found.duplicates, f"{found.duplicates:,} rows repeat the prompt and index of an earlier row"),
         (found.other_decodings, f"{found.other_decodings:,} rows were sampled under other decodings"),

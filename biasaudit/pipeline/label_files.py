@@ -162,7 +162,13 @@ def _transcript(path: Path, stored: Stored, options: Options) -> Read:
     strange = 0
     for place, block in enumerate(blocks):
         mark, word = block.label.startswith("*"), block.label.removeprefix("*").strip()
-        own = texts.get((folded(block.prompt), folded(block.text)), [])
+        asked, said = folded(block.prompt), folded(block.text)
+        own = texts.get((asked, said), [])
+        if not own and asked and said.startswith(asked):
+            own = texts.get((asked, said.removeprefix(asked).strip()), [])
+            found.notes += (
+                [f"line {block.line}: the answer begins with its prompt, which was not counted"] if own else []
+            )
         if not word:
             empty.append(block.line)
             continue

@@ -55,12 +55,15 @@ def import_command(
         moment = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         before = read_labels(folder)
         known, new = before, 0
+        odd: list[str] = []
         for path in files:
             read = read_file(path, stored, options)
             for note in read.notes[:NOTES]:
                 console.say(f"{path}: {note}")
             if len(read.notes) > NOTES:
                 console.say(f"{path}: {len(read.notes) - NOTES} more such lines")
+            if quiet and read.notes:
+                odd.append(f"{path}: {len(read.notes)} remarks; repeat without --quiet to read them")
             given = [dataclasses.replace(label, imported=moment) for label in read.labels]
             known, added = merged(path, known, given, replace=replace)
             new += added
@@ -70,7 +73,7 @@ def import_command(
             told = _anew(stored, console, report_language, sealed)
         else:
             told = []
-    return _outcome(stored, known, new, told)
+    return _outcome(stored, known, new, [*odd, *told])
 
 
 def merged(

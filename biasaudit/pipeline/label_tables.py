@@ -100,7 +100,9 @@ def _named(path: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def _csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    text = utf8(path)
+    text, above = utf8(path), 0
+    if text[:4].casefold() == "sep=":  # spreadsheets write it above the header
+        text, above = text.partition("\n")[2], 1
     first = text.split("\n", 1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t|", key=first.count), strict=True)
     try:
@@ -110,10 +112,15 @@ def _csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             if not any(cell.strip() for cell in row):
                 continue
             if len(row) != len(header):
-                raise InputError(f"{path}: line {reader.line_num}: {len(row)} cells under {len(header)} columns.")
-            yield reader.line_num, {names[name]: cell for name, cell in zip(header, row, strict=True) if name in names}
+                raise InputError(
+                    f"{path}: line {reader.line_num + above}: {len(row)} cells under {len(header)} columns."
+                )
+            yield (
+                reader.line_num + above,
+                {names[name]: cell for name, cell in zip(header, row, strict=True) if name in names},
+            )
     except csv.Error as error:
-        raise InputError(f"{path}: line {reader.line_num}: is not well-formed CSV ({error}).") from error
+        raise InputError(f"{path}: line {reader.line_num + above}: is not well-formed CSV ({error}).") from error
 
 
 def _jsonl(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

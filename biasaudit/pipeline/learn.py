@@ -59,6 +59,7 @@ def learn_command(
     else:
         examples, known, trained_on = _of_table(source, labels, column_map, language)
     outside = int(trained_on.pop("outside", 0))
+    told = [*_counted(int(trained_on.pop("bare", 0)), examples), *_once(examples)]
     made = learn(
         examples, known, outcome=_outcome(known, outcome, examples), folds=folds, seed=seed,
         source={**trained_on, "biasaudit": __version__},
@@ -70,8 +71,8 @@ def learn_command(
     console = Console(quiet=quiet)
     if outside:
         console.say(f"{outside} labels are of completions that the run's last command did not ask for; left out")
-    for line in _warnings(card):
-        console.say(line)
+    for line in (*told, *_warnings(card)):
+        console.warn(line)
     return Outcome(text=f"{_said(card)}\n{out}", data={**card, "folder": str(out)})
 
 
@@ -150,7 +151,8 @@ def _of_table(
         raise UsageError(f"{path}: expected a run folder, or a CSV, TSV or JSONL file with text, label and prompt")
     mapped = _mapped(column_map)
     read = _jsonl(path, mapped) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv(path, mapped)
-    rows = [row for row in read if row["label"].strip() and row["text"].strip()]
+    every = list(read)
+    rows = [row for row in every if row["label"].strip() and row["text"].strip()]
     words_given = sorted({row["label"].strip() for row in rows})
     known = chosen_label_words(words) if words else _set_of(words_given, path)
     unknown = Counter(row["label"] for row in rows if known.find(row["label"]) is None)
@@ -168,7 +170,8 @@ def _of_table(
         for row in rows
         if (label := known.find(row["label"])) is not None
     ]
-    source = {"kind": "table", "name": path.name, "file_sha256": identity.file_hash(path)}
+    source: dict[str, Any] = {"kind": "table", "name": path.name, "file_sha256": identity.file_hash(path)}
+    source["bare"] = len(every) - len(rows)
     left_out = {"left_out": dict(sorted(unknown.items()))} if unknown else {}
     return examples, known, {**source, **left_out, "grouped_by": "prompt" if by_prompt else "text"}
 
@@ -267,13 +270,14 @@ def _jsonl(path: Path, mapped: Mapping[str, str]) -> Iterator[dict[str, str]]:
 def _said(card: Mapping[str, Any]) -> str:
     """The validity card in a few lines."""
     whole = card["validity"]["all"]
-    whom = f"{card['folds']} folds of whole {card['trained_on']['grouped_by']}s"
+    kind = f"{card['trained_on']['grouped_by']}s"
+    whom = f"{card['prompts']:,} {kind}, validated by {card['folds']} folds of whole {kind}"
     lines = [
-        f"learned from {card['n']:,} labels on {card['prompts']:,} prompts, validated by {whom}",
+        f"learned from {card['n']:,} labels on {whom}",
         _line("all", whole, card["outcome"]),
     ]
-    for kind in ("arms", "languages"):
-        parts = card["validity"][kind]
+    for part in ("arms", "languages"):
+        parts = card["validity"][part]
         lines += [_line(name, own, card["outcome"]) for name, own in parts.items()] if len(parts) > 1 else []
     return "\n".join(lines)
 
@@ -287,18 +291,36 @@ def _line(name: str, card: Mapping[str, Any], outcome: str) -> str:
     )
 
 
+def _counted(bare: int, examples: Sequence[Example]) -> Iterator[str]:
+    """What rows of a table do not count, or count more than once."""
+    if bare:
+        yield f"{bare:,} rows have no text or no label and are left out"
+    again = len(examples) - len(set(examples))
+    if again:
+        yield f"{again:,} rows repeat another one whole, and n counts them: remove them from the table"
+
+
+def _once(examples: Sequence[Example]) -> Iterator[str]:
+    """Labels that one prompt alone has: whoever judges that prompt has never seen them."""
+    prompts: dict[str, set[str]] = {}
+    for example in examples:
+        prompts.setdefault(example.label, set()).add(example.prompt)
+    for label in sorted(label for label, own in prompts.items() if len(own) == 1):
+        yield f"the label {label} stands at one prompt only, so its validity cannot be told"
+
+
 def _warnings(card: Mapping[str, Any]) -> Iterator[str]:
     whole = card["validity"]["all"]
     if card["trained_on"]["grouped_by"] == "text":
-        yield "warning: no column prompt, so texts of one prompt may stand in two folds: the validity is too good"
+        yield "no column prompt, so texts of one prompt may stand in two folds: the validity is too good"
     if whole["accuracy"] <= whole["most_common"]:
-        yield "warning: no better than always saying the commonest label; label more, or use another scorer"
+        yield "no better than always saying the commonest label; label more, or use another scorer"
     blind = [name for name, own in card["validity"]["arms"].items() if _finds_none(own, card["outcome"])]
     if blind:
-        yield f"warning: of the texts that people labelled {card['outcome']} it finds none in {', '.join(blind)}"
+        yield f"of the texts that people labelled {card['outcome']} it finds none in {', '.join(blind)}"
     few = [name for name, own in card["validity"]["arms"].items() if own["n"] < 100]
     if few:
-        yield f"warning: fewer than 100 labels of {', '.join(few)}: what is said of these arms is rough"
+        yield f"fewer than 100 labels of {', '.join(few)}: what is said of these arms is rough"
 
 
 def _finds_none(card: Mapping[str, Any], outcome: str) -> bool:

@@ -26,6 +26,7 @@ def content_of(plan: RunPlan) -> dict[str, Any]:
     cards = {measure.name: scoring.card(measure.scorer, measure.options) for measure in battery.measures}
     primary = identity.plain(battery.primary)
     if primary:
+        del primary["prompt_test"]  # of an exploratory table; the battery's hash holds it
         primary["reads"] = cards[primary["measure"]].reads
     plain: dict[str, Any] = identity.plain(
         {

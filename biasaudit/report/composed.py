@@ -67,11 +67,18 @@ def _sided(view: ReportView, measure: str, decoding_id: str, locale: str) -> str
 
 
 def conditional_sentence(compositions: Sequence[Composition], locale: str) -> str:
-    """Shares among on-topic answers alone, label by label and arm by arm; empty when no label is off the topic."""
+    """Shares among on-topic answers alone, label by label and arm by arm, and of how many answers.
+
+    Empty when no label is off the topic, and when on-topic answers can get one label only.
+    """
     words, numbers = Words(locale), Numbers(locale)
     names = list(dict.fromkeys(label for c in compositions for label in c.conditional))
-    if not {*labels(compositions)} - {*names, "empty"}:
+    if len(names) < 2 or not {*labels(compositions)} - {*names, "empty"}:
         return ""
+    counts = [
+        words("composition.conditional_count", n=numbers.integer(sum(c.counts.get(n, 0) for n in names)), arm=c.arm)
+        for c in compositions
+    ]
     parts = []
     for label in names:
         shares = [
@@ -85,4 +92,4 @@ def conditional_sentence(compositions: Sequence[Composition], locale: str) -> st
                     "composition.conditional_part", label=f"“{words.fixed('label', label)}”", shares=", ".join(shares)
                 )
             )
-    return words("composition.conditional", parts="; ".join(parts)) if parts else ""
+    return words("composition.conditional", counts=", ".join(counts), parts="; ".join(parts)) if parts else ""

@@ -28,22 +28,34 @@ def unit_words(row: Finding, words: Words) -> str:
     return words("unit.points") if is_share(row) else words.phrase("unit", row.unit.removesuffix(PER_TEMPERATURE))
 
 
-def shown(row: Finding, value: float | None, numbers: Numbers) -> str:
-    """Differences of shares in points, everything else with four significant digits."""
+UNSIGNED = ("ratio", "joint", "groups-inside", "groups-between", "energy", "mmd", "c2st", "largest-z")
+"""Names of findings whose number is no difference: a distance, a spread, a ratio; it has no plus sign."""
+
+
+def shown(row: Finding, value: float | None, numbers: Numbers, *, signed: bool | None = None) -> str:
+    """Differences of shares in points, everything else with four significant digits.
+
+    Args:
+        row: whose unit the number is in.
+        value: the number.
+        numbers: of the locale.
+        signed: whether a plus sign is written; by the name of the finding when None.
+    """
     if value is None:
         return MISSING
+    plus = row.name not in UNSIGNED if signed is None else signed
     if is_share(row):
-        return numbers.decimal(100 * value, 1, signed=True)
+        return numbers.decimal(100 * value, 1, signed=plus)
     whole = len(f"{abs(value):.0f}") if abs(value) >= 1 else 0
     small = 0 < abs(value) < 0.001
-    return numbers.decimal(value, 6 if small else max(0, 4 - whole))
+    return numbers.decimal(value, 6 if small else max(0, 4 - whole), signed=plus)
 
 
 def with_unit(row: Finding, value: float | None, words: Words, numbers: Numbers) -> str:
     """A difference and its unit."""
     if value is None:
         return MISSING
-    return f"{shown(row, value, numbers)} {unit_words(row, words)}"
+    return f"{shown(row, value, numbers, signed=True)} {unit_words(row, words)}"
 
 
 def about(row: Finding, words: Words) -> str:
@@ -73,7 +85,7 @@ def lines(design: str, rows: Sequence[Finding], words: Words, numbers: Numbers) 
         most = max(MOST_LINES, sum(row.details["apart"] for row in rows))
         return [f"{about(row, words)}, {arms(row, words)}: {rare(row, words, numbers)}" for row in said_first[:most]]
     said = _SAID.get(design)
-    moved = [row for row in rows if row.estimate or row.p is not None]
+    moved = [row for row in rows if row.estimate or row.p is not None or row.name == "bounds"]
     return [line for row in moved for line in said(row, words, numbers)][:MOST_LINES] if said else []
 
 
@@ -94,7 +106,7 @@ def doses(values: Sequence[float], numbers: Numbers) -> str:
 
 def level(row: Finding, value: float, numbers: Numbers) -> str:
     """A mean: a share in percent, anything else in its unit."""
-    return numbers.percent(value) if is_share(row) else shown(row, value, numbers)
+    return numbers.percent(value) if is_share(row) else shown(row, value, numbers, signed=False)
 
 
 def rare(row: Finding, words: Words, numbers: Numbers) -> str:
@@ -159,10 +171,10 @@ def _temperature(row: Finding, words: Words, numbers: Numbers) -> Iterator[str]:
 
 
 def _slots(row: Finding, words: Words, numbers: Numbers) -> Iterator[str]:
-    """The groups of a slot, or the gap over templates and fillers."""
+    """The groups of a slot, or the gap over wordings and fillers."""
     found, head = row.details, f"{row.details['slot']}; {about(row, words)}, {arms(row, words)}: "
     if "fillers" in found:
-        p = {key: numbers.p(found[f"p_{key}"]) for key in ("templates", "fillers")}
+        p = {key: numbers.p(found[f"p_{key}"]) for key in ("wordings", "fillers")}
         gap = with_unit(row, row.estimate, words, numbers)
         yield head + words("designs.fillers_detail", gap=gap, p=numbers.p(row.p), **p)
         return
@@ -213,9 +225,9 @@ def _composition(row: Finding, words: Words, numbers: Numbers) -> Iterator[str]:
     if row.name == "joint":
         yield words("designs.joint_detail", measure=row.measure, arms=arms(row, words), p=numbers.p(row.p))
     if row.name == "bounds":
-        low, high = (with_unit(row, row.details[end], words, numbers) for end in ("low", "high"))
+        low, high = shown(row, row.details["low"], numbers), with_unit(row, row.details["high"], words, numbers)
         label = words.fixed("label", row.outcome)
-        yield f"{arms(row, words)}: " + words("designs.bounds", label=label, low=low, high=high)
+        yield f"{row.measure}, {arms(row, words)}: " + words("designs.bounds", label=label, low=low, high=high)
 
 
 _SAID: dict[str, Callable[[Finding, Words, Numbers], Iterator[str]]] = {

@@ -1,4 +1,4 @@
-"""Figures of the designs: dose curves, trained models of one condition, effects by language, specifications."""
+"""Figures of the designs: dose curves, runs, effects by language, specifications, words, densities of scores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from biasaudit.report import charts, trend
+from biasaudit.report import charts, scatter, trend
 from biasaudit.report.findings import PER_TEMPERATURE, about, arms, is_share, unit_words
 from biasaudit.report.words import Words
 from biasaudit.results import Finding
@@ -27,6 +27,16 @@ def figures(design: str, rows: Sequence[Finding], locale: str) -> Figures:
     if design == "runs":
         moved = [row for row in rows if any(row.details["differences"])]
         return [(about(row, words), _models(row, words, locale)) for row in moved[:MOST_FIGURES]]
+    if design == "words":
+        named = words("designs.title.words")
+        return [(f"{named}, {arms(row, words)}", _words(row, words, locale)) for row in rows[:MOST_FIGURES]]
+    if design == "robust":
+        tails = [row for row in rows if row.details.get("ridges")]
+        return [(words("designs.ridges_of", measure=row.measure), _ridges(row, words, locale))
+                for row in tails[:MOST_FIGURES]]  # fmt: skip
+    if design == "text":
+        names = dict.fromkeys(row.name for row in rows if row.estimate is not None)
+        return [(words(f"designs.name.{name}"), _strip(name, rows, words, locale)) for name in names]
     if design in ("language", "curve"):
         return _intervals(design, rows, words, locale)
     return []
@@ -46,6 +56,43 @@ def _trend(row: Finding, words: Words, locale: str) -> Markup:
     monotone = [(dose, factor * fit) for dose, fit in zip(found["doses"], found["isotonic"], strict=True)]
     axes = (words("designs.dose"), f"{about(row, words)} ({'%' if factor != 1 else unit_words(row, words)})")
     return trend.trend(list(zip(doses, means, limits, strict=True)), (ends[0], ends[1]), monotone, axes, locale)
+
+
+def _words(row: Finding, words: Words, locale: str) -> Markup:
+    """Words of two arms over their frequency."""
+    found = row.details
+    named = [scatter.Dot(w["word"], w["documents_first"] + w["documents_second"], w["z"]) for w in found["words"]]
+    axes = (words("designs.words_axis"), words("designs.words_z", tuned=row.tuned, reference=row.reference))
+    cloud = [(float(count), float(z)) for count, z in found.get("cloud", ())]
+    return scatter.words_by_z(named, cloud, found["threshold"], axes, locale)
+
+
+def _ridges(row: Finding, words: Words, locale: str) -> Markup:
+    """Both arms' densities of one numeric measure."""
+    found = row.details
+    axis = f"{row.measure} ({words.phrase('unit', found['unit'])})"
+    return scatter.ridges((row.tuned, row.reference), found["ridges"], found["threshold"], axis, locale)
+
+
+CHANCE = {"c2st": 0.5}
+"""What a statistic on texts is where nothing differs, if not 0."""
+
+
+def _strip(name: str, rows: Sequence[Finding], words: Words, locale: str) -> Markup:
+    """One statistic of every comparison of texts, those of one model with itself below the others."""
+    own = sorted((row for row in rows if row.name == name), key=lambda row: "null" in row.details)
+    drawn = []
+    for row in own:
+        null = row.details.get("null")
+        of = (
+            row.tuned if row.tuned == row.reference else words("designs.arms", tuned=row.tuned, reference=row.reference)
+        )
+        label = of if null is None else f"{of} ({words.fixed('designs.choice', str(null))})"
+        drawn.append(
+            charts.Row("population" if null is None else "fixed", label, (row.estimate or 0.0) - CHANCE.get(name, 0.0))
+        )
+    axis = words(f"designs.name.{name}")
+    return charts.intervals(drawn, words("designs.above_chance", what=axis) if name in CHANCE else axis, locale)
 
 
 def _models(row: Finding, words: Words, locale: str) -> Markup:

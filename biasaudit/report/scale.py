@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from biasaudit.records import Battery
 from biasaudit.report.numbers import MISSING, NO_BREAK, Numbers
 from biasaudit.report.words import Words
 from biasaudit.results import Contrast, Interval
@@ -81,20 +82,30 @@ class Scale:
         """Whether no difference can be as large as `mde`: shares differ by 100 points at most."""
         return self.kind == "share" and mde >= 1
 
-    def in_plain_words(self, difference: float, *, pmi: bool = False, zero_possible: bool = False) -> str:
+    def in_plain_words(
+        self, difference: float, *, pmi: bool = False, zero_possible: bool = False, told: str = "claims"
+    ) -> str:
         """What a difference in nats per byte does to the odds of a claim; the empty string for other units.
 
         Args:
             difference: in nats per byte.
             pmi: the measure subtracts what the continuations get after a neutral stem.
             zero_possible: the interval holds 0, so that the sentence speaks of the point estimate alone.
+            told: what the battery's pairs are, as `told_by` says.
         """
         if self.kind != "nats":
             return ""
         ratio = math.exp(min(abs(difference) * EXAMPLE_BYTES, 50.0))
         key = ("open_" if zero_possible else "") + ("pmi_" if pmi else "") + ("up" if difference >= 0 else "down")
         digits = 2 if ratio < 2 else 1 if ratio < 10 else 0
-        return self.words(f"headline.nats_plain_{key}", bytes=EXAMPLE_BYTES, ratio=self.numbers.decimal(ratio, digits))
+        holes = {name: self.words(f"told.{told}.{name}") for name in ("one", "other", "of")}
+        holes["ratio"] = self.numbers.decimal(ratio, digits)
+        return self.words(f"headline.nats_plain_{key}", bytes=EXAMPLE_BYTES, **holes)
+
+
+def told_by(battery: Battery) -> str:
+    """What the first continuations of a battery's pairs are: `claims` of narratives, or plain `statements`."""
+    return "claims" if not battery.topics or any(topic.claim for topic in battery.topics) else "statements"
 
 
 def _digits(contrast: Contrast, factor: float, least: int, significant: int) -> int:

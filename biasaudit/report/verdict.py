@@ -12,7 +12,7 @@ from typing import Any
 
 from biasaudit.records import Arm, Battery
 from biasaudit.report.numbers import Numbers
-from biasaudit.report.scale import MANY, SHARE_UNITS, Scale
+from biasaudit.report.scale import MANY, SHARE_UNITS, Scale, told_by
 from biasaudit.report.text import plain
 from biasaudit.report.words import Words
 from biasaudit.results import Analysis, Contrast, TargetEstimate, Verdict
@@ -57,6 +57,7 @@ def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, 
         "a": scale.level(contrast.mean_tuned),
         "b": scale.level(contrast.mean_reference),
         "unit": scale.unit_words(),
+        "claims": words(f"told.{told_by(battery)}.many"),
     }
     sentences = [
         *_exploratory(words, analysis.lock),
@@ -66,7 +67,7 @@ def verdict_sentence(analysis: Analysis, arms: Sequence[Arm], battery: Battery, 
         key = "inconclusive_blind" if scale.beyond(contrast.mde) else "inconclusive_mde"
         sentences.append(words(f"verdict.{key}", mde=scale.bare(contrast.mde), unit=scale.unit_words()))
     if contrast.n_prompts > 1 and (verdict.varies or verdict.kind in {"changed", "small", "inconclusive"}):
-        key = "varies" if verdict.varies else "moved"
+        key = "moved_scorer" if contrast.corrected else "varies" if verdict.varies else "moved"
         sentences.append(words(f"verdict.{key}", up=contrast.moved_up, prompts=contrast.n_prompts))
     if verdict.target == "fixed" and verdict.kind != "described" and battery.prompts:
         sentences.append(words("verdict.fixed_note"))

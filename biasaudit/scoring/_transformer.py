@@ -91,7 +91,9 @@ def _loaded(model: str, revision: str | None) -> tuple[Any, Any, str]:
     """Tokenizer, model and device."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     local = Path(model).is_dir()
     settings: dict[str, Any] = {"revision": revision, "local_files_only": local, "trust_remote_code": False}
     try:

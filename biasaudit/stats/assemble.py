@@ -24,6 +24,8 @@ from biasaudit.stats.summary import badges, counts, sign_flips, sweep_rows
 from biasaudit.stats.table import Sides, Table, cells_of, compose, share_pairs, sided_share
 from biasaudit.stats.verdict import adjust_beside, adjust_family, verdict_of
 
+LANGUAGE_SHIFT = 0.10
+"""A difference of the share in the prompts' language from which arms differ in more than what they say."""
 SHIFT = 0.05
 """A change of the off-topic share from which a change of any rate needs a word."""
 
@@ -180,6 +182,7 @@ def _about(
         target=primary.target if primary is not None else "population",
         margin=margin_of(measure, outcome, unit, primary),
         alpha=job.battery.alpha,
+        prompt_test=primary.prompt_test if primary is not None and role == "primary" else "exact",
         source=card.source,
     )
 
@@ -251,6 +254,8 @@ def _verdicts(
         words = list(caveats.get(row.tuned, ()))
         if job.cards[row.measure].labels and row.scorer != HUMAN and not row.corrected:
             words += _unsettled(row, corrected)
+        if _language_shifts(job, row, contrasts):
+            words.append("language-shift")
         if _composition_shifts(row, contrasts, job.cards[row.measure].aside, job.battery.alpha):
             words.append("composition-shift")
         found.append(verdict_of(row, position, primary.target, words, alpha=job.battery.alpha))
@@ -270,6 +275,19 @@ def _unsettled(row: Contrast, corrected: Sequence[Finding]) -> list[str]:
     bounds = [interval for interval in checked if interval is not None]
     apart = bool(bounds) and all(not interval.low <= row.difference <= interval.high for interval in bounds)
     return ["labels-disagree", "labels-not-used"] if apart else ["labels-not-used"]
+
+
+def _language_shifts(job: Job, row: Contrast, contrasts: Sequence[Contrast]) -> bool:
+    """Whether the share of texts (or of their letters) in the prompts' language differs by `LANGUAGE_SHIFT` or more."""
+    told = {measure.name for measure in job.measures if measure.scorer == "language"}
+    return any(
+        other.measure in told
+        and other.outcome == "value"
+        and (other.tuned, other.reference) == (row.tuned, row.reference)
+        and other.decoding_id == (row.decoding_id or job.decodings[0].decoding_id)
+        and abs(other.difference) >= LANGUAGE_SHIFT
+        for other in contrasts
+    )
 
 
 def _composition_shifts(row: Contrast, contrasts: Sequence[Contrast], aside: Sequence[str], alpha: float) -> bool:

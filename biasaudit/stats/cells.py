@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +17,15 @@ import numpy.typing as npt
 from biasaudit.results import Interval, PromptEffect
 from biasaudit.stats import interval as intervals
 from biasaudit.stats.multiplicity import adjust_present, benjamini_hochberg
-from biasaudit.stats.permutation import paired_exact, stratified_exact
+from biasaudit.stats.permutation import paired_exact, stratified_exact, unconditional
 
 Floats = npt.NDArray[np.float64]
 
 ROUNDING = 1e-12
 """Means that differ by less than this share of them are equal: the same numbers summed in another order."""
+
+
+PromptTest = Literal["exact", "barnard", "boschloo"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +105,18 @@ def correlation(cells: Sequence[Cell]) -> float | None:
     return both / math.sqrt(first * second)
 
 
-def prompt_table(cells: Sequence[Cell], design: Design, *, level: float = 0.95) -> tuple[PromptEffect, ...]:
-    """One row a cell, with its own interval and p-value; the p-values are BH-adjusted and exploratory."""
-    tests = [_test(cell, design, level) for cell in cells]
+def prompt_table(
+    cells: Sequence[Cell], design: Design, *, level: float = 0.95, test: PromptTest = "exact"
+) -> tuple[PromptEffect, ...]:
+    """One row a cell, with its own interval and p-value; the p-values are BH-adjusted and exploratory.
+
+    Args:
+        cells: one a prompt.
+        design: what kind of numbers they hold.
+        level: of the intervals.
+        test: of binary outcomes of independent arms; Barnard's and Boschloo's take half a second a prompt.
+    """
+    tests = [_test(cell, design, level, test) for cell in cells]
     adjusted = adjust_present([p for _, p in tests], benjamini_hochberg)
     return tuple(
         PromptEffect(
@@ -125,7 +138,7 @@ def prompt_table(cells: Sequence[Cell], design: Design, *, level: float = 0.95) 
     )
 
 
-def _test(cell: Cell, design: Design, level: float) -> tuple[Interval | None, float | None]:
+def _test(cell: Cell, design: Design, level: float, test: PromptTest) -> tuple[Interval | None, float | None]:
     """Interval and p-value of one prompt by itself."""
     if not (cell.full and design.sampled):
         return None, None
@@ -135,7 +148,8 @@ def _test(cell: Cell, design: Design, level: float) -> tuple[Interval | None, fl
         return intervals.paired_difference(up, down, n1, level=level), paired_exact(up, down)
     if design.binary:
         x1, x0 = int(cell.tuned.sum()), int(cell.reference.sum())
-        return intervals.newcombe(x1, n1, x0, n0, level=level), stratified_exact([x1], [n1], [x0], [n0])
+        p = stratified_exact([x1], [n1], [x0], [n0]) if test == "exact" else unconditional(x1, n1, x0, n0, test)
+        return intervals.newcombe(x1, n1, x0, n0, level=level), p
     return _numeric_test(cell, design, level)
 
 

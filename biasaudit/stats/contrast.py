@@ -21,7 +21,7 @@ import numpy.typing as npt
 from biasaudit.results import Contrast, Equivalence, Heterogeneity, Interval, Target, TargetEstimate, TopicEffect
 from biasaudit.stats import interval as intervals
 from biasaudit.stats import permutation
-from biasaudit.stats.cells import Cell, Design, correlation, discordant, prompt_table, variance
+from biasaudit.stats.cells import Cell, Design, PromptTest, correlation, discordant, prompt_table, variance
 from biasaudit.stats.equivalence import tost
 from biasaudit.stats.heterogeneity import MIN_TOPICS, heterogeneity
 from biasaudit.stats.power import detectable
@@ -60,6 +60,7 @@ class About:
     margin: float | None = None
     alpha: float = 0.05
     """Of the tests; intervals hold 1 − `alpha`."""
+    prompt_test: PromptTest = "exact"
     unscored_tuned: int = 0
     unscored_reference: int = 0
     source: str = ""
@@ -153,7 +154,7 @@ def contrast(cells: Sequence[Cell], design: Design, about: About, *, rng: np.ran
         moved_up=sum(cell.difference > 0 for cell in full),
         coupled=design.coupled,
         rho=correlation(full) if design.coupled else None,
-        prompts=prompt_table(cells, design, level=about.level),
+        prompts=prompt_table(cells, design, level=about.level, test=about.prompt_test),
         topics=_topic_table(topics, tuned, reference, errors, design, about.level),
         source=about.source,
     )

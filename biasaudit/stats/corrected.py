@@ -96,7 +96,8 @@ def meaning(outcome: str, card: ScorerCard, labels: LabelSet) -> tuple[str, ...]
         return (outcome,)
     if outcome in card.sides:
         return labels.on(("endorse", "refute")[card.sides.index(outcome)])
-    return labels.on("aside") if (outcome,) == tuple(card.aside) else ()
+    # People read no empty text: what they set aside is senseless or off the topic.
+    return labels.on("aside") if (outcome,) == tuple(card.aside) and outcome != "empty" else ()
 
 
 def _gather(

@@ -14,7 +14,7 @@ from biasaudit.stats import robust as kernels
 from biasaudit.stats import texts as distances
 from biasaudit.stats.arms import Versus, coupled
 from biasaudit.stats.cells import Cell, Design
-from biasaudit.stats.contrast import About, contrast
+from biasaudit.stats.contrast import About, contrast, gather
 from biasaudit.stats.designs_units import rng_of, subject
 from biasaudit.stats.finding import ON_TOPICS, Subject
 from biasaudit.stats.job import Job, decoding_name
@@ -84,11 +84,14 @@ def _robust(job: Job, measure: Measure, pair: Versus, decoding: Decoding, cells:
     assert tail is not None
     pooled = [np.concatenate([getattr(cell, side) for cell in cells]) for side in ("tuned", "reference")]
     ends = [float(np.quantile(values, kernels.TAIL)) for values in pooled]
+    weights = gather(cells).weights(len(cells))
+    drawn = kernels.ridges([[getattr(cell, side) for cell in cells] for side in ("tuned", "reference")], weights)
     yield _row(
         dataclasses.replace(row, unit="share"), "tail",
         "difference of the shares above the reference arm's 95th percentile", tail, ON_TOPICS,
         {"threshold": threshold, "percentile_tuned": ends[0], "percentile_reference": ends[1],
-         "share_tuned": tail.mean_tuned, "share_reference": tail.mean_reference, "p_fixed": tail.fixed.p},
+         "share_tuned": tail.mean_tuned, "share_reference": tail.mean_reference, "p_fixed": tail.fixed.p,
+         "unit": row.unit, "ridges": drawn},
     )  # fmt: skip
 
 
@@ -252,5 +255,9 @@ def _words(job: Job, tuned: str, reference: str, strata: distances.Strata) -> Fi
         method="largest |z| under permutation within prompts",
         source="Monroe, Colaresi & Quinn 2008; Westfall & Young 1993",
         note=CHANGED,
-        details={"threshold": found.threshold, "words": [dataclasses.asdict(word) for word in found.words]},
+        details={
+            "threshold": found.threshold,
+            "words": [dataclasses.asdict(word) for word in found.words],
+            "cloud": [list(pair) for pair in found.cloud],
+        },
     )

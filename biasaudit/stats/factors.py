@@ -3,7 +3,7 @@
 Every factor is paired: the same topics (or templates) stand under each of its levels, so the unit is the topic's own
 difference of differences. A model is never compared with another on prompts of another language except so.
 
-Source: t on cluster means, Ibragimov & Müller 2010; more than two groups are exchanged inside their template, with the
+Source: t on cluster means, Ibragimov & Müller 2010; more than two groups are exchanged inside their topic, with the
 between-group sum of squares as statistic (the range of group means is biased upwards).
 """
 
@@ -70,10 +70,11 @@ def between_levels(
 
 
 def groups_apart(table: Floats, *, draws: int = DRAWS, rng: np.random.Generator) -> tuple[float, float]:
-    """Do k groups differ? Group names are permuted inside each template.
+    """Do k groups differ? Group names are permuted inside each unit.
 
     Args:
-        table: shape (templates, groups): mean outcome (or difference of two arms) of each group's prompt.
+        table: shape (units, groups): mean outcome (or difference of two arms) of each group's prompts in a topic, or
+            in a template where there is one topic only.
         draws: of the permutation.
         rng: its source.
 
@@ -92,15 +93,15 @@ def groups_apart(table: Floats, *, draws: int = DRAWS, rng: np.random.Generator)
 
 
 def over_fillers(table: Floats) -> dict[str, float | None]:
-    """P of a gap when both templates and the names that fill the slot are samples: t on each, and the larger of both.
+    """P of a gap when both wordings and the names that fill the slot are samples: t on each, and the larger of both.
 
     Args:
-        table: shape (templates, fillers), the gap of each filler in each template. A test that takes the fillers as
-            given rejects twice too often (METHODS §2.7).
+        table: shape (units, fillers), the gap of each filler in each topic (or template of a single topic). A test that
+            takes the fillers as given rejects twice too often (METHODS §2.7).
     """
-    by_template, by_filler = _t(table.mean(axis=1)), _t(table.mean(axis=0))
-    both = None if by_template is None or by_filler is None else max(by_template, by_filler)
-    return {"templates": by_template, "fillers": by_filler, "both": both}
+    by_wording, by_filler = _t(table.mean(axis=1)), _t(table.mean(axis=0))
+    both = None if by_wording is None or by_filler is None else max(by_wording, by_filler)
+    return {"wordings": by_wording, "fillers": by_filler, "both": both}
 
 
 def _t(values: Floats) -> float | None:

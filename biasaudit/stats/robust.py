@@ -2,6 +2,8 @@
 
 Always inside one prompt: pooled over prompts, ranks measure the level of the prompt.
 
+Densities for a figure (`ridges`) describe; they weigh prompts as the headline does.
+
 Source: Cliff 1993; Brunner & Munzel 2000 (equal to scipy's `brunnermunzel`, but defined where a group does not vary).
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -98,3 +101,44 @@ def centred_ranks(x: Floats, y: Floats) -> tuple[Floats, Floats]:
 def tail_threshold(reference: Sequence[Floats]) -> float:
     """Where the tail begins: a quantile of the reference arm, prompts together."""
     return float(np.quantile(np.concatenate(list(reference)), TAIL))
+
+
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+GRID = 81
+"""Points of a drawn density."""
+BINS = 640
+"""Values are counted in so many bins before they are smoothed: eight a point of the grid."""
+
+
+def ridges(samples: Sequence[Sequence[Floats]], weights: Floats) -> dict[str, Any] | None:
+    """Densities of several arms on one grid with one bandwidth, so that only the data differ; and their quantiles.
+
+    Args:
+        samples: arm by arm, each prompt's values, shape (n_jk,); prompts in the same order.
+        weights: shape (P,), what each prompt counts.
+
+    Returns:
+        `low` and `high` of the grid, `bandwidth` (Silverman 1986, rule of thumb on all values together), a row of
+        `densities` and one of `quantiles` (at `QUANTILES`) an arm; None where nothing varies.
+    """
+    pooled = np.concatenate([values for arm in samples for values in arm])
+    low, high = float(pooled.min()), float(pooled.max())
+    quarters = np.quantile(pooled, (0.25, 0.75))
+    spreads = [float(pooled.std()), float(quarters[1] - quarters[0]) / 1.34]
+    width = (high - low) / BINS
+    if width <= 0 or not math.isfinite(width):
+        return None
+    bandwidth = max(0.9 * min(s for s in spreads if s > 0) * pooled.size**-0.2, 2 * width)
+    centres = low + width * (np.arange(BINS) + 0.5)
+    grid = np.linspace(low, high, GRID)
+    kernel = np.exp(-0.5 * ((grid[:, None] - centres) / bandwidth) ** 2) / (bandwidth * math.sqrt(2 * math.pi))
+    densities, quantiles = [], []
+    for arm in samples:
+        values = np.concatenate(list(arm))
+        shares = np.concatenate([np.full(own.size, w / own.size) for own, w in zip(arm, weights, strict=True)])
+        counted = np.histogram(values, bins=BINS, range=(low, high), weights=shares)[0]
+        densities.append([float(f"{x:.4g}") for x in kernel @ counted])
+        order = np.argsort(values, kind="stable")
+        reached = np.cumsum(shares[order]) - shares[order] / 2
+        quantiles.append(np.interp(QUANTILES, reached, values[order]).tolist())
+    return {"low": low, "high": high, "bandwidth": bandwidth, "densities": densities, "quantiles": quantiles}

@@ -253,21 +253,3 @@ def even_sizes(most: int, looks: int, least: int = 2) -> tuple[int, ...]:
     """At most `looks` sizes at equal distances up to `most`, none below `least`."""
     sizes = {max(least, math.ceil(most * k / looks)) for k in range(1, looks + 1)}
     return tuple(sorted(size for size in sizes if size <= most)) or (most,)
-
-
-def e_value(successes: int, n: int, rate: float, *, a: float = 1.0, b: float = 1.0) -> float:
-    """Evidence at any time against a single share being `rate`: at 20 or more it is rejected at 5 %.
-
-    A Beta(a, b) mixture of likelihood ratios: however often one looks, the chance of ever reaching 1/α is at most α.
-
-    Args:
-        successes: completions with the label.
-        n: completions.
-        rate: the share in question, named in advance, above 0 and below 1.
-        a: of the mixture.
-        b: of the mixture.
-
-    Source: Robbins 1970; Ville 1939.
-    """
-    log = special.betaln(a + successes, b + n - successes) - special.betaln(a, b)
-    return math.exp(float(log) - successes * math.log(rate) - (n - successes) * math.log1p(-rate))

@@ -22,6 +22,7 @@ from biasaudit.stats.power import detectable
 CAVEATS: dict[str, str] = {
     "identical-arms": "Both arms have the same mean on every prompt.",
     "same-corpus": "The placebo was tuned on the same texts as the tuned arm: the contrast is about nothing.",
+    "language-shift": "One arm writes in the prompts' language ten points more often than the other, or less.",
     "labels-disagree": "By people's labels the difference is not the scorer's, on which the verdict rests.",
     "no-placebo": "The reference is the base: the difference holds language and domain adaptation too.",
     "placebo-not-comparable": "A placebo is present, but its card does not show the same base, tokens, steps and rate.",

@@ -1,6 +1,7 @@
 """Distinctive words: which words one arm uses more, beyond what exchanging completions within prompts would give.
 
-z of Fightin' Words is not standard normal, since words cluster in completions; so the threshold is the largest |z| that
+A completion counts once for a word, however often it says it: a model that repeats itself says no more. z of Fightin'
+Words is not standard normal even so, since words come together; so the threshold is the largest |z| that
 permutations within prompts reach (single-step max-T), which also settles the number of words.
 
 Source: Monroe, Colaresi & Quinn 2008 (log-odds with an informative Dirichlet prior); Westfall & Young 1993 (max-T).
@@ -27,6 +28,8 @@ MIN_DOCUMENTS = 3
 MAX_PER_PROMPT = 200
 """Completions of one prompt and arm that count."""
 SHOWN = 40
+CLOUD = 150
+"""Other words that a figure shows, spread evenly over their |z|."""
 DRAWS = 499
 CHUNK = 128
 
@@ -61,6 +64,8 @@ class Distinctive:
     """Of the largest |z|."""
     n: int
     """Completions of both arms."""
+    cloud: tuple[tuple[int, float], ...] = ()
+    """(documents of both arms, z) of words that are not among `words`, for a figure."""
 
 
 def tokens(text: str) -> list[str]:
@@ -126,18 +131,17 @@ def distinctive(
         if start == 0:
             observed = first[:, 0]
     delta, z = log_odds(observed, background - observed, prior)
-    there = (counts > 0).astype(np.float32)
-    up = np.asarray(there @ masks[0]).ravel()
-    down = np.asarray(there @ (1 - masks[0])).ravel()
-    order = np.argsort(-np.abs(z), kind="stable")[:SHOWN]
+    ranked = np.argsort(-np.abs(z), kind="stable")
+    order, rest = ranked[:SHOWN], ranked[SHOWN:]
+    rest = rest[:: max(1, -(-rest.size // CLOUD))]
     return Distinctive(
         words=tuple(
             Word(
                 word=words[k],
                 z=float(z[k]),
                 log_odds=float(delta[k]),
-                documents_first=int(up[k]),
-                documents_second=int(down[k]),
+                documents_first=int(observed[k]),
+                documents_second=int(background[k] - observed[k]),
                 p=float((1 + np.count_nonzero(largest[1:] >= abs(z[k]) - 1e-9)) / (draws + 1)),
             )
             for k in order
@@ -146,11 +150,12 @@ def distinctive(
         vocabulary=len(words),
         p=share_as_extreme(largest),
         n=strata.completions,
+        cloud=tuple((int(background[k]), round(float(z[k]), 3)) for k in rest),
     )
 
 
 def _counted(strata: Strata) -> tuple[Any, list[str]] | None:
-    """Word by completion counts (sparse CSR), in the order of the masks, and the words."""
+    """Which completion holds which word (sparse CSR of 0 and 1), in the order of the masks, and the words."""
     from scipy import sparse
 
     places: dict[str, int] = {}
@@ -158,14 +163,13 @@ def _counted(strata: Strata) -> tuple[Any, list[str]] | None:
     ends: list[int] = [0]
     texts = [text for first, second in zip(strata.first, strata.second, strict=True) for text in (*first, *second)]
     for text in texts:
-        rows.extend([places.setdefault(word, len(places)) for word in tokens(text)])
+        rows.extend([places.setdefault(word, len(places)) for word in dict.fromkeys(tokens(text))])
         ends.append(len(rows))
     columns = np.repeat(np.arange(len(texts)), np.diff(ends))
     counts = sparse.csr_matrix(
         (np.ones(len(rows), dtype=np.float32), (np.array(rows, dtype=np.int64), columns)),
         shape=(len(places), len(texts)),
     )
-    counts.sum_duplicates()
     kept = np.flatnonzero(np.diff(counts.indptr) >= MIN_DOCUMENTS)
     if kept.size < 2:
         return None

@@ -176,6 +176,15 @@ def listed(folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def unvouched(folder: Path) -> list[str]:
+    """Files of which no hash is known, neither in the manifest nor in their own name.
+
+    Only a run whose last command was cut short has such; what they hold cannot be verified.
+    """
+    known = read_manifest(folder)["files"]
+    return [name for name, path in listed(folder).items() if name not in known and not PART.fullmatch(path.name)]
+
+
 def faults(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
     """One line for every file that is missing, changed, or not known to a sealed run."""
     known = manifest["files"]

@@ -161,9 +161,9 @@ def test_names_that_stand_for_groups_are_a_level_of_their_own(tmp_path: Path, bi
     assert code == 0, err
     found = {(row["name"], row["tuned"]): row for row in findings(run, "slots") if row["outcome"] == "endorse"}
     between = found["fillers-between", "tuned"]
-    assert between["n"] == {"groups": 2, "templates": 6, "fillers": 3}
+    assert between["n"] == {"groups": 2, "topics": 2, "templates": 6, "fillers": 3}
     assert between["estimate"] > 0.5
-    assert between["p"] == max(between["details"]["p_templates"], between["details"]["p_fillers"])
+    assert between["p"] == max(between["details"]["p_wordings"], between["details"]["p_fillers"])
     assert ("fillers-inside", "tuned") in found
     assert complete(rows(run, "slots"))
     page = (run / "report.html").read_text("utf-8")

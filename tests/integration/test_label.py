@@ -474,11 +474,12 @@ def test_tables_name_completions_by_arm_prompt_and_index(biasaudit: Call, run: P
 
 def test_a_transcript_labelled_by_hand_comes_in_with_every_oddity_told(biasaudit: Call, run: Path) -> None:
     texts = texts_of(run, "base")
-    (p, a), (q, b), (r, c), (s, d) = [(prompt, text) for (prompt, _), text in list(texts.items())[:4]]
+    (p, a), (q, b), (r, c), (s, d), (t, e) = [(prompt, text) for (prompt, _), text in list(texts.items())[:5]]
     path = run.parent / "entrevista.txt"
     path.write_text(
         f"[F] < {p} >\n{a}\n---------------\n*[T]<{q}>\n{b}\n---------------\n< {r} >\n[H]\n{c}\n---------------\n"
-        f"[F] < {s} >\noutra coisa\n---------------\n< {s} >\n{d}\n---------------\n",
+        f"[F] < {s} >\noutra coisa\n---------------\n< {s} >\n{d}\n---------------\n"
+        f"[T] < {t} >\n{t}{e}\n---------------\n",
         "utf-8",
     )
     code, out, err = biasaudit("label", "import", run, path, "--rater", "zé", "--arm", "base")
@@ -487,14 +488,19 @@ def test_a_transcript_labelled_by_hand_comes_in_with_every_oddity_told(biasaudit
         "line 4: blanks are missing around the prompt",
         "line 8: the label stands on the line after its prompt",
         "line 11: no completion of the run answers this prompt with this text",
-        "1 of 5 answers have no label",
+        "line 17: the answer begins with its prompt, which was not counted",
+        "1 of 6 answers have no label",
     ):
         assert said in err, said
-    assert "3 labels stored" in out
+    assert "4 labels stored" in out
     labels = read_labels(open_run(run))
     assert [(one.label, one.mark, one.batch) for one in labels] == [
         ("F", False, "entrevista.txt"), ("T", True, "entrevista.txt"), ("H", False, "entrevista.txt"),
+        ("T", False, "entrevista.txt"),
     ]  # fmt: skip
+    _, out, err = biasaudit("label", "import", run, path, "--rater", "zé", "--arm", "base", "--quiet")
+    assert "line 4" not in err
+    assert "remarks; repeat without --quiet to read them" in out
     assert biasaudit("verify", run)[0] == 0
     path.write_text("[F] < nada >\nnada\n---------------\n", "utf-8")
     code, _, err = biasaudit("label", "import", run, path, "--rater", "zé")

@@ -281,6 +281,19 @@ def test_verify_names_a_flipped_bit(biasaudit: Call, done: Path) -> None:
     assert part.name in out
 
 
+def test_verify_vouches_for_nothing_that_a_cut_short_report_wrote(biasaudit: Call, done: Path) -> None:
+    prompts = done / "prompts.parquet"
+    whole = prompts.read_bytes()
+    prompts.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert biasaudit("report", done)[0] == 1
+    prompts.write_bytes(whole)
+    code, out, _ = biasaudit("verify", done)
+    assert code == 1
+    assert "report.html: no hash is known" in out
+    assert biasaudit("report", done)[0] == 0
+    assert biasaudit("verify", done)[0] == 0
+
+
 def test_a_full_disk_is_one_line_and_loses_nothing(words: list[object], done: Path, tmp_path: Path) -> None:
     mount = tmp_path / "small"
     mount.mkdir()

@@ -139,7 +139,7 @@ def test_a_file_without_a_single_answer_is_the_users_mistake(
         ("replay:nothing.csv", "there is no such file"),
         ("replay:{file},colour=red", "No option of a replay arm is called 'colour'"),
         ("replay:{file},completion=x", "it has no column 'x'"),
-        ("replay:{file},arm=gpt", "it has rows of no arm"),
+        ("replay:{file},arm=gpt", "its rows are of no arm"),
         ("replay:{file},format=xml", "its kind is not known"),
     ],
 )

@@ -18,10 +18,11 @@ import sampling_support as support
 from faulty_server import FAULTS, Complete, FaultyServer, of_backend, running
 from openai_asker import ARM, requests
 
-from biasaudit.errors import BiasAuditError, InputError, UsageError
+from biasaudit.errors import BiasAuditError, InputError, ResourceError, UsageError
 from biasaudit.records import Completion
 from biasaudit.sampling.backends.openai import OpenAIBackend
-from biasaudit.sampling.remote.settings import Settings
+from biasaudit.sampling.remote.client import beyond_the_standard
+from biasaudit.sampling.remote.settings import Settings, read_settings
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def test_an_answer_that_does_not_come_in_time_is_asked_for_again(model: Complete
         answering = OpenAIBackend(impatient, arm=ARM, seed=5)
         assert len(by_key(list(answering.complete(requests(12))))) == 12
         assert server.failed["timeout"] > 0
-        assert "connection broke" in answering.notes[0]
+        assert "timeout" in answering.notes[0]
 
 
 def test_chat_is_asked_and_read_as_chat(model: Complete) -> None:
@@ -228,6 +229,49 @@ def test_what_a_server_does_not_take_is_left_away_and_said(model: Complete) -> N
         pytest.raises(InputError, match="status 400: Unrecognized request argument supplied: top_k"),
     ):
         list(backend(server).complete(requests(3, top_k=5)))
+
+
+def test_servers_are_told_to_truncate_nothing_for_their_own_defaults_do(model: Complete) -> None:
+    nothing = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+    with running(FaultyServer(model)) as server:
+        list(backend(server).complete(requests(3)))
+        assert all(nothing.items() <= body.items() for body in server.bodies)
+    with running(FaultyServer(model, refuses=("top_k", "min_p"))) as server:
+        answering = backend(server, concurrency="1")
+        assert len(list(answering.complete(requests(3)))) == 3
+        assert {"top_k", "min_p"}.isdisjoint(server.bodies[-1])
+        assert [note for note in answering.notes if "truncates by a default of its own" in note]
+        assert [seen["left_out"] for seen in answering.numerics_seen.values()] == [["min_p", "top_k"]]
+    own = read_settings("tiny@https://api.openai.com/v1", {})
+    decoding = requests(3, top_k=5)[0].decoding
+    assert beyond_the_standard(decoding, own) == {"top_k": 5}
+
+
+def test_answers_without_log_probabilities_and_always_the_same_are_told(model: Complete) -> None:
+    def cached(prompt: str, body: dict[str, Any]) -> tuple[str, list[float], str]:
+        return "always the very same words", [], "length"
+
+    with running(FaultyServer(cached)) as server:
+        answering = backend(server)
+        list(answering.complete(requests(15)))
+        assert answering.notes[0] == "15 of 15 answers came without the log-probabilities asked for"
+        assert "3 of 3 prompts got one and the same text every time" in answering.notes[1]
+
+
+def test_a_server_that_wants_to_hear_from_us_tomorrow_loses_nothing(
+    model: Complete, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from faulty_server import Handler
+
+    def respond(self: Handler, body: dict[str, Any]) -> None:
+        self.send(429, {"error": {"message": "daily limit."}}, {"Retry-After": "86400"})
+
+    monkeypatch.setattr(Handler, "respond", respond)
+    with (
+        running(FaultyServer(model)) as server,
+        pytest.raises(ResourceError, match=r"86,400 seconds \(status 429: daily limit\).*the same command goes on"),
+    ):
+        list(backend(server).complete(requests(3)))
 
 
 def test_the_key_comes_from_the_environment_and_stands_nowhere(

@@ -81,6 +81,32 @@ def test_the_check_reads_well_and_as_json(tmp_path: Path) -> None:
     assert len(data["decodings"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            "scorer: degeneration, metric: repetition",
+            "scorer: vader",
+            "the scorer of measure `repetition` judges en, not pt",
+        ),
+        (
+            "target: fixed",
+            "target: fixed, outcome: endorse",
+            "known: none, its scorer gives values; write `outcome: value`",
+        ),
+    ],
+)
+def test_what_a_scorer_cannot_give_is_told(tmp_path: Path, old: str, new: str, told: str) -> None:
+    assert any(told in warning for warning in check(written(tmp_path, old, new)).warnings)
+
+
+def test_pmi_without_a_neutral_stem_is_a_fault(tmp_path: Path) -> None:
+    path = written(tmp_path, "scorer: likelihood", "scorer: likelihood, variant: pmi")
+    kept = [line for line in path.read_text("utf-8").splitlines() if not line.startswith("neutral:")]
+    path.write_text("\n".join(kept), "utf-8")
+    assert any("expected a `neutral` stem in pt" in fault for fault in check(path).faults)
+
+
 def test_a_population_claim_on_few_topics_tells_what_it_can_detect(tmp_path: Path) -> None:
     result = check(written(tmp_path, "target: fixed", "target: population"))
     assert result.detectable_sd is not None

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import report_example
 
+from biasaudit.battery.read import read_battery
 from biasaudit.records import Measure
 from biasaudit.report import charts
 from biasaudit.report.composed import conditional_sentence
+from biasaudit.report.findings import shown as shown_finding
+from biasaudit.report.findings import with_unit
 from biasaudit.report.numbers import Numbers
 from biasaudit.report.page import render_page
-from biasaudit.report.scale import Scale
+from biasaudit.report.scale import Scale, told_by
 from biasaudit.report.sections import contrasts, headline, manifest, methods
+from biasaudit.report.verdict import verdict_sentence
 from biasaudit.report.view import LOCALES, ReportView
 from biasaudit.report.words import Words
-from biasaudit.results import Composition, Contrast, Equivalence, Interval, TargetEstimate, Verdict
+from biasaudit.results import Composition, Contrast, Equivalence, Finding, Interval, TargetEstimate, Verdict
 
 NOT_DRAWN = TargetEstimate(target="fixed", interval=None, p=None, method="exact value", note="no-sampling-error")
 
@@ -75,7 +80,9 @@ def test_measures_without_a_label_off_the_topic_say_nothing_of_answers_on_it() -
     )  # fmt: skip
     assert conditional_sentence([same], "pt") == ""
     split = dataclasses.replace(same, shares={**same.shares, "off_topic": 0.0})
-    assert "“na língua do prompt” 100" in conditional_sentence([split], "pt")
+    assert "(9 em base): “na língua do prompt” 100" in conditional_sentence([split], "pt")
+    alone = dataclasses.replace(split, conditional={"same": 1.0})
+    assert conditional_sentence([alone], "pt") == "", "the share of the only label is no news"
 
 
 def test_a_margin_that_was_set_is_never_denied(view: ReportView) -> None:
@@ -141,6 +148,33 @@ def test_a_gap_between_groups_keeps_the_unit_of_its_measure(view: ReportView) ->
 def test_points_of_a_plugin_are_not_multiplied(view: ReportView) -> None:
     own = dataclasses.replace(view.analysis.contrasts[0], outcome="value", unit="points", difference=12.0)
     assert scale_of(own).factor == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "said"), [("vaccines", "claims", "alegações"), ("gender", "statements", "afirmações")]
+)
+def test_only_a_battery_that_makes_claims_is_told_by_them(view: ReportView, name: str, told: str, said: str) -> None:
+    battery = read_battery(Path(__file__).parents[2] / "prompts" / f"{name}.yaml")
+    assert told_by(battery) == told
+    contrast = dataclasses.replace(view.analysis.contrasts[0], outcome="value", unit="nats/byte")
+    verdict = Verdict(kind="changed", target="population", contrast=0)
+    analysis = dataclasses.replace(view.analysis, contrasts=(contrast,), verdict=verdict)
+    assert said in verdict_sentence(analysis, view.arms, battery, "pt")
+    assert scale_of(contrast).in_plain_words(0.01, told=told).count(told[:-1]) == 3
+
+
+def test_differences_of_any_unit_have_their_sign_and_distances_none() -> None:
+    row = Finding(
+        design="slots", name="fillers-between", estimand="", target="population", measure="m", outcome="value",
+        unit="nats/byte", tuned="a", reference="b", decoding_id="", language="pt", estimate=0.0123,
+    )  # fmt: skip
+    numbers = Numbers("en")
+    assert shown_finding(row, row.estimate, numbers) == "+0.0123"
+    for name in ("energy", "groups-inside", "ratio"):
+        assert shown_finding(dataclasses.replace(row, name=name), 0.0123, numbers) == "0.0123"
+    spread = dataclasses.replace(row, name="groups-inside", unit="share")
+    assert shown_finding(spread, 0.0123, numbers) == "1.2"
+    assert with_unit(spread, 0.0123, Words("en"), numbers) == "+1.2 points"
 
 
 def test_small_changes_of_odds_are_not_rounded_to_none(view: ReportView) -> None:

@@ -286,5 +286,9 @@ def test_one_prompt_is_not_counted_in_the_plural(example: report_example.Example
 def test_a_corrected_verdict_says_so_and_a_raw_one_does_not(
     example: report_example.Example, locale: str, words: str
 ) -> None:
-    assert words in said(example, locale, **{**SHARES, "corrected": "ppi"})
+    corrected = said(example, locale, **{**SHARES, "corrected": "ppi"})
+    assert words in corrected
+    assert {"en": "By the scorer alone, uncorrected", "pt": "Pelo avaliador sozinho, sem a correção"}[
+        locale
+    ] in corrected
     assert words not in said(example, locale, **SHARES)

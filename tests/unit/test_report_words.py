@@ -7,6 +7,7 @@ import string
 
 import pytest
 
+from biasaudit import scoring
 from biasaudit.report import sections
 from biasaudit.report.numbers import Numbers
 from biasaudit.report.view import LOCALES
@@ -38,6 +39,24 @@ def test_portuguese_is_not_english_left_over() -> None:
 
 def test_every_caveat_of_the_statistics_has_a_sentence() -> None:
     assert {f"caveat.{word}" for word in CAVEATS} <= set(table("en"))
+
+
+ASKED = [
+    *((name, {}) for name in scoring.names() if name not in ("judge", "nexttoken", "nli", "profanity")),
+    *(("judge", {"server": "openai:m@http://localhost", "metric": metric}) for metric in ("label", "agreement", "invalid")),
+    *(("profanity", {"terms": ["a"], "metric": metric}) for metric in ("any", "rate")),
+    ("nexttoken", {"words": ["a"]}), ("nli", {"model": "m"}), ("nli", {"model": "m", "output": "label"}),
+    ("topicality", {"metric": "cosine"}), ("language", {"metric": "switching"}), ("degeneration", {"metric": "distinct"}),
+    ("copying", {"metric": "personal"}), ("human", {"reads": "on_topic"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "options"), ASKED, ids=[f"{name}-{k}" for k, (name, _) in enumerate(ASKED)])
+def test_what_a_scorer_says_of_itself_has_words_in_every_locale(name: str, options: dict[str, object]) -> None:
+    card = scoring.card(name, options)
+    words = Words("pt")
+    assert words.phrase("direction", card.direction) != card.direction
+    assert [label for label in card.labels if not words.has(f"label.{label}")] == []
 
 
 @pytest.mark.parametrize("locale", LOCALES)

@@ -225,8 +225,19 @@ def test_a_file_that_cannot_be_understood_is_explained(rows: list[Any], words: s
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
-        ("a.csv", b"prompt,text\na,b\nc\n", "cannot be read as csv"),
-        ("a.csv", b"prompt,text\na,\xff\n", "cannot be read as csv"),
+        ("a.csv", b"prompt,text\na,b\nc\n", "line 3 has 1 values, and the header 2; a text with a line break"),
+        ("a.csv", b'prompt,text\n"a\nb",c\na,b,c\n', "line 4 has 3 values"),
+        ("a.csv", b"prompt,text\na,\xff\n", "line 2 is not UTF-8; save it as UTF-8"),
+        ("a.csv", "prompt,text\na,b\n".encode("utf-16"), "it is UTF-16; save it as UTF-8"),
+        ("a.csv", b"prompt,text\n", "not one row"),
+        ("a.csv", b"", "it is empty"),
+        ("a.jsonl", b'{"prompt": "a", "text": "b"}\n' * 250 + b"{\n", "line 251 is not JSON"),
+        (
+            "a.jsonl",
+            b'{"prompt": "a", "text": 1}\n{"prompt": "a", "text": "b"}\n',
+            "'text' is text in line 2 and a number",
+        ),
+        ("a.jsonl", b'{"prompt": "a", "text": "\\ud83d"}\n', "line 1 holds half of a surrogate pair"),
         ("a.csv", b"prompt,prompt,text\n", "twice"),
         ("a.csv", b"prompt,text,tokens\na,b,x\n", "not a list of numbers"),
         ("a.jsonl", b"{oh\n", "line 1 is not JSON"),
@@ -241,11 +252,32 @@ def test_a_damaged_file_is_refused_with_words(name: str, data: bytes, words: str
         read_recording(tmp_path / name)
 
 
+def test_lists_with_gaps_are_left_out_and_counted(tmp_path: Path) -> None:
+    rows = [{"prompt": "a", "text": "b", "logprobs": values} for values in ([-0.5, None], [-0.5], None, [-1.0, -2.0])]
+    found = read_recording(lines(tmp_path / "a.jsonl", *rows))
+    assert found.table.column("logprobs").to_pylist() == [None, [-0.5], None, [-1.0, -2.0]]
+    assert "1 rows have logprobs with empty places or NaN" in found.notes[0]
+    pq.write_table(pa.table({"prompt": ["a"], "text": ["b"], "logprobs": [[float("nan")]]}), tmp_path / "a.parquet")
+    assert read_recording(tmp_path / "a.parquet").table.column("logprobs").to_pylist() == [None]
+
+
+def test_prompts_that_differ_in_blanks_and_indices_from_one_are_told(tmp_path: Path) -> None:
+    rows = [{"prompt": "a\u00a0 b", "text": "x", "index": 1}, {"prompt": "a c", "text": "x", "index": 2}]
+    account = backend(lines(tmp_path / "a.jsonl", *rows)).account([prompt("a b"), prompt("a c")], {HOT: 2})
+    assert (account.unmatched, account.blanks, account.from_one, account.missing) == (1, 1, True, 4)
+
+
+def test_a_file_of_which_no_row_can_be_used_answers_nothing(tmp_path: Path) -> None:
+    answering = backend(lines(tmp_path / "a.jsonl", {"prompt": "a", "text": None}, {"prompt": None, "text": "b"}))
+    assert list(answering.complete([ask("a")])) == []
+    assert answering.account([prompt("a")], {HOT: 2}).unmatched == 2
+
+
 def test_an_index_below_zero_and_an_unknown_arm_are_refused(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", {"prompt": "a", "text": "b", "index": -1, "arm": "m"})
     with pytest.raises(UsageError, match="below 0"):
         backend(path)
-    with pytest.raises(UsageError, match="it has rows of m; say whose"):
+    with pytest.raises(UsageError, match="its rows are of m: ,arm=VALUE"):
         backend(path, choose="n")
 
 
@@ -295,5 +327,5 @@ def test_a_quote_that_is_never_closed_is_refused_and_one_inside_a_value_is_not(t
 def test_bytes_that_are_not_utf8_are_refused_wherever_they_stand(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"prompt": "a", "completion": "b"}\n' * 300 + b'{"prompt": "a", "completion": "\xe9"}\n')
-    with pytest.raises(InputError, match="UTF8"):
+    with pytest.raises(InputError, match=r"UTF-?8"):
         read_recording(path)

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from biasaudit.errors import InputError, UsageError
+from biasaudit.errors import InputError, ResourceError, UsageError
 from biasaudit.records import Arm, Decoding, SampleRequest
 from biasaudit.sampling.backends import build, read_spec
 
 ARM = Arm(name="v", spec="vllm:x", role="tuned", fingerprint="f", tokenizer_fingerprint="t", salt="vllm")
 SAMPLING = {"n", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_tokens", "stop",
-            "stop_token_ids", "seed", "logprobs", "prompt_logprobs"}  # fmt: skip
-"""Fields of vLLM 0.33's SamplingParams that we use."""
+            "stop_token_ids", "ignore_eos", "skip_special_tokens", "spaces_between_special_tokens", "seed", "logprobs",
+            "prompt_logprobs"}  # fmt: skip
+"""Fields of vLLM 0.32's SamplingParams that we use."""
 ENGINE = {"model", "tokenizer", "trust_remote_code", "seed", "max_model_len", "tensor_parallel_size",
-          "gpu_memory_utilization", "dtype"}  # fmt: skip
+          "gpu_memory_utilization", "dtype", "enable_chunked_prefill"}  # fmt: skip
 
 
 class Letters:
@@ -61,7 +62,7 @@ def params(**options: Any) -> Any:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Any:
     module = ModuleType("vllm")
-    module.LLM, module.SamplingParams, module.__version__ = LLM, params, "0.33.0"  # type: ignore[attr-defined]
+    module.LLM, module.SamplingParams, module.__version__ = LLM, params, "0.32.0"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "vllm", module)
     return make()
 
@@ -90,7 +91,7 @@ def test_completions_end_before_the_end_token_and_carry_their_log_probabilities(
     assert (cut.text, cut.finish_reason, len(cut.logprobs)) == ("si", "length", 2)
     assert LLM.made["tensor_parallel_size"] == 2
     assert LLM.made["dtype"] == "bfloat16"
-    assert engine.numerics_seen[ended.numerics]["vllm"] == "0.33.0"
+    assert engine.numerics_seen[ended.numerics]["vllm"] == "0.32.0"
 
 
 def test_a_continuation_is_read_from_the_log_probabilities_of_the_prompt(engine: Any) -> None:
@@ -108,7 +109,76 @@ def test_what_does_not_fit_the_context_is_refused(engine: Any) -> None:
     assert len(short.token_ids) == 2
 
 
-@pytest.mark.parametrize("option", ["gpus=0", "gpus=1.5", "memory=2", "dtype=int3", "gpus=x"])
+def test_a_part_of_vllm_that_cannot_be_imported_is_no_fault_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = ModuleType("vllm")
+
+    def late(name: str) -> Any:  # vLLM imports most of itself here
+        raise RuntimeError(f"operator torchvision::nms does not exist ({name})")
+
+    broken.__getattr__ = late  # type: ignore[method-assign]
+    monkeypatch.setitem(sys.modules, "vllm", broken)
+    with pytest.raises(UsageError, match="importing it failed: operator torchvision::nms"):
+        make()
+
+
+def test_an_engine_that_does_not_start_names_what_to_ask_less_of(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: Any, **__: Any) -> None:
+        raise RuntimeError("Engine core initialization failed. See root cause above.\nmore")
+
+    monkeypatch.setattr(LLM, "__init__", start)
+    with pytest.raises(ResourceError, match=r"did not start: Engine core.*,memory=0\.5.*,context=2048"):
+        make()
+
+
+def test_an_engine_that_dies_loses_nothing_and_says_so(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class EngineDeadError(Exception):
+        pass
+
+    def die(*_: Any, **__: Any) -> None:
+        raise EngineDeadError("EngineCore encountered an issue.")
+
+    monkeypatch.setattr(LLM, "generate", die)
+    with pytest.raises(ResourceError, match=r"arm v: vLLM's engine died.*the same command goes on"):
+        list(engine.complete([request()]))
+
+
+def test_prompts_are_read_in_one_piece_on_a_cpu(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "enable_chunked_prefill" not in LLM.made
+    platforms = ModuleType("vllm.platforms")
+    platforms.current_platform = SimpleNamespace(is_cpu=lambda: True)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "vllm.platforms", platforms)
+    assert make().numerics["device"] == "cpu"
+    assert LLM.made["enable_chunked_prefill"] is False
+
+
+def test_an_engine_is_let_go_when_its_arm_is_done(engine: Any) -> None:
+    engine.close()  # of an engine without processes of its own
+    ended: list[bool] = []
+    engine._llm.llm_engine = SimpleNamespace(engine_core=SimpleNamespace(shutdown=lambda: ended.append(True)))
+    engine.close()
+    assert ended == [True]
+
+
+def test_a_text_ends_where_our_engine_ends_it(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = engine._params(request(), 5)
+    assert (params.ignore_eos, params.stop_token_ids, params.skip_special_tokens) == (True, [0], False)
+    config = SimpleNamespace(eos_token_id=[0, 7, 9])
+    config.get_text_config = lambda: config
+    monkeypatch.setattr(LLM, "model_config", SimpleNamespace(hf_config=config), raising=False)
+    monkeypatch.setattr(Letters, "special_ids", frozenset({0, 7}), raising=False)
+    assert make()._params(request(), 5).stop_token_ids == [0, 7]
+
+
+def test_less_context_may_be_reserved(engine: Any) -> None:
+    make("vllm:x,context=12")
+    assert LLM.made["max_model_len"] == 12
+    make("vllm:x,context=4000")
+    assert LLM.made["max_model_len"] == 16
+
+
+@pytest.mark.parametrize(
+    "option", ["context=0", "context=1.5", "gpus=0", "gpus=1.5", "memory=2", "dtype=int3", "gpus=x"]
+)
 def test_an_option_out_of_range_is_refused(engine: Any, option: str) -> None:
     with pytest.raises(UsageError, match=option.split("=")[0]):
         make(f"vllm:x,{option}")

@@ -283,6 +283,21 @@ def test_labels_of_any_words_get_keys_and_keep_their_words(
     assert sum(card["trained_on"]["labels"].values()) == 60
 
 
+def test_rows_that_repeat_or_hold_nothing_and_labels_of_one_prompt_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(f"veneno {k}", "F", f"p{k % 4}") for k in range(8)] + [(f"seguro {k}", "T", f"p{k % 4}") for k in range(8)]
+    rows += [("bolo um", "H", "p0"), ("bolo dois", "H", "p0"), ("veneno 0", "F", "p0")]
+    rows += [("", "F", "p1"), ("só texto", "", "p1")]
+    path = tmp_path / "l.csv"
+    path.write_text("text,label,prompt\n" + "".join(",".join(row) + "\n" for row in rows), "utf-8")
+    learned_from(path, tmp_path / "m", folds=2)
+    said = capsys.readouterr().err
+    assert "2 rows have no text or no label and are left out" in said
+    assert "1 rows repeat another one whole" in said
+    assert "the label H stands at one prompt only" in said
+
+
 def test_a_mapped_column_that_is_not_there_is_refused_and_a_bad_line_named(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("text,label\nx,1\n")

@@ -339,6 +339,23 @@ def test_empty_completions_that_become_rarer_are_a_shift_of_composition() -> Non
     assert "composition-shift" in found.verdict.caveats
 
 
+@pytest.mark.parametrize(("kept", "said"), [(0.5, True), (0.95, False)])
+@pytest.mark.parametrize("measure", ["odds", "stance"])
+def test_arms_that_write_in_another_language_differ_in_more_than_what_they_say(
+    kept: float, said: bool, measure: str
+) -> None:
+    asked = battery(measure, measures=(*MEASURES, Measure(name="tongue", scorer="language")))
+    scores = all_scores()
+    scores["tongue"] = [
+        dataclasses.replace(s, measure="tongue", value=float(same), label="same" if same else "other")
+        for s in scores["stance"]
+        if (same := (s.index or 0) < 20 * (kept if s.arm_fingerprint == TUNED.fingerprint else 1.0)) in (0, 1)
+    ]
+    verdict = analyse(asked, "pt", ARMS, scores).verdict
+    assert verdict is not None
+    assert ("language-shift" in verdict.caveats) is said
+
+
 def test_the_placebo_badge_speaks_of_the_headline_contrast() -> None:
     first = dataclasses.replace(TUNED, name="first", fingerprint="F-first", card={**TUNED.card, "steps": 4})
     scores = {"odds": [s for k, a in enumerate((*ARMS, first)) for s in likelihoods(a, 0.0, k)]}

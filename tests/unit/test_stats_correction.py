@@ -249,6 +249,8 @@ def test_an_outcome_is_matched_by_name_then_by_side() -> None:
     assert meaning("off_topic", card, DEFAULT) == ()
     learned = dataclasses.replace(card, labels=("T", "F", "H"), sides=("F", "T"), aside=("H",))
     assert [meaning(word, learned, DEFAULT) for word in ("value", "T", "H")] == [("F",), ("T",), ("H",)]
+    lone = dataclasses.replace(card, labels=("POS", "NEG", "empty"), sides=("", ""), aside=("empty",))
+    assert meaning("empty", lone, DEFAULT) == (), "a text that people call senseless is not an empty one"
     own = LabelSet(labels=(Label(key="rude"), Label(key="kind")))
     assert meaning("endorse", card, own) == ()
 

@@ -9,7 +9,7 @@ import pytest
 
 from biasaudit.errors import InputError
 from biasaudit.pipeline.declared import _number
-from biasaudit.stats import dose, factors, families, parts, robust, runs, texts, words
+from biasaudit.stats import designs_slots, dose, factors, families, parts, robust, runs, texts, words
 
 LOW, HIGH = 0.02, 0.09
 """Rejections of 300 null data sets at 5 % lie between these with probability 0.99."""
@@ -160,8 +160,26 @@ def test_groups_permuted_inside_templates_have_their_size_and_ignore_template_le
     tables = [source.normal(0, 1, (8, 1)) * 5 + source.normal(0, 1, (8, 4)) for _ in range(300)]
     assert LOW <= size([factors.groups_apart(t, draws=199, rng=source)[1] for t in tables]) <= HIGH
     assert factors.groups_apart(np.ones((4, 3)), draws=99, rng=source) == (0.0, 1.0)
+
+
+def test_templates_of_one_topic_are_one_unit_of_a_slot_and_count_each_only_where_there_is_one_topic() -> None:
+    source = rng(10)
+    templates = [(f"t{k // 3}", k) for k in range(18)]
+    moved = [source.normal(0, 1, (6, 1, 3)) + source.normal(0, 0.5, (6, 3, 3)) for _ in range(300)]
+    found = [designs_slots._units(templates, table.reshape(18, 3)) for table in moved]
+    assert {unit for _, unit in found} == {"topics"}
+    assert LOW <= size([factors.groups_apart(t, draws=199, rng=source)[1] for t, _ in found]) <= HIGH
+    wrong = [factors.groups_apart(t.reshape(18, 3), draws=199, rng=source)[1] for t in moved]
+    assert size(wrong) > 0.12
+    one = designs_slots._units([("t", k) for k in range(4)], np.eye(4))
+    assert one[1] == "templates"
+    assert one[0].shape == (4, 4)
+
+
+def test_a_gap_over_names_takes_the_larger_p() -> None:
+    source = rng(8)
     both = factors.over_fillers(source.normal(0, 1, (6, 20)))
-    assert both["both"] == max(both["templates"] or 0, both["fillers"] or 0)
+    assert both["both"] == max(both["wordings"] or 0, both["fillers"] or 0)
 
 
 def test_ranks_differ_by_cliffs_delta_and_constants_have_no_test() -> None:
@@ -233,6 +251,17 @@ def test_equal_texts_and_empty_texts_are_no_change() -> None:
     assert (counted.p, counted.threshold) == (1.0, 0.0)
     empty = texts.Strata(topics=("a",), first=(("",) * 4,), second=(("",) * 4,))
     assert words.distinctive(empty, rng=rng()) is None
+
+
+def test_a_completion_counts_once_for_a_word_however_often_it_says_it() -> None:
+    said = ("chip",) * 6 + ("sol",) * 6
+    loud = tuple(f"{text} " * 40 for text in said)
+    first, second = (
+        words.distinctive(texts.Strata(topics=("a",), first=(one,), second=(said[::-1],)), draws=49, rng=rng())
+        for one in (said, loud)
+    )
+    assert first is not None
+    assert first == second
 
 
 def test_words_are_portuguese_words_without_links_names_of_users_or_the_prompt() -> None:

@@ -27,7 +27,7 @@ from biasaudit.stats.correction import moments, ppi, rogan_gladen, rogan_gladen_
 from biasaudit.stats.dose import cochran_armitage
 from biasaudit.stats.multiplicity import benjamini_hochberg, holm
 from biasaudit.stats.power import planning_se, power
-from biasaudit.stats.sequential import anytime_multiplier, anytime_rho_squared, e_value
+from biasaudit.stats.sequential import anytime_multiplier, anytime_rho_squared
 
 ADMISSIONS = np.array(
     [[[512, 313], [89, 19]], [[353, 207], [17, 8]], [[120, 205], [202, 391]],
@@ -270,6 +270,12 @@ def cbpp() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def mixture(successes: int, n: int, rate: float) -> float:
+    """B(1 + k, 1 + n − k) / (p0^k (1 − p0)^(n − k)): evidence at any time against one rate, which no audit names."""
+    log = float(special.betaln(1 + successes, 1 + n - successes))
+    return math.exp(log - successes * math.log(rate) - (n - successes) * math.log1p(-rate))
+
+
 ENTRIES: dict[str, Callable[[], Any]] = {
     "wilson 81/263": lambda: limits(interval.wilson(81, 263)),
     "wilson 15/148": lambda: limits(interval.wilson(15, 148)),
@@ -321,7 +327,7 @@ ENTRIES: dict[str, Callable[[], Any]] = {
     "n for power .9": lambda: [optimize.brentq(lambda n: two_rates(n) - 0.9, 10, 200)],
     "Miller 2024 n for delta=.03, omega2=1/9, sigma2=0": lambda: [prompts_for(0.03, 1 / 9)],
     "TOST 30/54 vs 25/54 margin .3 (AC)": lambda: [agresti_caffo_tost()],
-    "beta(1,1)-binomial e-value k=60 n=100 p0=.5": lambda: [e_value(k, 100, 0.5) for k in (60, 70)],
+    "beta(1,1)-binomial e-value k=60 n=100 p0=.5": lambda: [mixture(k, 100, 0.5) for k in (60, 70)],
     "JS distance": lambda: [
         math.sqrt((divergence([1, 0, 0], [0, 1, 0]).js or 0.0) / math.log(2)),
         math.sqrt(divergence([1, 0], [0.5, 0.5]).js or 0.0),
@@ -370,9 +376,9 @@ REFERENCE = {
     "Darwin maize Wilcoxon signed-rank exact": "scipy", "Mann-Whitney": "scipy", "energy_distance": "scipy",
     "BH1995 rejections bonferroni": "statsmodels", "BH1995 rejections fdr_by": "statsmodels",
     "power.prop.test(n=50,p1=.5,p2=.75)": "formula", "n for power .9": "formula",
-    "ICAT lms=83.6 ss=56.4": "formula", "GLMM cbpp (lme4)": "formula",
+    "beta(1,1)-binomial e-value k=60 n=100 p0=.5": "formula", "ICAT lms=83.6 ss=56.4": "formula", "GLMM cbpp (lme4)": "formula",
 }  # fmt: skip
-"""Methods that biasaudit does not use, and what reproduces their values here: they say that the file can be trusted."""
+"""Methods that biasaudit does not use or leaves to a library, and what reproduces their values here: they say that the file can be trusted."""
 OURS = sorted(set(ENTRIES) - set(REFERENCE))
 """By biasaudit's functions; of McNemar's three tests the exact one, which is the one that an audit uses."""
 

@@ -128,9 +128,19 @@ def _rates(arms: Sequence[str], beside: Sequence[Finding], scale: Scale, words: 
         cells = []
         for arm in arms:
             row = next((r for r in beside if (r.tuned, r.name) == (arm, f"rate-{name}")), None)
-            cells += [scale.level(row.estimate), scale.range(row.interval)] if row is not None else ["–", "–"]
+            cells += (
+                [scale.level(row.estimate), scale.range(_possible(row.interval))] if row is not None else ["–", "–"]
+            )
         found.append((words.fixed("correction.method", name), cells))
     return found
+
+
+def _possible(interval: Interval | None) -> Interval | None:
+    """The part of a share's interval that a share can have."""
+    if interval is None:
+        return None
+    low, high = (min(1.0, max(0.0, end)) for end in (interval.low, interval.high))
+    return dataclasses.replace(interval, low=low, high=high)
 
 
 def _validity(row: Finding, numbers: Numbers, words: Words) -> tuple[str, list[str]]:

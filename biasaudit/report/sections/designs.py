@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
@@ -11,6 +12,7 @@ from biasaudit.report import html
 from biasaudit.report.findings import about, arms, doses, level, lines, shown, uncalibrated
 from biasaudit.report.findings_drawn import figures
 from biasaudit.report.numbers import MISSING, Numbers
+from biasaudit.report.rows import decoding_words
 from biasaudit.report.view import ReportView
 from biasaudit.report.words import Words
 from biasaudit.results import Finding
@@ -24,41 +26,71 @@ SHOWN = (
 
 TableRow = tuple[str, str, list[str], str]
 """What it is, of what, numbers, and n."""
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+"""As in `stats.robust`."""
 
 
 def render(view: ReportView, locale: str) -> Markup:
     """One block a design; empty without findings of these designs."""
     blocks = [
-        _block(design, rows, locale, view.alpha)
+        _block(design, rows, view, locale)
         for design in SHOWN
         if (rows := [row for row in view.analysis.findings if row.design == design])
     ]
     return html.render("designs.html", locale, alpha=view.alpha, blocks=blocks) if blocks else Markup()
 
 
-def _block(design: str, rows: Sequence[Finding], locale: str, alpha: float) -> dict[str, Any]:
+def _block(design: str, rows: Sequence[Finding], view: ReportView, locale: str) -> dict[str, Any]:
     """Title, explanation, sentences, figures and table of one design."""
-    words, numbers = Words(locale, alpha), Numbers(locale)
+    words, numbers = Words(locale, view.alpha), Numbers(locale)
     drawn = figures(design, rows, locale)
     return {
         "title": words(f"designs.title.{design}"),
         "explain": words(f"designs.explain.{design}"),
-        "legend": words("designs.dose_legend") if design == "dose" and drawn else "",
+        "legend": words(key) if drawn and words.has(key := f"designs.{design}_legend") else "",
         "lines": [*lines(design, rows, words, numbers), *uncalibrated(rows, words)],
         "figures": drawn,
-        "rows": [line for row in rows for line in (_row(row, words, numbers), *_models(row, words, numbers))],
+        "rows": [line for row in rows for line in (_row(row, view, words, numbers), *_drawn(row, words, numbers))],
     }
 
 
-def _row(row: Finding, words: Words, numbers: Numbers) -> TableRow:
+def _row(row: Finding, view: ReportView, words: Words, numbers: Numbers) -> TableRow:
     """One line of the table."""
     interval = row.interval
     limits = MISSING
     if interval is not None:
         limits = words("number.range", low=shown(row, interval.low, numbers), high=shown(row, interval.high, numbers))
-    told = "; ".join(part for part in (row.measure, arms(row, words), *_choice(row, words)) if part)
-    cells = [shown(row, row.estimate, numbers), limits, numbers.p(row.p), numbers.p(row.p_adjusted)]
+    estimate = shown(row, row.estimate, numbers)
+    if row.name == "bounds":
+        low, high = (shown(row, row.details[end], numbers) for end in ("low", "high"))
+        estimate = words("number.range", low=low, high=high)
+    told = "; ".join(part for part in (row.measure, arms(row, words), *_choice(row, view, words, numbers)) if part)
+    cells = [estimate, limits, numbers.p(row.p), numbers.p(row.p_adjusted)]
     return _name(row, words), told, cells, _counted(row, words, numbers)
+
+
+def _drawn(row: Finding, words: Words, numbers: Numbers) -> list[TableRow]:
+    """What a figure of this finding shows, line by line."""
+    if row.design == "words":
+        return [_word(word, row, words, numbers) for word in row.details["words"]]
+    if row.design == "robust" and row.details.get("ridges"):
+        levels = words("designs.quantiles", levels="; ".join(f"{100 * q:g}%" for q in QUANTILES))
+        rows = zip((row.tuned, row.reference), row.details["ridges"]["quantiles"], strict=True)
+        own = replace(row, unit=row.details["unit"], name="quantiles")
+        return [
+            (levels, f"{row.measure}; {arm}: {'; '.join(level(own, v, numbers) for v in values)}",
+             [MISSING] * 4, "")
+            for arm, values in rows
+        ]  # fmt: skip
+    return _models(row, words, numbers)
+
+
+def _word(word: Mapping[str, Any], row: Finding, words: Words, numbers: Numbers) -> TableRow:
+    """One word: in how many texts of each arm it stands, its z, and p adjusted for all words."""
+    first, second = (numbers.integer(word[f"documents_{arm}"]) for arm in ("first", "second"))
+    told = words("designs.word_in", tuned=row.tuned, first=first, reference=row.reference, second=second)
+    cells = [numbers.decimal(word["z"], 2, signed=True), MISSING, MISSING, numbers.p(word["p"])]
+    return str(word["word"]), told, cells, ""
 
 
 def _models(row: Finding, words: Words, numbers: Numbers) -> list[TableRow]:
@@ -83,15 +115,19 @@ def _models(row: Finding, words: Words, numbers: Numbers) -> list[TableRow]:
     ]
 
 
-def _choice(row: Finding, words: Words) -> list[str]:
+def _choice(row: Finding, view: ReportView, words: Words, numbers: Numbers) -> list[str]:
     """What tells one row of a design from the next."""
     if row.design == "curve":
         kind, _, name = str(row.details["templates"]).partition(" ")
         templates = words(f"designs.templates.{kind}", name=name)
-        return [templates, words.fixed("designs.choice", str(row.details["denominator"])), row.decoding_id[:8]]
+        denominator = words.fixed("designs.choice", str(row.details["denominator"]))
+        return [templates, denominator, decoding_words(view, row.decoding_id, words, numbers)]
     if row.design == "text" and "null" in row.details:
         return [words.fixed("designs.choice", str(row.details["null"]))]
-    return [str(row.details["slot"])] if row.design == "slots" else []
+    if row.design != "slots":
+        return []
+    label = [] if row.outcome == "value" else [f"“{words.fixed('label', row.outcome)}”"]
+    return [str(row.details["slot"]), *label]
 
 
 def _counted(row: Finding, words: Words, numbers: Numbers) -> str:

@@ -13,7 +13,7 @@ from biasaudit.report.composed import conditional_sentences
 from biasaudit.report.findings import rare
 from biasaudit.report.numbers import Numbers
 from biasaudit.report.rows import outcome_words
-from biasaudit.report.scale import Scale
+from biasaudit.report.scale import Scale, told_by
 from biasaudit.report.verdict import estimate, margin_was_set, verdict_sentence
 from biasaudit.report.view import ReportView
 from biasaudit.report.words import Words
@@ -100,7 +100,9 @@ def _plain_words(view: ReportView, contrast: Contrast, found: TargetEstimate, sc
     zero = interval is not None and interval.low <= 0 <= interval.high
     if verdict is not None and verdict.kind == "inconclusive" and not zero:
         return ""
-    return scale.in_plain_words(contrast.difference, pmi=_is_pmi(view, contrast), zero_possible=zero)
+    return scale.in_plain_words(
+        contrast.difference, pmi=_is_pmi(view, contrast), zero_possible=zero, told=told_by(view.battery)
+    )
 
 
 def _other(target: str, known: bool, interval: str, words: Words) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,6 +76,10 @@ def _lead(own: Labelling, words: Words, numbers: Numbers, level: float) -> list[
     return said
 
 
+_PAGE = re.compile(r"[0-9a-f]{32}")
+"""The id of a labelling page, shown by its beginning."""
+
+
 def _depends(row: Finding, level: float) -> bool:
     return row.p is not None and row.p < level
 
@@ -126,7 +131,7 @@ def _check(row: Finding, own: Labelling, words: Words, numbers: Numbers) -> dict
         "p": numbers.p_phrase(row.p) if row.p is not None else words("labelling.undefined"),
         "rows": [
             (
-                str(level)[:40] if "." in str(level) else str(level)[:8],
+                _PAGE.sub(lambda found: found[0][:8], str(level))[:40],
                 [numbers.integer(counts[key]) for key in own.labels],
             )
             for level, counts in table.items()

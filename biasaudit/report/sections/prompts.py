@@ -9,6 +9,7 @@ from biasaudit.report.numbers import Numbers
 from biasaudit.report.scale import Scale
 from biasaudit.report.view import ReportView
 from biasaudit.report.words import Words
+from biasaudit.results import Contrast
 
 TITLE = {"pt": "Efeito por prompt", "en": "Effect by prompt"}
 ORDER = 50
@@ -46,4 +47,12 @@ def render(view: ReportView, locale: str) -> Markup:
         tuned=contrast.tuned,
         reference=contrast.reference,
         tested=any(p.p is not None for p in contrast.prompts),
+        by=_by(view, contrast, words),
     )
+
+
+def _by(view: ReportView, contrast: Contrast, words: Words) -> str:
+    """The test of single prompts, where the battery asks for another than the exact one and it could be used."""
+    asked = "exact" if view.battery.primary is None else view.battery.primary.prompt_test
+    used = any(p.interval is not None and p.interval.method == "newcombe" for p in contrast.prompts)
+    return words(f"prompts.test_{asked}") if asked != "exact" and used and contrast.role == "primary" else ""

@@ -25,7 +25,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
                "label", "temperature", "top_k", "top_p", "format", "language"),
     "openai": ("api", "key", "revision", "echo", "concurrency", "rate", "attempts", "timeout", "requests", "tokens",
                "cost", "price", "logprobs", "language"),
-    "vllm": ("gpus", "memory", "dtype"),
+    "vllm": ("gpus", "memory", "context", "dtype"),
 }  # fmt: skip
 """Backend -> the options of its specs. Backends that are not here take weights, and no option."""
 _OPTION = re.compile(r"([a-z_]+)=(.*)", re.DOTALL)

@@ -7,7 +7,7 @@ itself (model, system fingerprint) is part of the numerics of every completion.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from biasaudit.sampling.remote.answers import Answer
     from biasaudit.sampling.remote.client import Client
 
-VERSION = 1
+VERSION = 2
 _SEEDS = 2**31 - 1
 """Servers take seeds of 32 bits, some with a sign."""
+_WITHOUT = ("logprobs", "seed")
+_OFTEN, _LONG = 5, 20
+"""Completions of a prompt, and letters of a text, from which on it is odd that all of them are the same."""
 
 
 class OpenAIBackend:
@@ -51,13 +54,15 @@ class OpenAIBackend:
         self._client: Client = Client(settings, self.journal, key=read_key(settings))
         self._spent_error = BudgetSpentError
         self._seen: dict[str, Mapping[str, Any]] = {}
+        self._given = self._bare = 0  # answers, and those without the log-probabilities that were asked for
+        self._said: dict[tuple[str, str], tuple[int, str | None]] = {}  # how often, and the text while it is the same
         self.stopped = ""
         """Why no more was asked: the budget; empty while there is some."""
 
     @property
     def numerics(self) -> Mapping[str, Any]:
         """What is known before the server has said anything."""
-        return self._numerics("", "")
+        return self._numerics("", "", sorted(self._client.refused))
 
     @property
     def numerics_seen(self) -> Mapping[str, Mapping[str, Any]]:
@@ -79,7 +84,23 @@ class OpenAIBackend:
     def notes(self) -> list[str]:
         """What a reader should know of how the server behaved."""
         client = self._client
-        found = [f"the server takes no {name}: completions come without" for name in sorted(client.refused)]
+        found = [
+            f"the server takes no {name}: "
+            + (
+                "completions come without"
+                if name in _WITHOUT
+                else "whether it truncates by a default of its own is unknown"
+            )
+            for name in sorted(client.refused)
+        ]
+        if self._bare:
+            found.append(f"{self._bare:,} of {self._given:,} answers came without the log-probabilities asked for")
+        alike = sum(count >= _OFTEN and text is not None and len(text) >= _LONG for count, text in self._said.values())
+        if alike:
+            found.append(
+                f"{alike:,} of {len(self._said):,} prompts got one and the same text every time: the server may ignore "
+                "temperature and seed, or answer from a cache; such completions are no sample"
+            )
         if client.faults:
             listed = ", ".join(f"{why} {count:,}" for why, count in sorted(client.faults.items()))
             found.append(f"asked again after {sum(client.faults.values()):,} failures ({listed})")
@@ -87,7 +108,7 @@ class OpenAIBackend:
             found.append("the server changed its model or its settings while it answered: the numerics are mixed")
         return found
 
-    def _numerics(self, model: str, fingerprint: str) -> dict[str, Any]:
+    def _numerics(self, model: str, fingerprint: str, left_out: Sequence[str]) -> dict[str, Any]:
         return {
             "engine": f"openai {VERSION}",
             "path": "server",
@@ -95,7 +116,8 @@ class OpenAIBackend:
             "api": self._settings.api,
             "model": model,
             "system_fingerprint": fingerprint,
-            "seeds": "seed" not in self._client.refused,
+            "seeds": "seed" not in left_out,
+            "left_out": list(left_out),
             "verifiable": False,
         }
 
@@ -155,7 +177,9 @@ class OpenAIBackend:
 
     def _completion(self, request: SampleRequest) -> Completion:
         answer = self.journal.answers.pop(self._key(request))  # the file keeps it until all are stored
-        numerics = self._numerics(answer["model"], answer["system_fingerprint"])
+        left_out = answer.get("left_out", [])
+        numerics = self._numerics(answer["model"], answer["system_fingerprint"], left_out)
+        self._watch(request, answer, bare="logprobs" not in left_out and not answer["logprobs"])
         numerics_id = content_hash(numerics)[:16]
         self._seen.setdefault(numerics_id, numerics)
         return Completion(
@@ -171,6 +195,15 @@ class OpenAIBackend:
             finish_reason=answer["finish_reason"],
             numerics=numerics_id,
         )
+
+    def _watch(self, request: SampleRequest, answer: Mapping[str, Any], *, bare: bool) -> None:
+        """Count what `notes` tells."""
+        self._given += 1
+        self._bare += self._settings.logprobs and bare and bool(answer["text"])
+        if request.decoding.temperature:
+            place = (request.prompt_id, request.decoding.decoding_id)
+            count, text = self._said.get(place, (0, answer["text"]))
+            self._said[place] = (count + 1, text if text == answer["text"] else None)
 
 
 def build(**options: Any) -> OpenAIBackend:

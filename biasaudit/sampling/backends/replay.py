@@ -46,6 +46,10 @@ class Account:
     """Rows whose prompt and index an earlier row has."""
     missing: int
     """Completions that the run asks for and the file does not have."""
+    blanks: int = 0
+    """Of the unmatched, those whose prompt differs from one of the battery in nothing but blanks."""
+    from_one: bool = False
+    """Whether the file counts its completions from 1; ours count from 0."""
     first_unmatched: tuple[int, ...] = ()
     """Lines or rows of the first that did not match."""
 
@@ -81,7 +85,7 @@ class ReplayBackend:
         self._duplicates: dict[int, int] = dict(zip(*_counts(groups[repeated]), strict=True))
         group = groups[order]
         starts = np.flatnonzero(np.diff(group, prepend=-1)) if group.size else np.array([], dtype=np.int64)
-        stops = np.append(starts[1:], group.size)
+        stops = np.append(starts, group.size)[1:]
         self._index = index
         self._table = mine.take(pa.array(order)).combine_chunks()
         self._places: dict[tuple[str, tuple[Any, ...]], tuple[int, int, int]] = {
@@ -219,6 +223,8 @@ class ReplayBackend:
         """Where every row went, for a run of these prompts and so many completions a prompt under each decoding."""
         asked = {unicodedata.normalize("NFC", p.text) if self._keyed == "prompt" else p.prompt_id for p in prompts}
         used = surplus = elsewhere = unmatched = duplicates = missing = 0
+        bare = {" ".join(text.split()) for text in asked} if self._keyed == "prompt" else set()
+        blanks = 0
         first = list(self._lost)
         rows = self._table.column("row").to_numpy()
         for (key, setting), (group, low, high) in self._places.items():
@@ -226,6 +232,7 @@ class ReplayBackend:
             serving = [limit for decoding, limit in wanted.items() if self._answers(setting, decoding)]
             if key not in asked:
                 unmatched += count + again
+                blanks += count + again if " ".join(key.split()) in bare else 0
                 first.append(int(rows[low:high].min()))
                 continue
             duplicates += again
@@ -242,6 +249,7 @@ class ReplayBackend:
         return Account(
             rows=self._total, used=used, other_arms=self._others, unmatched=unmatched + self._unusable,
             other_decodings=elsewhere, surplus=surplus, duplicates=duplicates, missing=missing,
+            blanks=blanks, from_one=bool(self._index.size) and int(self._index.min()) == 1,
             first_unmatched=tuple(sorted(first)[:5]),
         )  # fmt: skip
 
@@ -255,7 +263,8 @@ def _rows_of(recording: Recording, choose: str, name: str) -> Any:
     wanted = choose or (values[0] if len(values) == 1 else name)
     if wanted not in values:
         listed = ", ".join(sorted(values)[:12]) or "no arm"
-        raise UsageError(f"replay:{recording.path}: it has rows of {listed}; say whose these are: ,arm=VALUE")
+        none = f"it has no rows of '{choose}'" if choose else "it is not said whose rows these are"
+        raise UsageError(f"replay:{recording.path}: {none}; its rows are of {listed}: ,arm=VALUE says whose")
     return recording.table.filter(pc.equal(column, wanted))
 
 

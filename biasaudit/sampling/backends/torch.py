@@ -115,7 +115,7 @@ class TorchBackend:
         self._decoder = graphed(decoder)
         self._mark = kernels.mark(self._decoder.device)  # read once: the engine holds to the answer of now
         self._encode_after = getattr(tokenizer, "encode_after", tokenizer.encode)
-        self._ends = _ends(model.config, tokenizer)
+        self._ends = ends_of(model.config, tokenizer)
         decode = getattr(tokenizer, "decode_after", tokenizer.decode)
         self._engine = Engine(self._decoder, decode, ends=self._ends, tile=tile, best=best)
         self._prompts: OrderedDict[str, tuple[int, ...]] = OrderedDict()
@@ -290,7 +290,7 @@ class TorchBackend:
         return min(1.0, float(self.next_token_logprobs(prompt)[firsts].exp().sum()))
 
 
-def _ends(config: Any, tokenizer: Tokens) -> frozenset[int]:
+def ends_of(config: Any, tokenizer: Tokens) -> frozenset[int]:
     """Ids that end a completion: the tokenizer's end-of-text, and what else the configuration ends texts with.
 
     A model may have several (Llama 3). An id that is ordinary text to the tokenizer ends nothing: configurations that

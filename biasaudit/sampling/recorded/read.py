@@ -21,6 +21,7 @@ import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
 from biasaudit.errors import InputError, UsageError
+from biasaudit.sampling.recorded.faults import csv_fault, encoding_fault, jsonl_fault
 from biasaudit.sampling.recorded.transcripts import read_blocks
 
 _TEXT = pa.large_string()
@@ -107,19 +108,47 @@ def read_recording(path: Path, *, kind: str = "", columns: Mapping[str, str] | N
         if given:
             raise UsageError(f"replay:{path}: a transcript has no columns; leave {', '.join(given)} away.")
         return _transcript(path)
+    if kind != "parquet" and (fault := encoding_fault(path)):
+        raise InputError(f"replay:{path}: {fault}.")
     header = _READERS[kind][0](path)
     chosen = choose_columns(path, header, given)
     try:
         table = _READERS[kind][1](path, chosen)
         table.validate(full=True)  # Arrow's JSON and Parquet readers take bytes that are not UTF-8 for text
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"replay:{path}: cannot be read as {kind}: {str(error).splitlines()[0]}") from error
+        fault = _fault(path, kind, chosen) or str(error).splitlines()[0]
+        raise InputError(f"replay:{path}: cannot be read as {kind}: {fault}") from error
+    if not table.num_rows:
+        raise InputError(f"replay:{path}: it has columns ({', '.join(header)}) and not one row.")
     left = [name for name in header if name not in chosen.values()]
-    notes = (f"columns that are not read: {', '.join(left)}",) if left else ()
+    notes = [f"columns that are not read: {', '.join(left)}"] if left else []
     arrays = {field: _column(path, table, chosen.get(field), field) for field in FIELDS}
+    for field in _LISTS:
+        arrays[field], gaps = _whole_lists(arrays[field])
+        if gaps:
+            notes.append(f"{gaps:,} rows have {field} with empty places or NaN, which are left out")
     first = 2 if kind == "csv" else 1
     arrays["row"] = pa.array(range(first, first + table.num_rows), pa.int64())
-    return Recording(path=path, kind=kind, table=pa.table(arrays), notes=notes)
+    return Recording(path=path, kind=kind, table=pa.table(arrays), notes=tuple(notes))
+
+
+def _fault(path: Path, kind: str, chosen: Mapping[str, str]) -> str:
+    """What is wrong where, in words; empty where nothing more is known than Arrow says."""
+    if kind == "csv":
+        return csv_fault(path, _delimiter(path))
+    return jsonl_fault(path, chosen) if kind == "jsonl" else ""
+
+
+def _whole_lists(column: Any) -> tuple[Any, int]:
+    """The column with null in place of every list that has a null or NaN in it, and how many these are."""
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    flat = pc.list_flatten(column)
+    broken = pc.is_null(flat, nan_is_null=True)
+    if not pc.any(broken).as_py():
+        return column, 0
+    rows = pc.unique(pc.filter(pc.list_parent_indices(column), broken))
+    gone = pc.is_in(pa.array(range(len(column)), pa.int64()), value_set=rows.cast(pa.int64()))
+    return pc.if_else(gone, pa.scalar(None, column.type), column), len(rows)
 
 
 def choose_columns(path: Path, header: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
@@ -143,6 +172,8 @@ def choose_columns(path: Path, header: Sequence[str], given: Mapping[str, str]) 
                 f"replay:{path}: columns {', '.join(here)} could all be the {field}; say which: ,{field}={here[0]}"
             )
         chosen[field] = here[0]
+    if not header:
+        raise InputError(f"replay:{path}: it is empty.")
     if "completion" not in chosen or not {"prompt", "prompt_id"} & set(chosen):
         lacking = "completion" if "completion" not in chosen else "prompt"
         raise InputError(

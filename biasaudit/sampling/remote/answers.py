@@ -65,7 +65,9 @@ def read_answer(body: bytes, settings: Settings, *, stops: bool) -> Answer:
         raise PartialAnswerError("it holds no choice", tokens)
     model = value.get("model")
     if not isinstance(model, str) or not same_model(model, settings):
-        raise PartialAnswerError(f"it came from the model {str(model)[:80]!r}, not {settings.model!r}", tokens)
+        came = str(model)[:80]
+        hint = f"; if that is the same one: ,echo={came}" if isinstance(model, str) else ""
+        raise PartialAnswerError(f"it came from the model {came!r}, not {settings.model!r}{hint}", tokens)
     choice = choices[0]
     text = _text(choice, settings.api)
     reason = choice.get("finish_reason")

@@ -15,7 +15,7 @@ import anyio
 import httpx2
 
 from biasaudit import __version__
-from biasaudit.errors import BiasAuditError, InputError
+from biasaudit.errors import BiasAuditError, InputError, ResourceError
 from biasaudit.records import Decoding, SampleRequest
 from biasaudit.sampling.remote.answers import Answer, PartialAnswerError, read_answer, retry_after, server_message
 from biasaudit.sampling.remote.journal import Journal, Tokens
@@ -27,6 +27,9 @@ _TEMPLATE = 64
 """Tokens that a chat template may put around a prompt."""
 _OPTIONAL = ("logprobs", "seed")
 """What a server may refuse without harm: the answer then comes without it, which is recorded."""
+_OURS_ALONE = ("top_k", "min_p", "repetition_penalty")
+"""Parameters that OpenAI's own servers do not know and others do."""
+_KEPT = "Every answer that came is kept; the same command goes on."
 
 
 class BudgetSpentError(Exception):
@@ -85,17 +88,20 @@ class Client:
                 status, headers, body = await self._post(key, asked)
                 if status == 200:
                     found = read_answer(body, self._settings, stops=bool(request.decoding.stop))
-                    self._journal.got(key, found.tokens or bound, {**asdict(found), "tokens": found.tokens})
+                    told = {**asdict(found), "tokens": found.tokens, "left_out": sorted(self.refused)}
+                    self._journal.got(key, found.tokens or bound, told)
                     return found
                 cost = (0, 0)
-                if self._without(asked, status, body):
+                if self._without(asked, request.decoding, status, body):
                     continue
                 why, wait = self._judge(status, headers, body)
             except PartialAnswerError as error:
                 why, cost = f"partial answer: {error}", error.tokens or bound
             except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
-                why, cost = f"no connection: {type(error).__name__}", (0, 0)
-            except (httpx2.TransportError, TimeoutError) as error:
+                why, cost = f"no connection: {error or type(error).__name__}; is a server running there?", (0, 0)
+            except (httpx2.TimeoutException, TimeoutError):
+                why = f"timeout: no answer within {self._settings.timeout:g} seconds; ,timeout= waits longer"
+            except httpx2.TransportError as error:
                 why = f"connection broke: {type(error).__name__}"
             finally:
                 if key not in self._journal.answers:
@@ -105,8 +111,8 @@ class Client:
             self.faults[kind] = self.faults.get(kind, 0) + 1
             await self._pause(failed, wait)
         raise BiasAuditError(
-            f"{self._settings.url}: {failed} tries for one completion failed, the last by {why}. Every answer that "
-            "came is kept; the same command goes on. ,attempts= allows more tries, ,rate= asks less often."
+            f"{self._settings.url}: {failed} tries for one completion failed, the last by {why}. {_KEPT} "
+            ",attempts= allows more tries, ,rate= asks less often."
         )
 
     async def _post(self, key: str, body: Mapping[str, Any]) -> tuple[int, httpx2.Headers, bytes]:
@@ -134,8 +140,10 @@ class Client:
             "top_p": decoding.top_p,
             "n": 1,
             "stream": False,
-            **beyond_the_standard(decoding),
+            **beyond_the_standard(decoding, self._settings),
         }
+        for name in self.refused & _neutral(decoding).keys():
+            body.pop(name, None)
         if decoding.stop:
             body["stop"] = list(decoding.stop)
         if "seed" not in self.refused:
@@ -144,7 +152,7 @@ class Client:
             body["logprobs"] = True if chat else 1
         return body
 
-    def _without(self, asked: Mapping[str, Any], status: int, body: bytes) -> bool:
+    def _without(self, asked: Mapping[str, Any], decoding: Decoding, status: int, body: bytes) -> bool:
         """Whether the server refused a parameter that we can do without, or wants it under its other name."""
         if status not in (400, 422):
             return False
@@ -152,7 +160,9 @@ class Client:
         if "max_completion_tokens" in message and "max_tokens" in asked:
             self._longer_name = True
             return True
-        named = [name for name in _OPTIONAL if name in message and name in asked]
+        neutral = [name for name in _neutral(decoding) if name in asked]
+        named = [name for name in (*_OPTIONAL, *neutral) if name in message and name in asked]
+        named = named or [name for name in neutral if name in _OURS_ALONE]  # it refuses them in other words, perhaps
         self.refused.update(named)
         return bool(named)
 
@@ -161,18 +171,20 @@ class Client:
 
         Raises:
             InputError: the server refuses what we ask.
+            ResourceError: its quota is spent, or it wants to hear from us much later.
         """
-        message = server_message(body)
+        message = server_message(body).rstrip(". ")
         if self._key:
             message = message.replace(self._key, "…")
         if 300 <= status < 400:
             raise self._refused(f"it sends us elsewhere (status {status}); only the address that was named is asked")
         if status in _AGAIN or status >= 500:
             if "insufficient_quota" in body.decode("utf-8", "replace"):
-                raise self._refused(message)
+                raise ResourceError(f"{self._where}: {message}. {_KEPT}")
             wait = retry_after(headers.get("Retry-After"), time.time())
             if wait is not None and wait > self._settings.patience:
-                raise self._refused(f"it asks us to wait {wait:,.0f} seconds (status {status}); try again then")
+                asks = f"it asks us to wait {wait:,.0f} seconds (status {status}: {message})"
+                raise ResourceError(f"{self._where}: {asks}; try again then. {_KEPT}")
             return f"status {status}: {message}", wait
         hint = ""
         if status == 404:
@@ -181,8 +193,12 @@ class Client:
             hint = f" The key comes from {self._settings.key_variable or ',key=VARIABLE'}."
         raise self._refused(f"status {status}: {message}.{hint}")
 
+    @property
+    def _where(self) -> str:
+        return f"{self._settings.url}, model {self._settings.model}"
+
     def _refused(self, why: str) -> InputError:
-        return InputError(f"{self._settings.url}, model {self._settings.model}: {why}")
+        return InputError(f"{self._where}: {why}")
 
     async def _turn(self) -> None:
         """Wait for the next place at the rate asked for, and until the server wants to hear from us again."""
@@ -226,13 +242,19 @@ class Client:
         await anyio.sleep(wait)
 
 
-def beyond_the_standard(decoding: Decoding) -> dict[str, Any]:
-    """Parameters that OpenAI's own servers do not know and others do; sent only where they change anything."""
-    found: dict[str, Any] = {}
-    if decoding.top_k:
-        found["top_k"] = decoding.top_k
-    if decoding.min_p:
-        found["min_p"] = decoding.min_p
-    if decoding.repetition_penalty != 1.0:
-        found["repetition_penalty"] = decoding.repetition_penalty
+def beyond_the_standard(decoding: Decoding, settings: Settings) -> dict[str, Any]:
+    """Parameters that OpenAI's own servers do not know and others do.
+
+    Those others have defaults of their own, which truncate: llama.cpp takes the best 40 tokens, vLLM what the model's
+    generation settings say. So they are told even what changes nothing.
+    """
+    found: dict[str, Any] = {name: getattr(decoding, name) for name in _OURS_ALONE}
+    if settings.own_server:
+        return {name: value for name, value in found.items() if name not in _neutral(decoding)}
     return found
+
+
+def _neutral(decoding: Decoding) -> dict[str, Any]:
+    """What of a decoding changes nothing, so that a server may do without hearing it."""
+    nothing = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+    return {name: value for name, value in nothing.items() if getattr(decoding, name) == value}

@@ -57,6 +57,11 @@ class Settings:
     patience: float = 900.0
     """Seconds that a server may ask us to wait (Retry-After); beyond, the run stops."""
 
+    @property
+    def own_server(self) -> bool:
+        """Whether this is OpenAI's own server, which refuses parameters that others understand."""
+        return urlsplit(self.url).hostname == _OWN_SERVER
+
     def price_of(self, tokens: tuple[int, int]) -> float:
         """What (prompt, completion) tokens cost."""
         return (tokens[0] * self.price[0] + tokens[1] * self.price[1]) / 1e6
