@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -112,6 +113,29 @@ def ended(*words: object) -> tuple[int, str, str]:
     """Run `biasaudit WORDS` to its end: (exit code, stdout, stderr)."""
     with running(*words) as child:
         return child.wait(), child.out, child.err
+
+
+def seconds_to_end(pid: int, ended: Callable[[], bool], limit: float = 120) -> float:
+    """Wait for the end of a process: seconds from now on, but for those in which other programs had its core.
+
+    How soon a process ends is a promise about the process; how long a busy machine lets it wait is none.
+    """
+    began, before, waited = time.monotonic(), _kept_waiting(pid), 0.0
+    mine = _kept_waiting(os.getpid())
+    while not ended():
+        waited = max(waited, _kept_waiting(pid) - before)
+        if time.monotonic() - began > limit:
+            raise AssertionError(f"process {pid} did not end within {limit} s")
+        time.sleep(0.005)
+    return time.monotonic() - began - waited - (_kept_waiting(os.getpid()) - mine)
+
+
+def _kept_waiting(pid: int) -> float:
+    """Seconds in which a process was ready to run and did not, as far as this system tells."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def die_renaming(strike: Strike) -> None:
