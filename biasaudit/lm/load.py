@@ -19,7 +19,7 @@ import transformers
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from biasaudit import identity
-from biasaudit.errors import ModelError
+from biasaudit.errors import ModelError, ResourceError
 from biasaudit.lm import device as devices
 from biasaudit.lm import safety
 from biasaudit.lm.tokenizer import TextTokenizer, load_tokenizer
@@ -122,7 +122,10 @@ def load(
     kind, folder = _resolve(spec, cache, tokenizer)
     info, text_tokenizer = _describe(spec, kind, folder)
     devices.require_memory(int(info.bytes_needed[precision] * WORKING_MEMORY), place, f"{spec} in {precision}")
-    model = _load_weights(spec, folder, precision).to(place)
+    try:
+        model = _load_weights(spec, folder, precision).to(place)
+    except torch.OutOfMemoryError as error:  # others of a GPU may have taken what was free a moment ago
+        raise ResourceError(f"{spec}: {place} has not enough memory left for its weights in {precision}.") from error
     model.eval()
     return LoadedModel(model=model, tokenizer=text_tokenizer, info=info)
 

@@ -34,25 +34,30 @@ def in_corpus(reading: Reading, corpus: Path) -> Iterator[Weakness]:
     texts = list(_texts(reading))
     index, words = corpus_index(corpus)
     told: set[Trail] = set()
-    for (loc, name, _), ids in zip(texts, words.encode_batch([text for _, _, text in texts]), strict=True):
+    for (loc, within, name, _), ids in zip(texts, words.encode_batch([text for *_, text in texts]), strict=True):
         span = index.longest_common_span(ids)
         whole = len(ids) >= SHORTEST and span >= len(ids) - EDGE
-        if loc in told or not (whole or span >= SPAN):
+        # A short stem of usual words stands in any corpus; with its claim it does not.
+        if told & {loc, within} or not (span >= SPAN or (whole and loc[0] != "stems")):
             continue
         told.add(loc)
         share = "the whole" if whole else f"{span} of the {len(ids)} tokens"
-        yield found(reading, "in-corpus", loc, f"{share} of {name} stands in {corpus.name}")
+        yield found(reading, "in-corpus", loc, f"{share} of {name} {'stands' if whole else 'stand'} in {corpus.name}")
 
 
-def _texts(reading: Reading) -> Iterator[tuple[Trail, str, str]]:
-    """(place, name, text) of every prompt and of every stem with its claim."""
+def _texts(reading: Reading) -> Iterator[tuple[Trail, Trail, str, str]]:
+    """(place, place of what it begins with, name, text) of every prompt, every stem, and every stem with its claim."""
     battery = reading.battery
     for prompt in battery.prompts:
         loc: Trail = ("templates", prompt.template, prompt.language)
-        yield loc, f"the prompt `{prompt.template}` on `{prompt.topic}`", prompt.text
+        yield loc, loc, f"the prompt `{prompt.template}` on `{prompt.topic}`", prompt.text
+    for stem in dict.fromkeys(pair.stem for pair in battery.pairs):
+        loc = ("stems", stem.template, stem.language)
+        yield loc, loc, f"the stem `{stem.template}`", stem.text
     for pair in battery.pairs:
         loc = ("topics", pair.topic, "pairs", pair.stem.language, int(pair.item.removeprefix("pair")))
-        yield loc, f"the stem `{pair.stem.template}` with its claim", pair.stem.text + pair.claim
+        within = ("stems", pair.stem.template, pair.stem.language)
+        yield loc, within, f"the stem `{pair.stem.template}` with its claim", pair.stem.text + pair.claim
 
 
 def arm_languages(reading: Reading, arms: Sequence[Arm]) -> Iterator[Weakness]:

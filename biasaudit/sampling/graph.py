@@ -34,19 +34,20 @@ def as_it_is(run: Run) -> Run:
     return run
 
 
-def cuda_graph(device: torch.device) -> Record:
-    """Record CUDA graphs of `device` that share one pool of memory.
+def cuda_graph(stream: torch.cuda.Stream) -> Record:
+    """Record CUDA graphs on `stream` that share one pool of memory.
 
     The pool lives as long as a graph of it: once all are dropped, torch refuses its handle, so whoever drops them asks
-    for a new recorder. Work on a GPU other than the current one would not be captured, so it is made the current one.
+    for a new recorder. The stream stays the same, for cuBLAS keeps memory of its own for every stream that it met. Work
+    on a GPU other than the current one would not be captured, so the stream's is made the current one.
     """
     pool = torch.cuda.graph_pool_handle()
 
     def record(run: Run) -> Run:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(device):
+        with torch.cuda.device(stream.device):
             torch.cuda.synchronize()
-            with torch.cuda.graph(graph, pool=pool, stream=torch.cuda.Stream(device)):  # type: ignore[no-untyped-call]
+            with torch.cuda.graph(graph, pool=pool, stream=stream):
                 run()
         replay: Run = graph.replay
         return replay
@@ -62,7 +63,7 @@ class GraphedDecoder:
 
         Args:
             decoder: has `head` (`SharesPrompts`), and a cache that reads whole blocks of BLOCK positions.
-            recorder: makes what records, `cuda_graph(device)` or `as_it_is`, anew whenever all recordings are dropped.
+            recorder: makes what records, `cuda_graph(stream)` or `as_it_is`, anew whenever all recordings are dropped.
         """
         assert isinstance(decoder, SharesPrompts)
         self._decoder, self._head, self._recorder = decoder, decoder.head, recorder
@@ -151,4 +152,5 @@ def graphed(decoder: Decoder) -> Decoder:
     """`decoder` behind recorded steps where that can pay: on a GPU, on a path with a block cache."""
     if decoder.device.type != "cuda" or not isinstance(decoder, (Gpt2Decoder, TransformerDecoder)):
         return decoder
-    return GraphedDecoder(decoder, lambda: cuda_graph(decoder.device))
+    stream = torch.cuda.Stream(decoder.device)  # type: ignore[no-untyped-call]
+    return GraphedDecoder(decoder, lambda: cuda_graph(stream))

@@ -73,9 +73,12 @@ FURTHER = 5
 """Words by which a denied saying reaches beyond the window."""
 DENYING = {
     "pt": re.compile(
-        r"(?<!\w)(?:(?P<near>(?:mito|boato|lenda|lorota|mentira|fake|conversa|papo) d[aeo]s?(?! que\b))|"
-        r"(?:mito|boato|lenda|lorota|mentira|fake) de que|duvid\w+(?: muito)?(?: de)? que|desment\w+|"
-        r"neg(?:a|am|ou|aram|ando) que|(?:e|seria) impossivel|longe de|tudo menos|deix(?:a|am|ou|aram|em?) de ser|"
+        r"(?<!\w)(?:(?P<near>(?:mito|boato|lenda|lorota|mentira|fake|conversa|papo) d[aeo]s?(?! que\b)|"
+        r"(?:nao (?:tem|ha) )?nada de)|"
+        r"(?:nao passa de )?(?:mito|boato|lenda|lorota|mentira|fake) (?:de )?que|"
+        r"nada (?:prova|comprova|indica|mostra|sugere) que|(?:dificil|improvavel) que|"
+        r"duvid\w+(?: muito)?(?: de)? que|desment\w+|neg(?:a|am|ou|aram|ando) que|(?:e|seria) impossivel|longe de|"
+        r"tudo menos|deix(?:a|am|ou|aram|em?) de ser|"
         r"(?:deix|par)(?:a|am|ou|aram|em?) de (?:dizer|falar|espalhar|repetir|inventar))(?!\w)"
     ),
     "en": re.compile(

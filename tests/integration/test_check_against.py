@@ -63,6 +63,21 @@ def test_a_prompt_that_stands_in_the_corpus_is_told_at_its_line(known: Path, cor
     assert not any("`chip`" in text for text in found)
 
 
+def test_a_stem_that_stands_in_the_corpus_is_told_once_and_not_with_every_claim(tmp_path: Path, corpus: Path) -> None:
+    pairs = "{pairs: {pt: [[' um.', ' não um.'], [' não dois.', ' dois.']]}}"
+    path = tmp_path / "stem.yaml"
+    path.write_text(
+        "battery: b\nversion: 1\ntitle: {pt: B}\nlanguages: [pt]\n"
+        f"topics:\n  a: {pairs}\n  b: {pairs.replace('um', 'três')}\n"
+        "stems:\n  known: {pt: Ninguém sabe onde a vacina foi guardada naquela noite de chuva forte}\n  new: {pt: Vi que}\n"
+        "measures: {odds: {scorer: likelihood}}\n",
+        encoding="utf-8",
+    )
+    (told,) = [str(finding) for finding in in_corpus(read(path), corpus)]
+    assert told.startswith(f"{path}:9:15: ")
+    assert "of the stem `known` stand" in told
+
+
 def test_warnings_leave_0_and_strict_makes_them_2(known: Path, corpus: Path, biasaudit: Call) -> None:
     code, out, _ = biasaudit("check", known)
     assert (code, "warning:" in out) == (0, False)

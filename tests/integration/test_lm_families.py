@@ -13,7 +13,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from biasaudit.errors import ModelError
+from biasaudit.errors import ModelError, ResourceError
 from biasaudit.lm import safety
 from biasaudit.lm.load import describe, load, reading_room
 from biasaudit.lm.tokenizer import train_tokenizer
@@ -225,3 +225,17 @@ def test_an_encoder_or_a_model_that_answers_at_random_is_refused(tmp_path: Path)
     broken.backbone.norm_f.register_forward_hook(lambda _module, _inputs, out: out @ out.bfloat16())
     with pytest.raises(ModelError, match="forward of MambaForCausalLM fails in float32"):
         TorchBackend(broken, TOKENIZER, arm=arm, seed=1, tile=2)
+
+
+def test_memory_that_lacks_before_the_first_row_is_the_users_to_hear(tmp_path: Path, monkeypatch: Any) -> None:
+    model = saved("llama", tmp_path)
+
+    def nothing(*_shape: Any) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory, says the test")
+
+    arm = Arm(name="a", spec="a", role="base", fingerprint="a", tokenizer_fingerprint="a")
+    with pytest.raises(ResourceError, match="Arm 'a': its weights are loaded, and there is no memory left"):
+        TorchBackend(model, TOKENIZER, arm=arm, seed=1, tile=2, allocate=nothing)
+    monkeypatch.setattr(transformers.LlamaForCausalLM, "to", nothing)
+    with pytest.raises(ResourceError, match="not enough memory left for its weights in float32"):
+        load(str(tmp_path), dtype="float32", device="cpu")

@@ -274,6 +274,21 @@ def test_the_methods_say_that_the_wider_question_can_get_the_narrower_interval(v
     assert "mais estreito" in str(methods.render(view, "pt"))
 
 
+def test_the_methods_of_a_corrected_contrast_are_its_own_and_in_the_readers_language(view: ReportView) -> None:
+    found = TargetEstimate(
+        target="fixed", interval=Interval(low=0.1, high=0.2, method="ppi"), p=0.01,
+        method="ppi, variances of the arms added",
+    )  # fmt: skip
+    said = str(methods.render(leading(view, corrected="ppi", fixed=found), "pt"))
+    assert (
+        "PPI++ em cada braço, com as variâncias dos braços somadas; intervalo normal sobre a diferença corrigida"
+        in said
+    )
+    assert "variances of" not in said
+    assert "amostragem acoplada" not in said, "a correction adds the arms' variances, whatever was paired"
+    assert "não definida" in str(methods.render(leading(view, coupled=True, rho=None), "pt"))
+
+
 @pytest.mark.parametrize(("locale", "said"), [("pt", "multiplicaria as chances"), ("en", "would multiply the odds")])
 def test_plain_words_claim_no_change_that_the_verdict_leaves_open(view: ReportView, locale: str, said: str) -> None:
     def page(low: float) -> str:

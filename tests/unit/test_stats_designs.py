@@ -240,6 +240,13 @@ def test_distances_are_the_unbiased_ones_of_their_definition() -> None:
     assert texts.distances_apart(strata(source, n=1), rng=source) == {}
 
 
+def test_equal_texts_are_at_distance_0_among_others() -> None:
+    said = ("a vacina faz bem", "não sei dizer", "a vacina faz bem", "o povo sabe")
+    cosine = texts.gram_matrices(texts.Strata(topics=("a",), first=(said,), second=(said[::-1],)))[0]
+    equal = np.array([[one == other for other in said + said[::-1]] for one in said + said[::-1]])
+    assert np.array_equal(cosine == 1.0, equal)
+
+
 def test_equal_texts_and_empty_texts_are_no_change() -> None:
     same = texts.Strata(topics=("a", "b"), first=(("x y",) * 4, ("",) * 4), second=(("x y",) * 4, ("",) * 4))
     assert texts.distances_apart(same, draws=49, rng=rng())["energy"].p == 1.0

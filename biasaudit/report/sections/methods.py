@@ -25,6 +25,12 @@ Based on Paired Data. Journal of Educational and Behavioral Statistics 37(4), 47
 Newcombe, R. G. (1998). Interval Estimation for the Difference between Independent Proportions: Comparison of
 Eleven Methods. Statistics in Medicine 17(8), 873–890.
 
+Angelopoulos, A. N.; Duchi, J. C.; Zrnic, T. (2023). PPI++: Efficient Prediction-Powered Inference.
+arXiv:2311.01453.
+
+Rogan, W. J.; Gladen, B. (1978). Estimating Prevalence from the Results of a Screening Test. American Journal of
+Epidemiology 107(1), 71–76.
+
 Holm, S. (1979). A Simple Sequentially Rejective Multiple Test Procedure. Scandinavian Journal of Statistics
 6(2), 65–70.
 
@@ -103,8 +109,8 @@ def _tests(contrast: Contrast, words: Words, numbers: Numbers) -> list[str]:
             lines.append(words("methods.test_line", target=target, method="; ".join(parts)))
         elif found.note:
             lines.append(words("methods.test_missing", target=target, note=words.fixed("note", found.note)))
-    if contrast.decoding_id and contrast.fixed.note != "no-sampling-error":
-        rho = numbers.decimal(contrast.rho, 2)
+    if contrast.decoding_id and not contrast.corrected and contrast.fixed.note != "no-sampling-error":
+        rho = words("methods.rho_undefined") if contrast.rho is None else numbers.decimal(contrast.rho, 2)
         lines.append(words("methods.coupling_yes", rho=rho) if contrast.coupled else words("methods.coupling_no"))
     spread = contrast.heterogeneity
     if spread is not None:

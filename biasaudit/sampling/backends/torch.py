@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import torch
 
-from biasaudit.errors import BiasAuditError, InputError, ModelError, UsageError
+from biasaudit.errors import BiasAuditError, InputError, ModelError, ResourceError, UsageError
 from biasaudit.identity import content_hash
 from biasaudit.records import Arm, Completion, ContinuationLogProb, SampleRequest
 from biasaudit.sampling import kernels
@@ -92,6 +92,7 @@ class TorchBackend:
 
         Raises:
             ModelError: the tokenizer has more tokens than the model, or the model's logits are not numbers.
+            ResourceError: memory does not suffice for a single row.
             UsageError: a tile or thread count below 1.
         """
         width = int(model.get_input_embeddings().weight.shape[0])
@@ -112,6 +113,11 @@ class TorchBackend:
             decoder = select.choose(model, vocabulary=tokenizer.vocab_size, allocate=allocate)
         except BiasAuditError as error:
             raise ModelError(f"Arm '{arm.name}': {error}") from error
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise ResourceError(
+                f"Arm '{arm.name}': its weights are loaded, and there is no memory left to run a single row. Use half "
+                "precision (--dtype bfloat16), a smaller model, or another device."
+            ) from error
         self._decoder = graphed(decoder)
         self._mark = kernels.mark(self._decoder.device)  # read once: the engine holds to the answer of now
         self._encode_after = getattr(tokenizer, "encode_after", tokenizer.encode)

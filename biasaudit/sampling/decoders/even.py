@@ -8,10 +8,12 @@ left over. Products, norms, softmax and `exp` showed no such places.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
 
 _VECTOR = 64
 """A multiple of the values that one step of a vectorised loop takes, whatever the instruction set and dtype."""
@@ -40,6 +42,28 @@ def _is_even(values: int, width: int) -> bool:
     most = torch.get_num_threads()
     shares = {1} if values <= _ALONE else {most, min(most, -(-values // _SHARE))}
     return width % _VECTOR == 0 and all(values % (share * _VECTOR) == 0 for share in shares)
+
+
+_UNEVEN = frozenset(
+    getattr(home, name)
+    for home in (F, torch._C._nn, torch, torch.Tensor)
+    for name in ("gelu", "silu", "mish", "softplus", "sigmoid", "logsigmoid", "tanh", "erf", "quick_gelu")
+    if hasattr(home, name)
+)
+"""Functions of one tensor, element by element, that may have such places."""
+
+
+class EvenActivations(TorchFunctionMode):
+    """While open, activations inside a model of transformers are even: every row of (…, width) as if it stood first."""
+
+    def __torch_function__(
+        self, func: Any, _types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        x, more = args[0] if args else None, dict(kwargs or {})
+        if func not in _UNEVEN or not isinstance(x, torch.Tensor) or x.ndim < 2 or more.get("inplace"):
+            return func(*args, **more)
+        rows = x.reshape(-1, x.shape[-1])
+        return even(lambda part: func(part, *args[1:], **more))(rows).view(x.shape)
 
 
 gelu_tanh = even(lambda x: F.gelu(x, approximate="tanh"))

@@ -9,7 +9,7 @@ for a tile of their own. The vocabulary's logits are computed in fp32 even when 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from biasaudit.sampling.decoders.base import (
     context_length,
     padded,
 )
+from biasaudit.sampling.decoders.even import EvenActivations
 from biasaudit.sampling.decoders.past import after
 
 _SHORTEST_CLASS = 64
@@ -71,10 +72,11 @@ class _RowLayer(CacheLayerMixin):  # type: ignore[misc]
 
 
 class _Passes:
-    """Forward passes with the vocabulary's logits in fp32."""
+    """Forward passes with the vocabulary's logits in fp32; `together` when several texts run in one."""
 
-    def __init__(self, model: Any, vocabulary: int) -> None:
+    def __init__(self, model: Any, vocabulary: int, *, together: bool) -> None:
         self.model, self.vocabulary = model, vocabulary
+        self._inside = EvenActivations if together and model.device.type == "cpu" else nullcontext
         embedding = model.get_output_embeddings()
         weight = getattr(embedding, "weight", None)
         half = weight is not None and weight.dtype in (torch.bfloat16, torch.float16)
@@ -102,7 +104,7 @@ class _Passes:
 
     def __call__(self, ids: torch.Tensor, **kwargs: Any) -> tuple[torch.Tensor, Any]:
         """fp32 logits (P, T, V) and the cache."""
-        with self._exact_head():
+        with self._exact_head(), self._inside():
             out = self.model(input_ids=ids, **kwargs)
         return out.logits[..., : self.vocabulary].float(), getattr(out, "past_key_values", None)
 
@@ -127,7 +129,7 @@ class GeneralDecoder:
         self.vocabulary = vocabulary
         weight = model.get_input_embeddings().weight
         self.device, self.dtype = weight.device, weight.dtype
-        self._run = _Passes(model, vocabulary)
+        self._run = _Passes(model, vocabulary, together=True)
         self._windows = _windows(model.config.get_text_config())
         self._allocate = allocate
         self.open(1, _SHORTEST_CLASS)
@@ -235,7 +237,7 @@ class RecomputeDecoder:
         self.vocabulary = vocabulary
         weight = model.get_input_embeddings().weight
         self.device, self.dtype = weight.device, weight.dtype
-        self._run = _Passes(model, vocabulary)
+        self._run = _Passes(model, vocabulary, together=False)
         self._allocate = allocate
         self.open(1, _SHORTEST_CLASS)
 
