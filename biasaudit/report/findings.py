@@ -200,6 +200,11 @@ def _robust(row: Finding, words: Words, numbers: Numbers) -> Iterator[str]:
 
 def _text(row: Finding, words: Words, numbers: Numbers) -> Iterator[str]:
     """How far apart the texts are; the matched null stands in a line of its own."""
+    if row.name == "length":
+        ends = (shown(row, row.details[f"mean_{arm}"], numbers, signed=False) for arm in ("tuned", "reference"))
+        holes = dict(zip(("first", "second"), ends, strict=True))
+        yield words("designs.text_length", tuned=row.tuned, reference=row.reference, **holes)
+        return
     null = row.details.get("null")
     key = {"split-half": "designs.text_half", "same-model": "designs.text_same"}.get(str(null), "designs.text_detail")
     name = words(f"designs.name.{row.name}")

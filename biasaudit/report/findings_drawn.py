@@ -35,7 +35,7 @@ def figures(design: str, rows: Sequence[Finding], locale: str) -> Figures:
         return [(words("designs.ridges_of", measure=row.measure), _ridges(row, words, locale))
                 for row in tails[:MOST_FIGURES]]  # fmt: skip
     if design == "text":
-        names = dict.fromkeys(row.name for row in rows if row.estimate is not None)
+        names = dict.fromkeys(row.name for row in rows if row.estimate is not None and row.name != "length")
         return [(words(f"designs.name.{name}"), _strip(name, rows, words, locale)) for name in names]
     if design in ("language", "curve"):
         return _intervals(design, rows, words, locale)

@@ -148,9 +148,10 @@ def texts(job: Job, pairs: Sequence[Versus]) -> Iterator[Finding]:
             own = distances.halves([list(held[p.prompt_id].values()) for p in prompts], [p.topic for p in prompts])
             yield from _distance_rows(job, reference.name, reference.name, own, "split-half")
             halved.add(reference.name)
-        found = None if null else _words(job, tuned.name, reference.name, strata)
-        if found is not None:
-            yield found
+        if not null:
+            yield from _lengths(job, tuned.name, reference.name, strata)
+            found = _words(job, tuned.name, reference.name, strata)
+            yield from () if found is None else (found,)
 
 
 def _prompts(job: Job, held: Any) -> list[Prompt]:
@@ -191,6 +192,28 @@ def _text_rows(job: Job, tuned: str, reference: str, strata: distances.Strata, *
     found = distances.classified(strata, rng=rng_of(job, "c2st", tuned, reference))
     if found is not None:
         yield _text_row(job, tuned, reference, "c2st", strata, found, null)
+
+
+def _lengths(job: Job, tuned: str, reference: str, strata: distances.Strata) -> Iterator[Finding]:
+    """How much longer one arm's texts are: many scores move with the length alone. It describes, so it has no p."""
+    cells = [
+        Cell(
+            prompt_id=str(number),
+            topic=topic,
+            tuned=np.array([float(len(text.split())) for text in first]),
+            reference=np.array([float(len(text.split())) for text in second]),
+        )
+        for number, (topic, first, second) in enumerate(zip(strata.topics, strata.first, strata.second, strict=True))
+    ]
+    row = _text_subject(job, tuned, reference, "words")
+    about = _about(row, "words", job.battery.alpha)
+    # Not sampled, as far as `contrast` needs to know: the permutations of a p that nobody reads take their time.
+    found = contrast(cells, Design(sampled=False), about, rng=rng_of(job, "length", tuned, reference))
+    if found is not None:
+        means = {"mean_tuned": found.mean_tuned, "mean_reference": found.mean_reference}
+        estimand = "mean over topics of the difference in words a completion"
+        made = _row(row, "length", estimand, found, ON_TOPICS, means)
+        yield dataclasses.replace(made, design="text", p=None, note=made.note or CHANGED)
 
 
 def _distance_rows(job: Job, tuned: str, reference: str, strata: distances.Strata, null: str) -> Iterator[Finding]:

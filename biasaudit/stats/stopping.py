@@ -140,36 +140,38 @@ def adjusted(found: Contrast, cells: Sequence[Cell], design: Design, stopping: S
     spread = found.heterogeneity
     return dataclasses.replace(
         found,
-        fixed=_fixed(found.fixed, whole, stopping),
+        fixed=_fixed(found.fixed, whole, design, stopping),
         population=TargetEstimate(
             target="population", interval=None, p=None, method=found.population.method, note="stopped-by-looks"
         ),
         heterogeneity=None if spread is None else dataclasses.replace(spread, prediction=None),
-        equivalence=_equivalence(found.equivalence, whole, stopping),
+        equivalence=_equivalence(found.equivalence, whole, design, stopping),
         mde=_mde(whole),
         prompts=_prompts(found.prompts, cells, design, stopping),
         topics=_topics(found.topics, full, gather(full), design, stopping),
     )
 
 
-def _fixed(before: TargetEstimate, whole: Followed | None, stopping: Stopping) -> TargetEstimate:
+def _fixed(before: TargetEstimate, whole: Followed | None, design: Design, stopping: Stopping) -> TargetEstimate:
     if whole is None or before.interval is None:
         return dataclasses.replace(before, interval=None, p=None)
     return dataclasses.replace(
         before,
-        interval=whole.interval(stopping.schedule.alpha, stopping.method),
+        interval=_cut(whole.interval(stopping.schedule.alpha, stopping.method), design),
         p=whole.p,
         se=whole.se,
         method="repeated p-value",
     )
 
 
-def _equivalence(before: Equivalence | None, whole: Followed | None, stopping: Stopping) -> Equivalence | None:
+def _equivalence(
+    before: Equivalence | None, whole: Followed | None, design: Design, stopping: Stopping
+) -> Equivalence | None:
     if before is None or whole is None:
         return None
     p = whole.p_inside(before.margin)
     alpha = stopping.schedule.alpha
-    interval = whole.interval(2 * alpha, stopping.method)
+    interval = _cut(whole.interval(2 * alpha, stopping.method), design)
     return Equivalence(margin=before.margin, p=p, interval=interval, equivalent=p < alpha)
 
 
@@ -211,6 +213,6 @@ def _topics(
     for row, members in zip(rows, topics.members, strict=True):
         cells = [full[place] for place in members]
         one = follow(cells, np.full(len(cells), 1 / len(cells)), design, stopping)
-        made = None if one is None else one.interval(stopping.schedule.alpha, stopping.method)
+        made = None if one is None else _cut(one.interval(stopping.schedule.alpha, stopping.method), design)
         found.append(dataclasses.replace(row, interval=made))
     return tuple(found)

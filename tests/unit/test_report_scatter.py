@@ -7,9 +7,12 @@ import pytest
 
 from biasaudit.records import Battery
 from biasaudit.report import scatter
+from biasaudit.report.findings import lines
 from biasaudit.report.findings_drawn import figures
+from biasaudit.report.numbers import Numbers
 from biasaudit.report.sections import designs as section
 from biasaudit.report.view import ReportView
+from biasaudit.report.words import Words
 from biasaudit.results import Analysis, Finding
 from biasaudit.stats import robust, texts, words
 
@@ -35,7 +38,8 @@ def test_densities_share_grid_and_bandwidth_hold_all_mass_and_weigh_prompts() ->
 
 def finding(design: str, name: str, **fields: object) -> Finding:
     return Finding(
-        design=design, name=name, estimand="e", target="fixed", measure="toxicity", outcome="value", unit="share",
+        design=design, name=name, estimand="e", target="fixed", measure="toxicity", outcome="value",
+        unit="words" if name == "length" else "share",
         tuned="tuned", reference="<b>base", decoding_id="", language="pt", estimate=0.1, **fields,  # type: ignore[arg-type]
     )  # fmt: skip
 
@@ -93,7 +97,10 @@ def test_distances_of_texts_stand_beside_those_of_a_model_from_itself() -> None:
         for name in ("energy", "c2st")
         for null in ("", "split-half")
     ]
-    drawn = figures("text", rows, "en")
+    longer = finding("text", "length", details={"mean_tuned": 12.5, "mean_reference": 9.0})
+    drawn = figures("text", [*rows, longer], "en")
+    (told,) = lines("text", [longer], Words("pt"), Numbers("pt"))
+    assert told.startswith("Palavras por texto, em média: 12,50 em tuned, 9,000 em ")
     assert [title for title, _ in drawn] == ["Energy distance", "Classifier, AUC (0.5 is chance)"]
     assert "null: one half" in str(drawn[0][1])
     assert "less 0.5" in str(drawn[1][1])

@@ -74,6 +74,19 @@ def test_every_prompt_is_widened_by_the_boundary_of_its_own_look() -> None:
     assert found.topics[1].interval.high == pytest.approx(0.05 + 2.1037 * errors[2], abs=1e-4)
 
 
+def test_no_repeated_interval_of_a_difference_of_rates_leaves_minus_one_to_one() -> None:
+    cells = [cell(name, name, 25, 0, 25) for name in "abcde"]
+    found = adjusted(made(cells), cells, BINARY, Stopping(schedule=SCHEDULE, looks=dict.fromkeys("abcde", 0)))
+    assert found.fixed.interval is not None
+    assert found.equivalence is not None
+    made_of = [
+        found.fixed.interval,
+        found.equivalence.interval,
+        *(row.interval for row in (*found.topics, *found.prompts)),
+    ]
+    assert {one.high for one in made_of if one is not None} == {1.0}
+
+
 def test_population_claims_are_refused_and_the_verdict_speaks_of_these_prompts() -> None:
     about = dataclasses.replace(ABOUT, target="population")
     found = adjusted(made(CELLS, about), CELLS, BINARY, Stopping(schedule=SCHEDULE, looks=LOOKS))
