@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -18,10 +19,27 @@ settings.load_profile("biasaudit")
 
 # Before torch comes: workers that share the cores of a machine, each with threads for all of them, wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# And where a test asks for several threads: they wait asleep, not by spinning on the core that the other one needs.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and every process that a test starts would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for garbage among what the tests make, not among the 600,000 objects that importing them makes.
+
+    A run and an ingest each ask for two collections, and one among all that the suite imports takes 0.3 s.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
 
 SHARED = Path(os.environ.get("BIASAUDIT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 

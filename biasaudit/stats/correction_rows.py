@@ -7,12 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from biasaudit.results import Contrast, Finding, Target, TargetEstimate
+from biasaudit.results import Contrast, Finding, Interval, Target, TargetEstimate
 from biasaudit.stats import correction as kernels
 from biasaudit.stats.corrected import Labelled, estimate, of_contrast
 from biasaudit.stats.correction import MIN_LABELS, Moments
 from biasaudit.stats.finding import Subject
-from biasaudit.stats.interval import wilson
+from biasaudit.stats.interval import of_difference, of_rate, wilson
 from biasaudit.stats.job import Job
 
 DESIGN = "correction"
@@ -98,7 +98,7 @@ def _row(
         estimand="mean over topics of the mean over prompts of tuned − reference, as people would label",
         target=part.target,
         estimate=difference,
-        interval=part.interval,
+        interval=of_difference(part.interval) if part.interval is not None and labelled.binary else part.interval,
         p=part.p,
         n={
             "topics": len(labelled.topics.names),
@@ -134,8 +134,8 @@ def _arm_rows(subject: Subject, labelled: Labelled, place: int, level: float) ->
             f"rate-{name}",
             estimand="mean over topics of the mean over prompts, in one arm",
             target="fixed",
-            estimate=value[0],
-            interval=kernels.z_interval(*value, level=level, method=name) if value[1] > 0 else None,
+            estimate=min(1.0, max(0.0, value[0])) if labelled.binary else value[0],
+            interval=_limits(*value, name, level, binary=labelled.binary),
             n=levels,
             method=name,
             source=SOURCES[name],
@@ -144,6 +144,14 @@ def _arm_rows(subject: Subject, labelled: Labelled, place: int, level: float) ->
         if (value := rates.get(name)) is not None
     ]
     return [*found, *([_validity(subject, arm, levels, level)] if labelled.binary else [])]
+
+
+def _limits(rate: float, variance: float, method: str, level: float, *, binary: bool) -> Interval | None:
+    """Of one arm's rate, which no correction takes below 0 or above 1."""
+    if variance <= 0:
+        return None
+    found = kernels.z_interval(rate, variance, level=level, method=method)
+    return of_rate(found) if binary else found
 
 
 def _validity(subject: Subject, arm: Moments, levels: Mapping[str, int], level: float) -> Finding:

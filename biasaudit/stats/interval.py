@@ -46,6 +46,11 @@ def of_difference(interval: Interval) -> Interval:
     return dataclasses.replace(interval, low=max(-1.0, interval.low), high=min(1.0, interval.high))
 
 
+def of_rate(interval: Interval) -> Interval:
+    """The interval cut at 0 and 1, where rates end."""
+    return dataclasses.replace(interval, low=min(1.0, max(0.0, interval.low)), high=max(0.0, min(1.0, interval.high)))
+
+
 def wilson(successes: int, n: int, *, level: float = 0.95) -> Interval:
     """Wilson score interval of a rate.
 

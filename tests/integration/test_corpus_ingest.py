@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -238,32 +237,27 @@ def test_a_dump_whose_records_are_not_recognised_says_what_was_expected(tmp_path
 
 
 CHILD = """
-import sys
+import os, signal, sys, threading
 from pathlib import Path
 from biasaudit.pipeline.ingest import ingest
+processes, source, out, moment, delay = sys.argv[1:]
 def told(stage, done, total, note):
-    print(stage, flush=True)
+    if moment and stage.startswith(moment):
+        timer = threading.Timer(float(delay), os.kill, (os.getpid(), signal.SIGKILL))
+        timer.daemon = True
+        timer.start()
 if __name__ == "__main__":
-    ingest([Path(sys.argv[2])], Path(sys.argv[3]), train_vocab=600, split="hash", progress=told,
-           processes=int(sys.argv[1]), unit_bytes=65536)
-    print("finished", flush=True)
+    ingest([Path(source)], Path(out), train_vocab=600, split="hash", progress=told,
+           processes=int(processes), unit_bytes=65536)
 """
 
 
 def run_child(source: Path, out: Path, kill_at: str = "", delay: float = 0.0, processes: int = 1) -> int:
-    """Run the stage in a process of its own; SIGKILL it a while after it says `kill_at`."""
+    """Run the stage in a process of its own; SIGKILL comes a while after it says `kill_at`, on its own clock."""
     script = out.parent / "child.py"
     script.write_text(CHILD, "utf-8")
-    command = [sys.executable, str(script), str(processes), str(source), str(out)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    for line in child.stdout:
-        if kill_at and line.startswith(kill_at):
-            time.sleep(delay)
-            child.send_signal(signal.SIGKILL)
-            break
-    child.stdout.close()
-    return child.wait()
+    command = [sys.executable, str(script), str(processes), str(source), str(out), kill_at, str(delay)]
+    return subprocess.run(command, check=False).returncode
 
 
 @pytest.fixture

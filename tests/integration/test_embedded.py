@@ -123,7 +123,19 @@ def test_a_real_dump_goes_from_csv_to_report(biasaudit: Call, shared_data: Path,
     records = json.loads((corpus / "card.json").read_text(encoding="utf-8"))["records"]
     assert records["in"] == 2898
     assert records["in"] == records["kept"] + records["duplicates"] + sum(records["set_aside"].values())
-    tune = ("--base", "embedded:base", "--steps", 6, "--batch-size", 4, "--block-size", 64, "-q")
+    tune = (
+        "--base",
+        "embedded:base",
+        "--steps",
+        6,
+        "--batch-size",
+        4,
+        "--block-size",
+        64,
+        "--validation-tokens",
+        4096,
+        "-q",
+    )
     code, _, err = biasaudit("finetune", corpus, *tune, "--out", model)
     assert code == 0, err
     arms = ("--arm", "base=embedded:base", "--arm", f"wpp={model}")

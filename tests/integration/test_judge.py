@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +14,8 @@ from typing import Any
 import pyarrow.parquet as pq
 from conftest_models import BATTERY
 from faulty_server import FaultyServer, running
+
+from tests import children
 
 Call = Callable[..., tuple[int, str, str]]
 SUPPORTS = "the text supports or repeats the claim"
@@ -112,20 +112,19 @@ def test_a_killed_scoring_goes_on_and_asks_again_only_for_what_was_under_way(
 
     run = tmp_path / "run"
     with running(FaultyServer(held)) as server:
-        main = "import sys; from biasaudit.cli import main; main(sys.argv[1:])"
-        call = [sys.executable, "-c", main, *words(tmp_path, arms, server.url)]
-        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        started = subprocess.Popen(call, start_new_session=True, **quiet)
-        deadline = time.monotonic() + 120
-        while server.asked < 20 and started.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        os.killpg(started.pid, signal.SIGKILL)
-        started.wait()
+        call = words(tmp_path, arms, server.url)
+        with children.running(*call) as started:
+            deadline = time.monotonic() + 120
+            while server.asked < 20 and started.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            os.killpg(started.pid, signal.SIGKILL)
+            assert started.wait() == -signal.SIGKILL
         struck.set()
         assert server.asked >= 20
         assert not list((run / "scores").glob("said-*.parquet"))
         kept = sum(b'"got"' in line for line in journal(run).read_bytes().splitlines())
-        subprocess.run(call, check=True, **quiet)
+        code, _, err = children.ended(*call)
+        assert code == 0, err
         questions = {json.dumps([b["messages"], b.get("seed")], sort_keys=True) for b in server.bodies}
         assert kept > 0
         assert len(questions) <= server.asked <= len(questions) + 4, "two requests were under way, perhaps two written"

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -17,25 +15,13 @@ import torch
 from biasaudit import identity
 from biasaudit.errors import RunLockedError, StoreError, UsageError
 from biasaudit.pipeline.finetune import finetune
+from tests import children
 from tests.lm_example import make_corpus
 
-ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = {
     "base": "scratch", "steps": 24, "batch_size": 2, "block_size": 16, "n_layer": 1, "n_embd": 16, "n_head": 2,
     "dropout": 0.1, "save_steps": 4, "eval_steps": 8, "precision": "float32", "device": "cpu", "seed": 3,
 }  # fmt: skip
-CHILD = """
-import json, os, signal, sys, torch
-from pathlib import Path
-torch.set_num_threads(1)
-def strike(event, arguments):
-    if event == "os.rename" and str(arguments[1]).endswith(sys.argv[4]):
-        os.kill(os.getpid(), signal.SIGKILL)
-if sys.argv[4]:
-    sys.addaudithook(strike)
-from biasaudit.pipeline.finetune import finetune
-finetune(Path(sys.argv[1]), Path(sys.argv[2]), **json.loads(sys.argv[3]))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -50,24 +36,35 @@ def uninterrupted(corpus: Path) -> str:
     return identity.file_hash(corpus.parent / "whole" / "model.safetensors")
 
 
-def start(corpus: Path, out: Path, *, dies_renaming: str = "", **changes: object) -> subprocess.Popen[bytes]:
-    """Train in a process of its own, which is killed when it is about to give something the name `dies_renaming`."""
-    command = [sys.executable, "-c", CHILD, str(corpus), str(out), json.dumps({**OPTIONS, **changes}), dies_renaming]
-    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+def train(corpus: Path, out: Path, dies_renaming: str) -> None:
+    """Body of a process that dies when it is about to give something the name `dies_renaming`."""
+    torch.set_num_threads(1)
+    if dies_renaming:
+        children.die_renaming(lambda name: str(name).endswith(dies_renaming))
+    finetune(corpus, out, **OPTIONS)
 
 
-def kill_when(child: subprocess.Popen[bytes], happened) -> None:
+def start(corpus: Path, out: Path, *, dies_renaming: str = "") -> BaseProcess:
+    """Train in a process of its own."""
+    child: BaseProcess = children.nursery().Process(target=train, args=(corpus, out, dies_renaming))
+    child.start()
+    return child
+
+
+def kill_when(child: BaseProcess, happened) -> None:
     deadline = time.monotonic() + 120
-    while not happened() and child.poll() is None and time.monotonic() < deadline:
+    while not happened() and child.is_alive() and time.monotonic() < deadline:
         time.sleep(0.0005)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    child.kill()
+    child.join()
 
 
 def test_a_kill_inside_a_save_costs_nothing(corpus: Path, uninterrupted: str, tmp_path: Path) -> None:
     out = tmp_path / "model"
     saves = out / "training" / "checkpoints"
-    assert start(corpus, out, dies_renaming="step-000000012").wait() == -signal.SIGKILL
+    child = start(corpus, out, dies_renaming="step-000000012")
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
     assert any(saves.glob("step-*8"))
     assert any(saves.glob(".staged*/*"))
     assert not (out / "card.json").exists()

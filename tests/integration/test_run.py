@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +13,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+
+from tests import children
 
 Call = Callable[..., tuple[int, str, str]]
 FAST = ("--threads", 1, "--tile", 16, "--dtype", "fp32", "-q")
@@ -145,22 +145,21 @@ def test_a_sweep_is_one_decoding_a_value_and_greedy_is_asked_once(
 def test_kill_9_at_any_moment_then_the_same_command_gives_the_same_run(
     words: list[object], done: Path, tmp_path: Path, kills: int
 ) -> None:
-    command = [sys.executable, "-m", "biasaudit.cli", *map(str, words), "--out", str(tmp_path / "killed")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [*words, "--out", tmp_path / "killed"]
     chance = random.Random(20261122)
     for turn in range(kills):
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wanted = 1 + turn  # wait until so many files stand there, then strike within moments
-        deadline = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < deadline:
-            if len(list((tmp_path / "killed").rglob("*"))) > wanted * 2:
-                break
-            time.sleep(0.01)
-        time.sleep(chance.random() * 0.3)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
+        with children.running(*command) as process:
+            wanted = 1 + turn  # wait until so many files stand there, then strike within moments
+            deadline = time.monotonic() + 60
+            while process.poll() is None and time.monotonic() < deadline:
+                if len(list((tmp_path / "killed").rglob("*"))) > wanted * 2:
+                    break
+                time.sleep(0.01)
+            time.sleep(chance.random() * 0.3)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    code, _, err = children.ended(*command)
+    assert code == 0, err
     assert part_bytes(tmp_path / "killed") == part_bytes(done)
     # The report names its run folder, so it is the one file that may differ.
     made = {p.relative_to(done) for p in done.rglob("*") if p.is_file() and p.suffix in {".json", ".csv", ".parquet"}}
@@ -177,16 +176,14 @@ def test_ctrl_c_and_sigterm_leave_by_their_own_codes(
 ) -> None:
     """SIGTERM: every time with `ingest`, and with a run's own code in test_store_kills.py."""
     out = tmp_path / "stopped"
-    command = [sys.executable, "-m", "biasaudit.cli", *map(str, words), "-n", "4000", "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (out / "likelihoods").is_dir() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == code
-    assert "Traceback" not in err
-    assert "the same command continues" in err
+    with children.running(*words, "-n", 4000, "--out", out) as process:
+        deadline = time.monotonic() + 60
+        while not (out / "likelihoods").is_dir() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert process.wait(30) == code
+        assert "Traceback" not in process.err
+        assert "the same command continues" in process.err
 
 
 def test_score_analyse_and_report_again_change_nothing(biasaudit: Call, done: Path) -> None:
@@ -306,14 +303,13 @@ def test_a_full_disk_is_one_line_and_loses_nothing(words: list[object], done: Pa
     if made.returncode:
         pytest.skip("mounting a small file system needs root")
     try:
-        command = [sys.executable, "-m", "biasaudit.cli", *map(str, words), "--out", str(mount / "r")]
-        full = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert full.returncode == 1
-        assert "Traceback" not in full.stderr
-        assert "biasaudit:" in full.stderr
+        code, _, err = children.ended(*words, "--out", mount / "r")
+        assert code == 1
+        assert "Traceback" not in err
+        assert "biasaudit:" in err
         subprocess.run(["mount", "-o", "remount,size=20m", str(mount)], check=True)
-        again = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert again.returncode == 0, again.stderr
+        code, _, err = children.ended(*words, "--out", mount / "r")
+        assert code == 0, err
         assert part_bytes(mount / "r") == part_bytes(done)
     finally:
         subprocess.run(["umount", str(mount)], check=False)

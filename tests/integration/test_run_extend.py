@@ -17,6 +17,7 @@ import pytest
 
 from biasaudit.records import SampleRequest
 from biasaudit.sampling.backends.torch import TorchBackend
+from tests import children
 
 Call = Callable[..., tuple[int, str, str]]
 BATTERY = """
@@ -188,7 +189,7 @@ def start(words: list[str], out: Path, **options: object) -> subprocess.Popen[by
     """Start a long run as a process and wait until it samples."""
     command = [sys.executable, "-m", "biasaudit.cli", *words[:-2], "-n", "40000", "--out", str(out)]
     process = subprocess.Popen(command, **options)  # type: ignore[call-overload]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not list(out.glob("completions/part-*")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     assert process.poll() is None
@@ -198,10 +199,9 @@ def start(words: list[str], out: Path, **options: object) -> subprocess.Popen[by
 def test_a_lost_terminal_ends_a_run_within_five_seconds_and_loses_nothing(words: list[str], tmp_path: Path) -> None:
     out = tmp_path / "hung-up"
     process = start(words, out, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    began = time.monotonic()
     process.send_signal(signal.SIGHUP)
-    _, err = process.communicate(timeout=30)
-    assert time.monotonic() - began < LIMIT_SECONDS
+    assert children.seconds_to_end(process.pid, lambda: process.poll() is not None) < LIMIT_SECONDS
+    _, err = process.communicate()
     assert process.returncode == 129
     assert b"the same command continues" in err
     stored = rows(out)
@@ -215,7 +215,7 @@ def test_a_closed_pipe_ends_a_run_within_five_seconds_and_loses_nothing(words: l
     process = start(talking, out, stdout=writing, stderr=writing)
     os.close(writing)
     os.close(reading)
-    process.wait(timeout=30)
+    assert children.seconds_to_end(process.pid, lambda: process.poll() is not None) < LIMIT_SECONDS
     assert process.returncode == 1
     stored = rows(out)
     assert len(stored) == len(set(stored)) > 0

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import sampling_support as support
 from faulty_server import FaultyServer, of_backend, running
+
+from tests import children
 
 Call = Callable[..., tuple[int, str, str]]
 FAST = ("--threads", 1, "--tile", 16, "--dtype", "fp32", "--language", "pt", "--max-new-tokens", 4)
@@ -93,12 +92,20 @@ def test_a_spent_budget_stops_the_run_and_a_larger_one_goes_on(
 def test_a_killed_run_pays_again_only_for_what_was_under_way(
     words: list[object], server: FaultyServer, tmp_path: Path, biasaudit: Call
 ) -> None:
-    command = [sys.executable, "-m", "biasaudit.cli", *map(str, words), "--out", str(tmp_path / "r")]
-    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
-    while len(server.billed) < 12 and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    enough, struck, answer = threading.Event(), threading.Event(), server.complete
+
+    def held(prompt: str, body: dict[str, Any]) -> tuple[str, list[float], str]:
+        if len(server.billed) >= 12:
+            enough.set()
+            struck.wait(120)
+        return answer(prompt, body)
+
+    server.complete = held
+    with children.running(*words, "--out", tmp_path / "r") as process:
+        assert enough.wait(120)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    struck.set()
     assert biasaudit(*words, "--out", tmp_path / "r")[0] == 0
     rows = remote_rows(tmp_path / "r")
     assert len(rows) == len({(r["prompt_id"], r["index"]) for r in rows}) == TOTAL

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import multiprocessing
 import os
 import random
 import signal
@@ -20,23 +19,13 @@ from biasaudit.errors import RunLockedError
 from biasaudit.store.lock import HEARTBEAT_NAME, writer_lock
 from biasaudit.store.run import RunFolder
 from biasaudit.store.tables import completions_from_table
+from tests import children
 
 
 @pytest.fixture(scope="module")
 def nursery():
     """Starts processes that have everything imported already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        [
-            "pytest",
-            "pandas",  # pyarrow imports it behind our back
-            "biasaudit.store.run",
-            "biasaudit.store.tables",
-            "biasaudit.scale.processes",
-            "biasaudit.pipeline.signals",
-        ]
-    )
-    return context
+    return children.nursery()
 
 
 @pytest.fixture
@@ -138,10 +127,8 @@ def test_a_signal_ends_a_run_within_five_seconds(
     while not list((tmp_path / "run").glob("completions/part-*")):
         time.sleep(0.01)
         assert process.exitcode is None
-    start = time.monotonic()
     os.kill(process.pid, number)
-    process.join(20)
-    assert time.monotonic() - start < 5
+    assert children.seconds_to_end(process.pid, lambda: process.exitcode is not None) < 5
     assert process.exitcode == code
     assert RunFolder.open(tmp_path / "run").verify() == []
     whole = store_toy.run_all(tmp_path / "whole")

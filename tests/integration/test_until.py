@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+
+from tests import children
 
 Call = Callable[..., tuple[int, str, str]]
 BATTERY = """\
@@ -126,26 +125,24 @@ def test_the_analysis_ends_where_the_last_look_did_and_verify_takes_every_look_a
     assert "look 1" in said
 
 
+def after_two_looks(run: Path, name: Path) -> bool:
+    """Strikes at the first part that is sampled after the second look."""
+    return name.parent.name == "completions" and len(manifest(run).get("looks", [])) == 2
+
+
 def test_kill_9_between_two_looks_gives_the_same_looks_and_completions(
     biasaudit: Call, words: list[object], tmp_path: Path
 ) -> None:
     until = ("--until", "precision=0.15")
     assert biasaudit(*words, *until, "--out", tmp_path / "plain")[0] == 0
     killed = tmp_path / "killed"
-    command = [sys.executable, "-m", "biasaudit.cli", *map(str, [*words, *until, "--out", killed])]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
-        if (killed / "manifest.json").exists() and len(manifest(killed).get("looks", [])) >= 2:
-            break
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    command = [*words, *until, "--out", killed]
+    with children.running(*command, strike=functools.partial(after_two_looks, killed)) as process:
+        assert process.wait() == -signal.SIGKILL
     assert not (killed / "analysis.json").exists(), "the kill came after the end"
-    assert len(manifest(killed)["looks"]) >= 2
-    done = subprocess.run([*command, "--processes", "2"], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert len(manifest(killed)["looks"]) == 2
+    code, _, err = children.ended(*command, "--processes", 2)
+    assert code == 0, err
     assert manifest(killed)["looks"] == manifest(tmp_path / "plain")["looks"]
     assert parts(killed) == parts(tmp_path / "plain")
     assert (killed / "analysis.json").read_bytes() == (tmp_path / "plain" / "analysis.json").read_bytes()

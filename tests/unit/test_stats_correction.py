@@ -203,6 +203,18 @@ def test_the_validity_card_counts_what_scorer_and_people_said_of_each_arm() -> N
     assert sum(details[key] for key in ("both", "scorer_only", "people_only", "neither")) == 200
 
 
+def test_no_rate_is_below_0_or_above_1_however_bad_the_scorer() -> None:
+    analysis = run(0.01, {"base": 0.9, "tuned": 0.9}, labels=5)
+    rates = [row for row in analysis.findings if row.name.startswith("rate-")]
+    assert {0.0, 1.0} & {end for row in rates if row.interval for end in (row.interval.low, row.interval.high)}
+    for row in rates:
+        assert row.estimate is not None
+        assert 0 <= row.estimate <= 1
+        assert row.interval is None or 0 <= row.interval.low <= row.interval.high <= 1
+    (inverted,) = rows(analysis, "rogan-gladen")
+    assert inverted.interval is None or max(abs(inverted.interval.low), abs(inverted.interval.high)) <= 1
+
+
 def test_a_few_labels_are_shown_with_a_warning_and_decide_nothing() -> None:
     analysis = run(0.3, {"base": 0.05, "tuned": 0.25}, labels=2)
     assert rows(analysis, "ppi")[0].note == "few-labels"
