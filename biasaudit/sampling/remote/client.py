@@ -98,7 +98,7 @@ class Client:
             except PartialAnswerError as error:
                 why, cost = f"partial answer: {error}", error.tokens or bound
             except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
-                why, cost = f"no connection: {error or type(error).__name__}; is a server running there?", (0, 0)
+                why, cost = f"no connection: {error or type(error).__name__} (is a server running there?)", (0, 0)
             except (httpx2.TimeoutException, TimeoutError):
                 why = f"timeout: no answer within {self._settings.timeout:g} seconds; ,timeout= waits longer"
             except httpx2.TransportError as error:
