@@ -91,7 +91,7 @@ RULES: dict[str, Rule] = {
     "primary": Rule("without it the report describes and decides nothing", "write the question", "warning"),
     "margin": Rule("only a margin with its unit makes `no difference of interest` sayable", "write margin and unit"),
     "margin-unit": Rule("`run` refuses a margin that no difference can be held against", "write it in that unit"),
-    "outcome": Rule("the verdict would rest on a label that no text can get", "name a label of the scorer"),
+    "outcome": Rule("`run` refuses a label that no text can get", "name a label of the scorer"),
     "greedy": Rule("equal completions show no sampling error", "set completions to 1, or the temperature above 0"),
     "invisible": Rule("tokenizers see it and people do not", "remove it"),
     "decomposed": Rule("tokenizers cut such a letter in two", "write it as one (Unicode NFC)"),

@@ -45,7 +45,7 @@ def check_measures(battery: Battery, language: str, arms: Sequence[Arm] = ()) ->
 
     Raises:
         InputError: an option cannot be used, a measure over next tokens meets arms with different tokenizers, or a
-            margin has another unit than its measure.
+            margin has another unit than its measure, or the primary outcome is a label that no text can get.
         UnknownNameError: a measure names a scorer that does not exist.
     """
     from biasaudit import scoring
@@ -64,6 +64,12 @@ def check_measures(battery: Battery, language: str, arms: Sequence[Arm] = ()) ->
         card, primary = scoring.card(measure.scorer, measure.options), battery.primary
         margin_of(measure, "value", card.unit, primary)
         if primary is not None and primary.measure == measure.name:
+            if primary.outcome not in ("value", *card.labels):
+                known = ", ".join(("value", *card.labels))
+                raise InputError(
+                    f"the primary outcome '{primary.outcome}' is no label of measure '{measure.name}': every text "
+                    f"would count as without it. Write one of {known}."
+                )
             margin_in("share" if primary.outcome in card.labels else card.unit, primary)
 
 

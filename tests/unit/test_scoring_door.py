@@ -238,5 +238,7 @@ def test_measures_are_checked_before_anything_is_sampled() -> None:
     odds = Measure(name="odds", scorer="likelihood")
     with pytest.raises(InputError, match="write the margin in nats/byte"):
         check_measures(battery(odds, primary=Primary(measure="odds", margin=5, unit="points")), "pt")
+    with pytest.raises(InputError, match="'endorse' is no label of measure 'odds'"):
+        check_measures(battery(odds, primary=Primary(measure="odds", outcome="endorse")), "pt")
     with pytest.raises(InputError, match="must be one of plain, pmi"):
         check_measures(battery(Measure(name="odds", scorer="likelihood", options={"variant": "x"})), "pt")
