@@ -53,6 +53,7 @@ def label_command(
     folder = open_run(run_folder)
     target = _target(out, folder)
     with folder.lock():
+        sealed = folder.sealed  # before the first page makes the key of the labels
         refuse_too_early(folder, "score")
         stored = Stored(folder, stored_plan(folder))
         asked = chosen_labels(stored.plan.battery, measure, labels)
@@ -64,7 +65,6 @@ def label_command(
                 f"{len(batch.items)} texts are too few for {raters} readers; choose more, or fewer readers"
             )
         page = _page(stored, batch, completions, report_language or stored.plan.language)
-        sealed = folder.sealed
         _store(folder, batch)
         if sealed:
             folder.seal()
