@@ -19,6 +19,7 @@ from biasaudit.errors import InputError, ResourceError, UsageError
 from biasaudit.identity import content_hash, key64
 from biasaudit.records import Arm, Completion, ContinuationLogProb, FinishReason, SampleRequest
 from biasaudit.sampling.backends import ArmSpec
+from biasaudit.sampling.backends.starting import started
 
 VERSION = 2
 BATCH = 4096
@@ -91,14 +92,16 @@ class VLLMBackend:
             "dtype": _DTYPES[precision],
         }
         try:
-            self._llm = self._vllm.LLM(
-                model=folder,
-                tokenizer=folder,
-                trust_remote_code=False,
-                seed=0,
-                max_model_len=self._context,
-                **({"enable_chunked_prefill": False} if _on_cpu() else {}),
-                **self._settings,
+            self._llm = started(
+                lambda: self._vllm.LLM(
+                    model=folder,
+                    tokenizer=folder,
+                    trust_remote_code=False,
+                    seed=0,
+                    max_model_len=self._context,
+                    **({"enable_chunked_prefill": False} if _on_cpu() else {}),
+                    **self._settings,
+                )
             )
         except (RuntimeError, TimeoutError) as error:
             raise ResourceError(
