@@ -178,7 +178,7 @@ def _configuration(folder: Path) -> tuple[Any, str]:
     raw = safety.read_config(folder)
     model_type = raw["model_type"]
     class_name = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type)
-    if class_name is None or not hasattr(transformers, class_name):
+    if class_name is None or class_name not in dir(transformers):  # to ask for it would import it, two seconds
         raise ModelError(
             f"{folder / 'config.json'}: model_type '{model_type}' is not a causal language model of transformers "
             f"{transformers.__version__}."
