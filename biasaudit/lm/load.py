@@ -6,6 +6,7 @@ remote code, and every size is checked against the tensors' headers before anyth
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -173,12 +174,18 @@ def _resolve(spec: str, cache: Path | None, tokenizer: str | None) -> tuple[str,
     return "hub", safety.hub_folder(spec)
 
 
+@functools.cache
+def _offered() -> frozenset[str]:
+    """What transformers offers. To ask it for a class imports the class, which takes two seconds."""
+    return frozenset(dir(transformers))
+
+
 def _configuration(folder: Path) -> tuple[Any, str]:
     """The checked configuration and the name of transformers' in-tree class for it."""
     raw = safety.read_config(folder)
     model_type = raw["model_type"]
     class_name = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type)
-    if class_name is None or class_name not in dir(transformers):  # to ask for it would import it, two seconds
+    if class_name is None or class_name not in _offered():
         raise ModelError(
             f"{folder / 'config.json'}: model_type '{model_type}' is not a causal language model of transformers "
             f"{transformers.__version__}."
