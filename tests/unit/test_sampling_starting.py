@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from biasaudit.pipeline.signals import Terminated, signals_as_exceptions
-from biasaudit.sampling.backends.starting import started
+from biasaudit.sampling.starting import started
 
 CONTEXT = multiprocessing.get_context("spawn")
 Start = Callable[[float], Callable[[], None]]

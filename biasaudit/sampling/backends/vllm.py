@@ -19,7 +19,7 @@ from biasaudit.errors import InputError, ResourceError, UsageError
 from biasaudit.identity import content_hash, key64
 from biasaudit.records import Arm, Completion, ContinuationLogProb, FinishReason, SampleRequest
 from biasaudit.sampling.backends import ArmSpec
-from biasaudit.sampling.backends.starting import started
+from biasaudit.sampling.starting import started
 
 VERSION = 2
 BATCH = 4096
