@@ -211,9 +211,8 @@ class Schedule:
     def multipliers(self, alpha: float) -> Floats:
         """Standard errors on each side of the estimate at each look, shape (K,), together at level 1 − `alpha`."""
         if self.scheme == "anytime":
-            rho_squared = anytime_rho_squared(
-                self.sizes[-1], self.alpha
-            )  # one ρ for all levels, so that intervals nest
+            # One ρ for all levels, so that intervals nest.
+            rho_squared = anytime_rho_squared(self.sizes[-1], self.alpha)
             return np.array([anytime_multiplier(size, alpha, rho_squared) for size in self.sizes])
         return boundaries(self.fractions, alpha, self.scheme)
 
