@@ -24,10 +24,13 @@ from biasaudit.sampling.choose import Chooser, refuse_no_numbers
 from biasaudit.sampling.decoders.base import Decoder, Narrows
 from biasaudit.sampling.queue import Job, Prompts, Window
 
-VERSION = "8"
+VERSION = "9"
 """Raised with every change that may change a bit of a completion."""
 
 _MARGIN = 16
+
+_WORTH = 0.75
+"""Rows move together when they leave fewer than this share of what is computed to be computed."""
 
 WINDOW = 4
 """Jobs read ahead, in tiles: enough to batch the prefill of the next prompts, little enough to stay lazy."""
@@ -196,10 +199,28 @@ class _Tile:
             self._decoder.step(tokens, sent(torch.tensor(positions), device), max(positions))
 
     def _computed(self) -> int:
-        """How many rows of the tile are computed."""
+        """How many rows of the tile are computed; at the end of a queue rows move together, and fewer are."""
         if not isinstance(self._decoder, Narrows):
             return self._size
-        return self._decoder.narrow(1 + max(n for n, row in enumerate(self._rows) if row is not None))
+        busy = [place for place, row in enumerate(self._rows) if row is not None]
+        together = self._decoder.narrow(len(busy))
+        computed = self._decoder.narrow(busy[-1] + 1)
+        if together > _WORTH * computed:
+            return computed
+        for place in (place for place in range(len(busy)) if self._rows[place] is None):
+            self._move(busy.pop(), place)
+        return self._decoder.narrow(together)
+
+    def _move(self, place: int, to: int) -> None:
+        """Let a row go on in a place that is free."""
+        row = self._rows[place]
+        assert row is not None
+        assert isinstance(self._decoder, Narrows)
+        self._decoder.move(place, to)
+        self._chooser.admit(to, row.job.request.decoding, [*row.job.prompt, *row.tokens])
+        self._chooser.release(place)
+        self._keys[to] = self._keys[place]
+        self._rows[place], self._rows[to] = None, row
 
     def _refill(self, window: Window) -> None:
         assert self._length is not None

@@ -31,7 +31,8 @@ class Story:
 
 def told(stories: dict[int, Story], rows: int, *, window: int | None = None, ages: dict[int, int] | None = None):
     """Each row's outputs, (steps, layers, ·); a row whose age is not 0 went some steps ahead of the others."""
-    make = {"rows": rows, "heads": HEADS, "width": WIDTH, "dtype": torch.bfloat16, "device": CPU}
+    sharing = next(iter(stories.values())).queries.shape[2] // HEADS
+    make = {"rows": rows, "heads": HEADS, "sharing": sharing, "width": WIDTH, "dtype": torch.bfloat16, "device": CPU}
     cache = grouped.GroupCache(layers=LAYERS, allocate=allocate_zeros, **make)
     for row, story in stories.items():
         cache.place(row, story.keys, story.values)

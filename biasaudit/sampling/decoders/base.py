@@ -93,6 +93,10 @@ class Narrows(Protocol):
         """
         ...
 
+    def move(self, row: int, to: int, /) -> None:
+        """Let a row go on in the place of a finished one."""
+        ...
+
 
 @runtime_checkable
 class SharesPrompts(Protocol):

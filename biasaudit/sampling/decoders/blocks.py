@@ -11,6 +11,7 @@ import torch
 
 from biasaudit.sampling import kernels
 from biasaudit.sampling.decoders.base import Allocate
+from biasaudit.sampling.decoders.parts import Rowwise, cancelling, fewest
 
 BLOCK = 32
 """Positions in a block: smaller wastes less on short rows, larger has fewer partial sums."""
@@ -25,6 +26,7 @@ class BlockCache:
         layers: int,
         rows: int,
         heads: int,
+        sharing: int = 1,
         width: int,
         dtype: torch.dtype,
         device: torch.device,
@@ -32,6 +34,7 @@ class BlockCache:
     ) -> None:
         """An empty cache; `reserve` makes room."""
         self._shape = (layers, rows, heads, width)
+        self._sharing = sharing
         self._dtype, self._device, self._allocate = dtype, device, allocate
         self._keys = self._zeros(0)
         self._values = self._zeros(0)
@@ -64,11 +67,37 @@ class BlockCache:
             self._keys[:, block, row, :, : piece.shape[2]] = piece
             self._values[:, block, row, :, : piece.shape[2]] = values[:, :, start : start + BLOCK]
 
+    def move(self, row: int, to: int) -> None:
+        """Let `row` go on in the place of `to`, a finished one."""
+        for part in (self._keys, self._values):
+            part[:, :, to] = part[:, :, row]
+
+    def narrow(self, rows: int) -> int:
+        """How many rows are computed for the first `rows`: those whose products come out alike."""
+        whole = self._shape[1]
+        if rows >= whole or self._kernel is not None:
+            return min(rows, whole)
+        return fewest(("blocks", *self._shape[2:], self._sharing, self._dtype), self._trial, whole, rows)
+
+    def _trial(self) -> tuple[Rowwise, torch.Tensor]:
+        """Both products with a block of every row's cells."""
+        _, rows, heads, width = self._shape
+        cells, asked = cancelling(BLOCK, width, self._sharing, rows, heads, dtype=self._dtype)
+        asked = asked.transpose(-1, -2).contiguous().transpose(-1, -2)
+        shares, values = cancelling(self._sharing, BLOCK, width, rows, heads, dtype=self._dtype)
+
+        def run(rows: torch.Tensor) -> torch.Tensor:
+            here = slice(int(rows[0]), int(rows[-1]) + 1)
+            found = torch.matmul(cells[here], asked[here]), torch.matmul(shares[here], values[here])
+            return torch.cat([part.flatten(1) for part in found], 1)
+
+        return run, torch.arange(rows)
+
     def aim(self, positions: torch.Tensor, longest: int) -> None:
-        """Prepare a step: each row writes at its position (int64 (B,)) and reads up to it."""
+        """Prepare a step of the first B rows: each writes at its position (int64 (B,)) and reads up to it."""
         _, rows, heads, _ = self._shape
         self._positions, self._blocks, self._biases = positions, longest // BLOCK + 1, {}
-        start = ((positions // BLOCK) * rows + self._rows) * (heads * BLOCK) + positions % BLOCK
+        start = ((positions // BLOCK) * rows + self._rows[: len(positions)]) * (heads * BLOCK) + positions % BLOCK
         self._flat = (start[:, None] + self._cells).flatten()
 
     def _bias(self, window: int | None) -> torch.Tensor:
@@ -105,8 +134,8 @@ class BlockCache:
         Returns:
             (B, H·G·D).
         """
-        _, rows, heads, width = self._shape
-        blocks = self._blocks
+        _, _, heads, width = self._shape
+        rows, blocks = len(query), self._blocks
         keys, values = self._keys[layer], self._values[layer]
         if self._kernel is not None:
             mixed: torch.Tensor = self._kernel.attend(
@@ -117,11 +146,20 @@ class BlockCache:
         values.view(-1, width).index_copy_(0, self._flat, value.reshape(-1, width))
         asked = query.mul(scale).reshape(1, rows, heads, -1, width).transpose(-1, -2)
         # Keys on the left: rows of memory are read as they lie, a third faster than as columns.
-        scores = torch.matmul(keys[:blocks], asked.expand(blocks, *asked.shape[1:])).permute(1, 2, 4, 0, 3)
+        scores = self._by_block(keys, asked.expand(blocks, *asked.shape[1:])).permute(1, 2, 4, 0, 3)
         shares = torch.softmax(scores.reshape(rows, heads, -1, blocks * BLOCK) + self._bias(window), dim=-1)
         shares = shares.view(rows, heads, -1, blocks, BLOCK).permute(3, 0, 1, 2, 4)
-        parts = torch.matmul(shares, values[:blocks])
+        parts = self._by_block(values, shares, first=False)
         out = parts[0].float()
         for block in range(1, blocks):
             out += parts[block]
         return out.to(self._dtype).reshape(rows, -1)
+
+    def _by_block(self, cells: torch.Tensor, others: torch.Tensor, *, first: bool = True) -> torch.Tensor:
+        """Products (blocks, B, H, ·, ·) of every row's cells, the first factor or the second, with `others`."""
+        blocks, rows = len(others), others.shape[1]
+        product = torch.matmul if first else lambda cells, others: torch.matmul(others, cells)
+        if rows == cells.shape[1]:
+            return product(cells[:blocks], others)
+        # The cells of some rows lie together only within a block.
+        return torch.stack([product(cells[block, :rows], others[block]) for block in range(blocks)])

@@ -21,7 +21,8 @@ from biasaudit.sampling.decoders.base import (
 )
 from biasaudit.sampling.decoders.even import even, gelu_tanh
 from biasaudit.sampling.decoders.grouped import cache
-from biasaudit.sampling.decoders.linear import Head, Linear, linear
+from biasaudit.sampling.decoders.linear import Head, linear
+from biasaudit.sampling.decoders.parts import STEP, Rowwise
 from biasaudit.sampling.decoders.past import after, joined, sees
 from biasaudit.sampling.decoders.whole import ROWS_TOGETHER, whole_step
 
@@ -40,12 +41,12 @@ def fits(model: Any) -> bool:
 class _Layer:
     """The products of one block in a step."""
 
-    project: Linear
+    project: Rowwise
     """(B, C) to (B, 3C): queries, keys and values."""
-    merge: Linear
-    inner: Linear
+    merge: Rowwise
+    inner: Rowwise
     """(B, C) to (B, 4C), activated."""
-    outer: Linear
+    outer: Rowwise
 
 
 class Gpt2Decoder:
@@ -105,7 +106,7 @@ class Gpt2Decoder:
     def _layer(self, block: Any, rows: int) -> _Layer:
         """The products of a block for a step."""
 
-        def made(conv: Any, *, gelu: bool = False) -> Linear:
+        def made(conv: Any, *, gelu: bool = False) -> Rowwise:
             return linear(conv.weight.t(), conv.bias, rows=rows, gelu=gelu)
 
         fc = made(block.mlp.c_fc, gelu=self._tanh)
@@ -134,25 +135,27 @@ class Gpt2Decoder:
         self._cache.place(row, *state.memory)
 
     def narrow(self, rows: int) -> int:
-        """See `Narrows`: the compiled step computes a row alike however many there are, torch's head in whole parts."""
-        tile = len(self._output)
-        each = ROWS_TOGETHER if self._whole else self._head.together(tile)
+        """See `Narrows`."""
+        each = ROWS_TOGETHER if self._whole else STEP
         if self.device.type == "cpu":
-            self._first = min(-(-rows // each) * each, tile)
+            self._first = min(-(-rows // each) * each, len(self._output))
+            self._first = self._first if self._whole else self._cache.narrow(self._first)
         return self._first
+
+    def move(self, row: int, to: int) -> None:
+        """See `Narrows`."""
+        self._output[to] = self._output[row]
+        (self._whole or self._cache).move(row, to)
 
     def logits(self) -> torch.Tensor:
         """fp32 (B, V)."""
-        return self._head(self._output[: self._first], self._logits[: self._first])
+        return self._head(self._output[: self._first], self._logits)
 
     def step(self, tokens: torch.Tensor, positions: torch.Tensor, longest: int) -> None:
         """Feed one token a row."""
         if self._whole:
             self._output[: self._first] = self._whole.step(tokens, positions)
             return
-        empty = len(self._output) - len(tokens)  # the layers' products keep the tile's shape
-        if empty:
-            tokens, positions = F.pad(tokens, (0, empty)), F.pad(positions, (0, empty))
         self._cache.aim(positions, longest)
         x = self._core.wte.weight[tokens] + self._core.wpe.weight[positions]  # (B, C)
         heads = (x.shape[0], self._heads, -1)
@@ -161,7 +164,7 @@ class Gpt2Decoder:
             mixed = self._cache.attend(place, q.view(heads), k.view(heads), v.view(heads), self._scales[place])
             x = x + layer.merge(mixed)
             x = x + layer.outer(layer.inner(_norm(x, block.ln_2)))
-        self._output = _norm(x, self._core.ln_f)
+        self._output[: len(x)] = _norm(x, self._core.ln_f)
 
     def all_logits(self, ids: torch.Tensor) -> torch.Tensor:
         """fp32 (T, V): the logits after every token of one padded sequence."""

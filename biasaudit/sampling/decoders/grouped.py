@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from biasaudit.sampling import kernels
 from biasaudit.sampling.decoders.base import Allocate
 from biasaudit.sampling.decoders.blocks import BlockCache
+from biasaudit.sampling.decoders.parts import Rowwise, cancelling, fewest
 
 GROUP = 16
 """Rows that stand together: those of an AMX tile."""
@@ -37,13 +38,26 @@ def cache(
     layers: int,
     rows: int,
     heads: int,
+    sharing: int = 1,
     width: int,
     dtype: torch.dtype,
     device: torch.device,
     allocate: Allocate,
 ) -> BlockCache | GroupCache:
-    """The cache that suits the processor: the `old` one, emptied, where it is of this shape."""
-    if isinstance(old, GroupCache) and old.shape == (layers, rows, heads, width, dtype):
+    """The cache that suits the processor: the `old` one, emptied, where it is of this shape.
+
+    Args:
+        old: an earlier one.
+        layers: of the model.
+        rows: the tile.
+        heads: H, of keys.
+        sharing: G, query heads that read one key head.
+        width: D.
+        dtype: of keys and values.
+        device: where they are.
+        allocate: makes them.
+    """
+    if isinstance(old, GroupCache) and old.shape == (layers, rows, heads, sharing, width, dtype):
         old.forget()
         return old
     groups = (
@@ -54,7 +68,16 @@ def cache(
         and torch.cpu._is_amx_tile_supported()
     )
     made = GroupCache if groups else BlockCache
-    return made(layers=layers, rows=rows, heads=heads, width=width, dtype=dtype, device=device, allocate=allocate)
+    return made(
+        layers=layers,
+        rows=rows,
+        heads=heads,
+        sharing=sharing,
+        width=width,
+        dtype=dtype,
+        device=device,
+        allocate=allocate,
+    )
 
 
 class GroupCache:
@@ -66,15 +89,18 @@ class GroupCache:
         layers: int,
         rows: int,
         heads: int,
+        sharing: int = 1,
         width: int,
         dtype: torch.dtype,
         device: torch.device,
         allocate: Allocate,
     ) -> None:
         """An empty cache; memory is taken block by block, as rows grow."""
-        self.shape = (layers, rows, heads, width, dtype)
-        self._layers, self._rows, self._heads, self._width = layers, rows, heads, width
+        self.shape = (layers, rows, heads, sharing, width, dtype)
+        self._layers, self._rows, self._heads, self._sharing, self._width = layers, rows, heads, sharing, width
         self._groups = -(-rows // GROUP)
+        self._computed = self._groups
+        """How many of them the last step computed."""
         self._dtype, self._device, self._allocate = dtype, device, allocate
         self._own: list[tuple[torch.Tensor, torch.Tensor]] = []
         """A block: keys and values (layers, groups · heads, GROUP · OWN, width) each."""
@@ -83,21 +109,21 @@ class GroupCache:
         first slots are the groups' own; a further prompt of a group stands behind them."""
         row = torch.arange(rows)
         self._cell = ((row // GROUP * heads)[:, None] + torch.arange(heads)) * GROUP + (row % GROUP)[:, None]
-        self._shapes: dict[int, _Scratch] = {}
+        self._scratch = _Scratch(self._groups, heads, sharing, width, dtype)
         self._begin()
 
     def _begin(self) -> None:
         """No row holds a prompt."""
         self._groups_of: list[int] = list(range(self._groups))
         """Each slot's group."""
-        self._held: list[torch.Tensor | None] = [None for _ in range(self._groups * GROUP)]
-        """Each row's prompt, by the tensor of its keys."""
+        self._held: list[tuple[torch.Tensor, torch.Tensor] | None] = [None for _ in range(self._groups * GROUP)]
+        """Each row's prompt: keys and values."""
         self._slots = [row // GROUP for row in range(self._groups * GROUP)]
         """Each row's slot."""
         self._start = torch.zeros(self._groups * GROUP, dtype=torch.int64)
         self._coming: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        """Prompts of rows that began after the last step."""
-        self._meet()
+        """Prompts of rows that began, or moved, after the last step."""
+        self._meet(self._groups)
 
     def forget(self) -> None:
         """Be as new, without the cost of fresh memory."""
@@ -118,15 +144,54 @@ class GroupCache:
         self._start[row] = keys.shape[2]
         self._coming[row] = keys, values
 
+    def move(self, row: int, to: int) -> None:
+        """Let `row` go on in the place of `to`, a finished one."""
+        prompt = self._coming.pop(row, None) or self._held[row]
+        assert prompt is not None
+        self.place(to, *prompt)
+        self._held[row] = None
+        own = (self._layers, self._groups, self._heads, GROUP, OWN, self._width)
+        for part in (part.view(own) for pair in self._own for part in pair):
+            part[:, to // GROUP, :, to % GROUP] = part[:, row // GROUP, :, row % GROUP]
+
+    def narrow(self, rows: int) -> int:
+        """How many rows are computed for the first `rows`: whole groups, whose products come out alike."""
+        if rows >= self._rows:
+            return self._rows
+        key = ("groups", self._heads, self._sharing, self._width)
+        return min(fewest(key, self._trial, self._groups * GROUP, rows), self._rows)
+
+    def _trial(self) -> tuple[Rowwise, torch.Tensor]:
+        """The four products, of as many groups as there are rows / GROUP."""
+        lanes, width = self._sharing * GROUP, self._width
+        batch = self._groups * self._heads
+        shapes = (
+            (lanes, width, SHARED),
+            (GROUP * OWN, width, lanes),
+            (lanes, SHARED, width),
+            (lanes, GROUP * OWN, width),
+        )
+        pairs = [cancelling(*shape, batch, dtype=self._dtype) for shape in shapes]
+        asked, keys = pairs[0]
+        pairs[0] = asked, keys.transpose(1, 2).contiguous().transpose(1, 2)
+
+        def run(rows: torch.Tensor) -> torch.Tensor:
+            here = slice(int(rows[0]) // GROUP * self._heads, (int(rows[-1]) // GROUP + 1) * self._heads)
+            return torch.cat([torch.bmm(left[here], right[here]).flatten(1) for left, right in pairs], 1).view(
+                len(rows), -1
+            )
+
+        return run, torch.arange(self._groups * GROUP)
+
     def _settle(self, row: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Find a slot for the prompt of `row`, and copy it there unless the group has it already."""
         group, length = row // GROUP, keys.shape[2]
-        beside = range(group * GROUP, group * GROUP + GROUP)
-        slot = next((self._slots[other] for other in beside if self._held[other] is keys), None)
+        beside = [(self._held[other], self._slots[other]) for other in range(group * GROUP, group * GROUP + GROUP)]
+        slot = next((slot for held, slot in beside if held is not None and held[0] is keys), None)
         known = slot is not None
         if slot is None:
             slot = self._free_slot(group)
-        self._held[row], self._slots[row] = keys, slot
+        self._held[row], self._slots[row] = (keys, values), slot
         if known:
             return
         _, blocks, slots, *_ = self._prompts[0].shape
@@ -152,81 +217,87 @@ class GroupCache:
         return slot
 
     def aim(self, positions: torch.Tensor, _longest: int) -> None:
-        """Prepare a step: each row writes at its position (int64 (B,)) and reads up to it."""
-        own = (positions - self._start[: self._rows]).clamp_(min=0)
+        """Prepare a step of the first B rows: each writes at its position (int64 (B,)) and reads up to it."""
+        count, groups = len(positions), -(-len(positions) // GROUP)
+        own = (positions - self._start[:count]).clamp_(min=0)
         blocks = int(own.max()) // OWN + 1
         while len(self._own) < blocks:
             shape = (self._layers, self._groups * self._heads, GROUP * OWN, self._width)
             pair = [self._allocate(shape, self._dtype, self._device) for _ in range(2)]
             self._own.append((pair[0], pair[1]))
         self._blocks = blocks
-        self._here = F.pad(positions, (0, len(self._start) - self._rows))
+        self._here = F.pad(positions, (0, groups * GROUP - count))
         block = own // OWN
-        flat = self._cell * OWN + (own % OWN)[:, None]
+        flat = self._cell[:count] * OWN + (own % OWN)[:, None]
         self._writes = []
         """Which rows write into a block, None for all, and where."""
         for number in sorted(set(block.tolist())):
             rows = (block == number).nonzero().squeeze(1)
-            every = len(rows) == self._rows
+            every = len(rows) == count
             self._writes.append((number, None if every else rows, (flat if every else flat[rows]).flatten()))
-        if self._coming:
-            for row in (positions < self._start[: self._rows]).nonzero().flatten().tolist():
-                self._held[row] = None  # it is finished, and nobody came after it
+        if self._coming or groups != self._computed:
+            finished = (positions < self._start[:count]).nonzero().flatten().tolist()
+            for row in (*finished, *range(count, len(self._held))):
+                self._held[row] = None  # and nobody came after it
             # All at once: rows that go together do not stand in the way of those that come.
             for row, prompt in self._coming.items():
-                self._settle(row, *prompt)
+                if row < count:
+                    self._settle(row, *prompt)
             self._coming = {}
-            self._meet()
+            self._meet(groups)
         self._biases: dict[int | None, torch.Tensor] = {}
 
     def _bias(self, window: int | None) -> torch.Tensor:
         """(groups, 1, 1, GROUP, cells): −∞ where a row must not look."""
         if window not in self._biases:
-            start, here = self._start[:, None], self._here[:, None]
+            start, here = self._start[: len(self._here), None], self._here[:, None]
             cells = torch.arange(self._shared_blocks * SHARED)
             at = torch.cat((torch.where(cells < start, cells, here + 1), start + torch.arange(self._blocks * OWN)), 1)
             hidden = at > here
             if window is not None:
                 hidden |= at <= here - window
             bias = torch.zeros(hidden.shape, dtype=self._dtype).masked_fill_(hidden, -torch.inf)
-            self._biases[window] = bias.view(self._groups, 1, 1, GROUP, -1)
+            self._biases[window] = bias.view(self._computed, 1, 1, GROUP, -1)
         return self._biases[window]
 
-    def _meet(self) -> None:
-        """Find out which slots are in use, and which rows look into one that is not their group's own."""
+    def _meet(self, groups: int) -> None:
+        """Find out which slots `groups` groups use, and which rows look into one that is not their group's own."""
+        if groups != self._scratch.groups:
+            self._scratch = _Scratch(groups, self._heads, self._sharing, self._width, self._dtype)
+        self._computed = groups
         rows = [row for row, held in enumerate(self._held) if held is not None]
-        self._in_use = max((self._slots[row] for row in rows), default=0) + 1
-        self._in_use = max(self._in_use, self._groups)
-        self._further = torch.tensor(self._groups_of[self._groups : self._in_use], dtype=torch.int64)
+        self._in_use = max((self._slots[row] + 1 for row in rows), default=0)
+        others = self._groups_of[self._groups : self._in_use]
+        self._further = torch.tensor([min(group, groups - 1) for group in others], dtype=torch.int64)
+        """The groups of slots behind their own; some are free."""
         self._shared_blocks = -(-max((int(self._start[row]) for row in rows), default=0) // SHARED)
         away = torch.tensor([row for row in rows if self._slots[row] >= self._groups], dtype=torch.int64)
-        slots = torch.tensor([self._slots[row] for row in away.tolist()], dtype=torch.int64)
-        self._moved = torch.stack((slots, away // GROUP, away % GROUP))
+        slots = torch.tensor([self._slots[row] - self._groups for row in away.tolist()], dtype=torch.int64)
+        self._away = torch.stack((slots, away // GROUP, away % GROUP))
 
-    def _each_slot(self, lanes: torch.Tensor) -> torch.Tensor:
-        """(slots · heads, …) of (groups · heads, …): what every slot's group has."""
-        if not len(self._further):
-            return lanes
-        each = lanes.reshape(self._groups, -1)
-        return torch.cat((each, each[self._further])).view(-1, *lanes.shape[1:])
+    def _with_prompts(self, lanes: torch.Tensor, which: int, layer: int, block: int) -> torch.Tensor:
+        """(groups, heads, sharing, GROUP, n): each row's lane times a block of its own prompt's keys (0) or values (1).
 
-    def _mine(self, found: torch.Tensor, sharing: int) -> torch.Tensor:
-        """(groups, heads, sharing, GROUP, n): what each row found with its own prompt."""
-        found = found.view(self._in_use, self._heads, sharing, GROUP, -1)
-        slots, groups, lanes = self._moved
-        if len(slots):
-            found[groups, :, :, lanes] = found[slots, :, :, lanes]
-        return found[: self._groups]
+        Lanes are (groups · heads, sharing · GROUP, ·).
+        """
+        groups, heads = self._computed, self._heads
+        shape = (-1, heads, self._sharing, GROUP, SHARED if which == 0 else self._width)
 
-    def _scratch(self, sharing: int) -> _Scratch:
-        """Memory of a step, taken once."""
-        if sharing not in self._shapes:
-            self._shapes[sharing] = _Scratch(self._groups, self._heads, sharing, self._width, self._dtype)
-        return self._shapes[sharing]
+        def product(lanes: torch.Tensor, slots: slice) -> torch.Tensor:
+            held = self._prompts[which][layer, block, slots].flatten(0, 1)
+            return torch.bmm(lanes, held.transpose(1, 2) if which == 0 else held).view(shape)
+
+        found = product(lanes, slice(groups))
+        if len(self._further):
+            theirs = lanes.reshape(groups, -1)[self._further].view(-1, *lanes.shape[1:])
+            more = product(theirs, slice(self._groups, self._in_use))
+            slots, where, lane = self._away
+            found[where, :, :, lane] = more[slots, :, :, lane]
+        return found
 
     def _store(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
         """Write this step's keys and values (B, H, D), as integers: whole rows, whatever they mean."""
-        new = [part.reshape(self._rows, -1, self._width).view(torch.int64) for part in (key, value)]
+        new = [part.reshape(len(part), -1, self._width).view(torch.int64) for part in (key, value)]
         for block, rows, flat in self._writes:
             for whole, part in zip(self._own[block], new, strict=True):
                 cells = whole[layer].view(-1, self._width).view(torch.int64)
@@ -242,41 +313,36 @@ class GroupCache:
         window: int | None = None,
     ) -> torch.Tensor:
         """Store this step's key and value, and attend to all positions up to it: see `BlockCache.attend`."""
-        groups, heads, width = self._groups, self._heads, self._width
+        groups, heads, rows = self._computed, self._heads, len(query)
         self._store(layer, key, value)
-        sharing = query.shape[1] // heads
-        lanes = sharing * GROUP
-        query = F.pad(query, (0, 0, 0, 0, 0, groups * GROUP - self._rows)) if self._rows % GROUP else query
-        query = query.view(groups, GROUP, heads, sharing, width)
-        scratch = self._scratch(sharing)
+        lanes = self._sharing * GROUP
+        query = F.pad(query, (0, 0, 0, 0, 0, groups * GROUP - rows)) if rows % GROUP else query
+        query = query.view(groups, GROUP, heads, self._sharing, self._width)
+        scratch = self._scratch
         bias = self._bias(window)
         scores, shares = scratch.cells(bias.shape[-1])
         torch.mul(query, scale, out=scratch.columns)
         if self._shared_blocks:
             torch.mul(query, scale, out=scratch.asked)
-            asked = self._each_slot(scratch.lanes)
         at = 0
         for block in range(self._shared_blocks):
-            keys = self._prompts[0][layer, block, : self._in_use].flatten(0, 1)
-            found = self._mine(torch.bmm(asked, keys.transpose(1, 2)), sharing)
             here = slice(at, at := at + SHARED)
-            torch.add(found, bias[..., here], out=scores[..., here])
+            torch.add(self._with_prompts(scratch.lanes, 0, layer, block), bias[..., here], out=scores[..., here])
         for block in range(self._blocks):
-            torch.bmm(self._own[block][0][layer], scratch.column, out=scratch.table)
+            torch.bmm(self._own[block][0][layer, : groups * heads], scratch.column, out=scratch.table)
             here = slice(at, at := at + OWN)
             torch.add(scratch.diagonal, bias[..., here], out=scores[..., here])
         torch.softmax(scores, dim=-1, out=shares)
         out, wide, at = scratch.out.zero_(), scratch.wide, 0
         for block in range(self._shared_blocks):
-            values = self._prompts[1][layer, block, : self._in_use].flatten(0, 1)
             share = shares[..., at : (at := at + SHARED)].reshape(-1, lanes, SHARED)
-            out += wide.copy_(self._mine(torch.bmm(self._each_slot(share), values), sharing))
+            out += wide.copy_(self._with_prompts(share, 1, layer, block))
         for block in range(self._blocks):
             scratch.placed.copy_(shares[..., at : (at := at + OWN)].transpose(-1, -2))
-            torch.bmm(scratch.spread, self._own[block][1][layer], out=scratch.part)
+            torch.bmm(scratch.spread, self._own[block][1][layer, : groups * heads], out=scratch.part)
             out += wide.copy_(scratch.part.view(out.shape))
         mixed = out.permute(0, 3, 1, 2, 4).to(self._dtype, memory_format=torch.contiguous_format)
-        return mixed.view(groups * GROUP, -1)[: self._rows]
+        return mixed.view(groups * GROUP, -1)[:rows]
 
 
 class _Scratch:
@@ -284,6 +350,7 @@ class _Scratch:
 
     def __init__(self, groups: int, heads: int, sharing: int, width: int, dtype: torch.dtype) -> None:
         """Take it; what must be zero stays so."""
+        self.groups = groups
         batch, lanes = groups * heads, sharing * GROUP
         self._shape, self._dtype = (groups, heads, sharing, GROUP), dtype
         self._cells: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}

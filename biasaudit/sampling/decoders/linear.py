@@ -1,14 +1,14 @@
-"""Linear layers of a decode step, whose number of rows is fixed.
+"""Linear layers of a decode step, in which a row has the same bits however many there are.
 
-Weights in bf16 on a CPU are packed once into the layout that oneDNN wants for that number of rows; torch's own call
-packs them at every step, which costs about as much as the product. The packing is a private call of torch, so it is
-tried on the real weights and given up for the plain call where torch, the build or the processor will not have it.
+Weights in bf16 on a CPU are packed once into the layout that oneDNN wants; torch's own call packs them at every step,
+which costs about as much as the product. The packing is a private call of torch, so it is tried on the real weights and
+given up for the plain call where torch, the build or the processor will not have it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -17,18 +17,19 @@ import torch.nn.functional as F
 from biasaudit.sampling import kernels
 from biasaudit.sampling.decoders.base import Allocate
 from biasaudit.sampling.decoders.even import gelu_tanh
+from biasaudit.sampling.decoders.parts import InParts, Rowwise, cancelling, fewest
 
 _ALIGNED = 64
 
 _ROWS = 256
 """Rows of the vocabulary's product: more take longer a row."""
 
-Linear = Callable[[torch.Tensor], torch.Tensor]
-"""(rows, in) → (rows, out)."""
+_TOGETHER = 128
+"""Rows of a layer's product: more take as long a row, and fewer numbers of them are summed alike."""
 
 
-def linear(weight: torch.Tensor, bias: torch.Tensor | None = None, *, rows: int, gelu: bool = False) -> Linear:
-    """A layer y = x · weightᵀ + bias for inputs of exactly `rows` rows.
+def linear(weight: torch.Tensor, bias: torch.Tensor | None = None, *, rows: int, gelu: bool = False) -> Rowwise:
+    """A layer y = x · weightᵀ + bias for inputs of at most `rows` rows; on a GPU of exactly so many.
 
     Args:
         weight: (out, in), as `torch.nn.Linear` keeps it; a transposed view of (in, out) will do.
@@ -36,9 +37,23 @@ def linear(weight: torch.Tensor, bias: torch.Tensor | None = None, *, rows: int,
         rows: the tile, known when it opens.
         gelu: apply GELU in its tanh form to y, inside the product where that can be.
     """
-    packed = _packed(weight, bias, rows, gelu)
-    if packed is not None:
-        return packed
+    run = _packed(weight, bias, rows, gelu)
+    if run is None and weight.device.type != "cpu":
+        return _plain(weight, bias, gelu)
+    most = max(rows, _TOGETHER)
+
+    def trial() -> tuple[Rowwise, torch.Tensor]:
+        x, columns = cancelling(most, weight.shape[1], weight.shape[0], dtype=weight.dtype)
+        nothing = None if bias is None else torch.zeros_like(bias)
+        like = columns.t()
+        return (_packed(like, nothing, rows, gelu) if run else None) or _plain(like, nothing, gelu), x
+
+    key = ("linear", run is None, tuple(weight.shape), bias is None, weight.dtype, gelu)
+    return InParts(run or _plain(weight, bias, gelu), _TOGETHER, most=most, key=key, trial=trial)
+
+
+def _plain(weight: torch.Tensor, bias: torch.Tensor | None, gelu: bool) -> Rowwise:
+    """The layer with weights as they are."""
     if gelu:
         return lambda x: gelu_tanh(F.linear(x, weight, bias))
     return lambda x: F.linear(x, weight, bias)
@@ -54,7 +69,7 @@ def packs() -> bool:
     )
 
 
-def _packed(weight: torch.Tensor, bias: torch.Tensor | None, rows: int, gelu: bool) -> Linear | None:
+def _packed(weight: torch.Tensor, bias: torch.Tensor | None, rows: int, gelu: bool) -> Rowwise | None:
     """The layer with packed weights; None where they cannot be had."""
     if weight.device.type != "cpu" or weight.dtype != torch.bfloat16 or not packs():
         return None
@@ -90,6 +105,7 @@ class Head:
         self.bias = None if bias is None else bias.detach().float()
         self._kernel = kernels.head(weight.device, weight)
         self._packed = None if self._kernel is None else self._kernel.pack(weight.detach().contiguous())
+        self._key = ("head", tuple(self._weight.shape), weight.dtype)
         self._halves = weight.dtype == torch.bfloat16 and weight.device.type == "cpu" and packs()
 
     def room(self, rows: int, allocate: Allocate) -> torch.Tensor:
@@ -97,23 +113,34 @@ class Head:
         columns = self._columns if self._kernel is None else len(self.weight)
         return allocate((rows, columns), torch.float32, self.weight.device)[:, : len(self.weight)]
 
-    @staticmethod
-    def together(rows: int) -> int:
-        """How many of `rows` rows are multiplied at a time: equal parts or all, so that no row's place shapes it."""
-        parts = -(-rows // _ROWS)
-        return rows if rows % parts else rows // parts
-
     def __call__(self, states: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-        """fp32 logits (B, V) of (B, C) states of the model's dtype, into `out`, which `room` made."""
+        """fp32 logits (B, V) of (B, C) states of the model's dtype, in `out`, which `room` made for the tile."""
+        found = out[: len(states)]
         if self._kernel is not None:
-            self._kernel.head(states.contiguous(), self._packed, out)
+            self._kernel.head(states.contiguous(), self._packed, found)
+        elif states.device.type == "cpu":
+            self._in_parts(states.float(), out)
         else:
-            whole = out.as_strided((len(out), self._columns), out.stride())
-            with _products_in_bf16() if self._halves else nullcontext():
-                each = self.together(len(whole))
-                for part, into in zip(torch.split(states.float(), each), torch.split(whole, each), strict=True):
-                    torch.mm(part, self._weight.t(), out=into)
-        return out if self.bias is None else out.add_(self.bias)
+            torch.mm(states.float(), self._weight.t(), out=out.as_strided((len(out), self._columns), out.stride()))
+        return found if self.bias is None else found.add_(self.bias)
+
+    def _in_parts(self, states: torch.Tensor, out: torch.Tensor) -> None:
+        """Multiply equal parts of the tile, or all at once, so that no row's place shapes it; the last may be fewer."""
+        tile = len(out)
+        cells = out.as_strided((tile, self._columns), out.stride())
+        count = -(-tile // _ROWS)
+        each = tile if tile % count else tile // count
+        with _products_in_bf16() if self._halves else nullcontext():
+            for start in range(0, len(states), each):
+                part = states[start : start + each]
+                size = fewest(self._key, lambda: self._trial(each), each, len(part))
+                if size > len(part):
+                    part = F.pad(part, (0, 0, 0, size - len(part)))
+                torch.mm(part, self._weight.t(), out=cells[start : start + size])
+
+    def _trial(self, rows: int) -> tuple[Rowwise, torch.Tensor]:
+        states = cancelling(rows, self._weight.shape[1], 1, dtype=torch.bfloat16)[0].float()
+        return lambda x: torch.mm(x, self._weight.t()), states
 
 
 _ONE = threading.Lock()

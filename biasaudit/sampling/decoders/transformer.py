@@ -18,6 +18,7 @@ from biasaudit.sampling.decoders.base import Allocate, PromptState, bucket_lengt
 from biasaudit.sampling.decoders.even import gelu_tanh
 from biasaudit.sampling.decoders.grouped import cache
 from biasaudit.sampling.decoders.linear import Head, linear
+from biasaudit.sampling.decoders.parts import STEP
 from biasaudit.sampling.decoders.past import after, joined, sees
 
 Map = Callable[[torch.Tensor], torch.Tensor]
@@ -76,7 +77,10 @@ class Stack:
     layers: Callable[[Make], list[Layer]]
     norm: Map
     head: torch.nn.Linear
+    heads: int
+    """H·G: query heads."""
     key_heads: int
+    """H."""
     width: int
     """D."""
     scale: float
@@ -145,6 +149,7 @@ class TransformerDecoder:
             layers=len(self._layers),
             rows=tile,
             heads=self._stack.key_heads,
+            sharing=self._stack.heads // self._stack.key_heads,
             width=self._stack.width,
             dtype=self.dtype,
             device=self.device,
@@ -181,29 +186,29 @@ class TransformerDecoder:
         self._output[row] = state.output
 
     def narrow(self, rows: int) -> int:
-        """See `Narrows`: the head multiplies in whole parts."""
-        tile = len(self._output)
-        each = self._head.together(tile)
+        """See `Narrows`."""
         if self.device.type == "cpu":
-            self._first = min(-(-rows // each) * each, tile)
+            self._first = self._cache.narrow(min(-(-rows // STEP) * STEP, len(self._output)))
         return self._first
+
+    def move(self, row: int, to: int) -> None:
+        """See `Narrows`."""
+        self._output[to] = self._output[row]
+        self._cache.move(row, to)
 
     def logits(self) -> torch.Tensor:
         """fp32 (B, V)."""
-        return self._head(self._output[: self._first], self._logits[: self._first])
+        return self._head(self._output[: self._first], self._logits)
 
     def step(self, tokens: torch.Tensor, positions: torch.Tensor, longest: int) -> None:
         """Feed one token a row."""
-        empty = len(self._output) - len(tokens)  # the layers' products keep the tile's shape
-        if empty:
-            tokens, positions = F.pad(tokens, (0, empty)), F.pad(positions, (0, empty))
         self._cache.aim(positions, longest)
         scale = self._stack.scale
 
         def attend(place: int, layer: Layer, query: torch.Tensor, key: torch.Tensor, value: Any) -> torch.Tensor:
             return self._cache.attend(place, query, key, value, scale, layer.window)
 
-        self._output = self._loop(self._step_layers, tokens, positions, attend)
+        self._output[: len(tokens)] = self._loop(self._step_layers, tokens, positions, attend)
 
     def all_logits(self, ids: torch.Tensor) -> torch.Tensor:
         """fp32 (T, V): the logits after every token of one padded sequence."""

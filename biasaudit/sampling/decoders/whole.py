@@ -81,6 +81,12 @@ class WholeStep:
         self._held[row] = memory
         self._prompts[row] = torch.tensor([memory[0].data_ptr(), memory[1].data_ptr(), state.length])
 
+    def move(self, row: int, to: int) -> None:
+        """Let a row go on in another's place."""
+        for part in (self._keys, self._values):
+            part[:, to] = part[:, row]
+        self._held[to], self._prompts[to] = self._held[row], self._prompts[row]
+
     def step(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """(n, C) after the last norm, of int64 tokens (n,) at int64 positions (n,), the tile's first n rows."""
         states: torch.Tensor = self._kernel.gpt2_step(

@@ -94,7 +94,7 @@ void attend_rows(Tensor& keys, Tensor& values, const Tensor& positions, const Te
   const int64_t most = keys.size(0) * block;
   const int64_t* at_position = positions.const_data_ptr<int64_t>();
   const auto run = head_of<T>(width);
-  at::parallel_for(0, rows * heads, 8, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, query.size(0) * heads, 8, [&](int64_t begin, int64_t end) {
     std::vector<float> scores(most + 16);
     for (int64_t unit = begin; unit < end; ++unit) {
       const int64_t row = unit / heads, head = unit % heads, last = at_position[row];
@@ -114,8 +114,9 @@ void attend_rows(Tensor& keys, Tensor& values, const Tensor& positions, const Te
   });
 }
 
-// Stores this step's key and value (B, H, D) in one layer's cache (blocks, B, H, cells, D) at int64 `positions`, and
-// attends with (B, H * G, D) queries to all cells up to them, or to the last `window` where it is positive.
+// Stores this step's key and value (B, H, D) in one layer's cache (blocks, rows, H, cells, D), whose first B rows they
+// are, at int64 `positions`, and attends with (B, H * G, D) queries to all cells up to them, or to the last `window`
+// where it is positive.
 Tensor attend(Tensor keys, Tensor values, const Tensor& positions, const Tensor& query, const Tensor& key,
               const Tensor& value, double scale, int64_t window) {
   TORCH_CHECK(keys.is_contiguous() && values.is_contiguous() && positions.is_contiguous(), "cache: not contiguous");
