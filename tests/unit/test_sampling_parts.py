@@ -28,7 +28,7 @@ def trial():
 
 
 def test_numbers_of_rows_that_are_summed_otherwise_are_found():
-    assert sizes("some", trial, 128, 384) == (16, 32, 80, 96, 112, 128, 384)
+    assert sizes("some", trial, 128, 384) == (16, 32, 80, 96, 112, 128, 192, 320, 384)
     assert sizes("some", trial, 64, 64) == (48, 64)
 
 

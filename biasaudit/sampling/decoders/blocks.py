@@ -157,9 +157,8 @@ class BlockCache:
 
     def _by_block(self, cells: torch.Tensor, others: torch.Tensor, *, first: bool = True) -> torch.Tensor:
         """Products (blocks, B, H, ·, ·) of every row's cells, the first factor or the second, with `others`."""
-        blocks, rows = len(others), others.shape[1]
         product = torch.matmul if first else lambda cells, others: torch.matmul(others, cells)
-        if rows == cells.shape[1]:
-            return product(cells[:blocks], others)
+        if self._device.type != "cpu":
+            return product(cells[: len(others)], others)
         # The cells of some rows lie together only within a block.
-        return torch.stack([product(cells[block, :rows], others[block]) for block in range(blocks)])
+        return torch.stack([product(cells[block, : len(part)], part) for block, part in enumerate(others)])

@@ -17,13 +17,8 @@ import torch.nn.functional as F
 from biasaudit.sampling import kernels
 from biasaudit.sampling.decoders.base import Allocate
 from biasaudit.sampling.decoders.blocks import BlockCache
-from biasaudit.sampling.decoders.parts import Rowwise, cancelling, fewest
-
-GROUP = 16
-"""Rows that stand together: those of an AMX tile."""
-
-OWN = 16
-"""Positions of completions in a block."""
+from biasaudit.sampling.decoders.parts import Rowwise, cancelling, sizes
+from biasaudit.sampling.decoders.scratch import GROUP, OWN, Scratch
 
 SHARED = 32
 """Positions of prompts in a block."""
@@ -109,7 +104,10 @@ class GroupCache:
         first slots are the groups' own; a further prompt of a group stands behind them."""
         row = torch.arange(rows)
         self._cell = ((row // GROUP * heads)[:, None] + torch.arange(heads)) * GROUP + (row % GROUP)[:, None]
-        self._scratch = _Scratch(self._groups, heads, sharing, width, dtype)
+        self._scratch = Scratch(self._groups, heads, sharing, width, dtype)
+        found = sizes(("groups", *self.shape[2:]), self._trial, self._groups * GROUP, self._groups * GROUP)
+        self._some = len(found) == self._groups
+        """Whether any number of groups comes out as all of them do."""
         self._begin()
 
     def _begin(self) -> None:
@@ -155,11 +153,8 @@ class GroupCache:
             part[:, to // GROUP, :, to % GROUP] = part[:, row // GROUP, :, row % GROUP]
 
     def narrow(self, rows: int) -> int:
-        """How many rows are computed for the first `rows`: whole groups, whose products come out alike."""
-        if rows >= self._rows:
-            return self._rows
-        key = ("groups", self._heads, self._sharing, self._width)
-        return min(fewest(key, self._trial, self._groups * GROUP, rows), self._rows)
+        """How many rows are computed for the first `rows`: whole groups."""
+        return min(-(-rows // GROUP) * GROUP, self._rows) if self._some else self._rows
 
     def _trial(self) -> tuple[Rowwise, torch.Tensor]:
         """The four products, of as many groups as there are rows / GROUP."""
@@ -246,6 +241,23 @@ class GroupCache:
             self._coming = {}
             self._meet(groups)
         self._biases: dict[int | None, torch.Tensor] = {}
+        begun = torch.where(self._here < self._start[: len(self._here)], 0, self._start[: len(self._here)])
+        self._prompts_of = self._runs(begun - 1, SHARED, self._shared_blocks)
+        self._own_of = self._runs(F.pad(own, (0, groups * GROUP - count)), OWN, blocks)
+        self._scratch.hide()
+
+    def _runs(self, last: torch.Tensor, block: int, blocks: int) -> list[list[slice]]:
+        """For each block of cells, runs of groups in which a row looks into it, if only by its `last` cell (rows,).
+
+        The first block is everybody's, so that rows in between completions, too, see something.
+        """
+        groups = len(last) // GROUP
+        furthest = (last.view(groups, GROUP).amax(1) // block).tolist()
+        found: list[list[slice]] = [[slice(0, groups)]] if blocks else []
+        for number in range(1, blocks):
+            ends = [group for group in range(groups + 1) if _reaches(furthest, group, number)]
+            found.append([slice(*ends[at : at + 2]) for at in range(0, len(ends), 2)] if self._some else found[0])
+        return found
 
     def _bias(self, window: int | None) -> torch.Tensor:
         """(groups, 1, 1, GROUP, cells): −∞ where a row must not look."""
@@ -263,7 +275,7 @@ class GroupCache:
     def _meet(self, groups: int) -> None:
         """Find out which slots `groups` groups use, and which rows look into one that is not their group's own."""
         if groups != self._scratch.groups:
-            self._scratch = _Scratch(groups, self._heads, self._sharing, self._width, self._dtype)
+            self._scratch = Scratch(groups, self._heads, self._sharing, self._width, self._dtype)
         self._computed = groups
         rows = [row for row, held in enumerate(self._held) if held is not None]
         self._in_use = max((self._slots[row] + 1 for row in rows), default=0)
@@ -275,24 +287,28 @@ class GroupCache:
         slots = torch.tensor([self._slots[row] - self._groups for row in away.tolist()], dtype=torch.int64)
         self._away = torch.stack((slots, away // GROUP, away % GROUP))
 
-    def _with_prompts(self, lanes: torch.Tensor, which: int, layer: int, block: int) -> torch.Tensor:
+    def _with_prompts(self, lanes: torch.Tensor, which: int, layer: int, block: int, run: slice) -> torch.Tensor:
         """(groups, heads, sharing, GROUP, n): each row's lane times a block of its own prompt's keys (0) or values (1).
 
-        Lanes are (groups · heads, sharing · GROUP, ·).
+        Args:
+            lanes: (groups, heads, sharing · GROUP, ·), of all groups.
+            which: keys or values.
+            layer: which layer.
+            block: which block of the prompts' cells.
+            run: the groups to do.
         """
-        groups, heads = self._computed, self._heads
-        shape = (-1, heads, self._sharing, GROUP, SHARED if which == 0 else self._width)
+        held = self._prompts[which][layer, block]
+        shape = (-1, self._heads, self._sharing, GROUP, SHARED if which == 0 else self._width)
 
         def product(lanes: torch.Tensor, slots: slice) -> torch.Tensor:
-            held = self._prompts[which][layer, block, slots].flatten(0, 1)
-            return torch.bmm(lanes, held.transpose(1, 2) if which == 0 else held).view(shape)
+            cells = held[slots].flatten(0, 1)
+            return torch.bmm(lanes.flatten(0, 1), cells.transpose(1, 2) if which == 0 else cells).view(shape)
 
-        found = product(lanes, slice(groups))
+        found = product(lanes[run], run)
         if len(self._further):
-            theirs = lanes.reshape(groups, -1)[self._further].view(-1, *lanes.shape[1:])
-            more = product(theirs, slice(self._groups, self._in_use))
-            slots, where, lane = self._away
-            found[where, :, :, lane] = more[slots, :, :, lane]
+            more = product(lanes[self._further], slice(self._groups, self._in_use))
+            slots, where, lane = self._away[:, (self._away[1] >= run.start) & (self._away[1] < run.stop)]
+            found[where - run.start, :, :, lane] = more[slots, :, :, lane]
         return found
 
     def _store(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
@@ -325,54 +341,35 @@ class GroupCache:
         if self._shared_blocks:
             torch.mul(query, scale, out=scratch.asked)
         at = 0
-        for block in range(self._shared_blocks):
+        for block, runs in enumerate(self._prompts_of):
             here = slice(at, at := at + SHARED)
-            torch.add(self._with_prompts(scratch.lanes, 0, layer, block), bias[..., here], out=scores[..., here])
-        for block in range(self._blocks):
-            torch.bmm(self._own[block][0][layer, : groups * heads], scratch.column, out=scratch.table)
+            for run in runs:
+                found = self._with_prompts(scratch.of_groups, 0, layer, block, run)
+                torch.add(found, bias[run, ..., here], out=scores[run, ..., here])
+        for block, runs in enumerate(self._own_of):
             here = slice(at, at := at + OWN)
-            torch.add(scratch.diagonal, bias[..., here], out=scores[..., here])
+            for run in runs:
+                items = slice(run.start * heads, run.stop * heads)
+                torch.bmm(self._own[block][0][layer, items], scratch.column[items], out=scratch.table[items])
+                torch.add(scratch.diagonal[run], bias[run, ..., here], out=scores[run, ..., here])
         torch.softmax(scores, dim=-1, out=shares)
         out, wide, at = scratch.out.zero_(), scratch.wide, 0
-        for block in range(self._shared_blocks):
-            share = shares[..., at : (at := at + SHARED)].reshape(-1, lanes, SHARED)
-            out += wide.copy_(self._with_prompts(share, 1, layer, block))
-        for block in range(self._blocks):
-            scratch.placed.copy_(shares[..., at : (at := at + OWN)].transpose(-1, -2))
-            torch.bmm(scratch.spread, self._own[block][1][layer, : groups * heads], out=scratch.part)
-            out += wide.copy_(scratch.part.view(out.shape))
+        for block, runs in enumerate(self._prompts_of):
+            share = shares[..., at : (at := at + SHARED)].reshape(groups, heads, lanes, SHARED)
+            for run in runs:
+                out[run] += wide[run].copy_(self._with_prompts(share, 1, layer, block, run))
+        for block, runs in enumerate(self._own_of):
+            here = slice(at, at := at + OWN)
+            for run in runs:
+                items = slice(run.start * heads, run.stop * heads)
+                scratch.placed[run].copy_(shares[run, ..., here].transpose(-1, -2))
+                torch.bmm(scratch.spread[items], self._own[block][1][layer, items], out=scratch.part[items])
+                out[run] += wide[run].copy_(scratch.part.view(out.shape)[run])
         mixed = out.permute(0, 3, 1, 2, 4).to(self._dtype, memory_format=torch.contiguous_format)
         return mixed.view(groups * GROUP, -1)[:rows]
 
 
-class _Scratch:
-    """Memory of a step for queries of which `sharing` read one key head, and the views of it that are written."""
-
-    def __init__(self, groups: int, heads: int, sharing: int, width: int, dtype: torch.dtype) -> None:
-        """Take it; what must be zero stays so."""
-        self.groups = groups
-        batch, lanes = groups * heads, sharing * GROUP
-        self._shape, self._dtype = (groups, heads, sharing, GROUP), dtype
-        self._cells: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        self.lanes = torch.empty((batch, lanes, width), dtype=dtype)
-        self.asked = self.lanes.view(*self._shape, width).permute(0, 3, 1, 2, 4)
-        """(groups, GROUP, heads, sharing, width) in the order of lanes."""
-        self.column = torch.empty((batch, width, lanes), dtype=dtype)
-        self.columns = self.column.view(groups, heads, width, sharing, GROUP).permute(0, 4, 1, 3, 2)
-        """The same in the order of columns."""
-        self.table = torch.empty((batch, GROUP * OWN, lanes), dtype=dtype)
-        table = self.table.view(groups, heads, GROUP, OWN, sharing, GROUP).diagonal(dim1=2, dim2=5)
-        self.diagonal = table.permute(0, 1, 3, 4, 2)
-        """(groups, heads, sharing, GROUP, OWN): each row's own keys with its own queries."""
-        self.spread = torch.zeros((batch, lanes, GROUP * OWN), dtype=dtype)
-        self.placed = self.spread.view(*self._shape, GROUP, OWN).diagonal(dim1=3, dim2=4)
-        """(groups, heads, sharing, OWN, GROUP): where each row's shares stand among zeros."""
-        self.part = torch.empty((batch, lanes, width), dtype=dtype)
-        self.wide, self.out = torch.empty((2, *self._shape, width)).unbind()
-
-    def cells(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scores and shares of so many cells: (groups, heads, sharing, GROUP, count) each."""
-        if count not in self._cells:
-            scores, shares = torch.empty((2, *self._shape, count), dtype=self._dtype)
-            self._cells = {count: (scores, shares)}
-        return self._cells[count]
+def _reaches(furthest: list[int], group: int, block: int) -> bool:
+    """Whether at `group` a run of groups begins or ends whose rows reach a block."""
+    before = group > 0 and furthest[group - 1] >= block
+    return before != (group < len(furthest) and furthest[group] >= block)

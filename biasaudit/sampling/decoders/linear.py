@@ -37,18 +37,19 @@ def linear(weight: torch.Tensor, bias: torch.Tensor | None = None, *, rows: int,
         rows: the tile, known when it opens.
         gelu: apply GELU in its tanh form to y, inside the product where that can be.
     """
-    run = _packed(weight, bias, rows, gelu)
+    run = _packed(weight, bias, gelu)
     if run is None and weight.device.type != "cpu":
         return _plain(weight, bias, gelu)
-    most = max(rows, _TOGETHER)
+    most = -(-rows // _TOGETHER) * _TOGETHER
 
     def trial() -> tuple[Rowwise, torch.Tensor]:
         x, columns = cancelling(most, weight.shape[1], weight.shape[0], dtype=weight.dtype)
-        nothing = None if bias is None else torch.zeros_like(bias)
-        like = columns.t()
-        return (_packed(like, nothing, rows, gelu) if run else None) or _plain(like, nothing, gelu), x
+        x[::2] = x[::2].abs()  # half of the sums do not cancel, and meet all of GELU
+        like = columns.t() if weight.stride(0) == 1 else columns.t().contiguous()
+        little = None if bias is None else columns[0] * 2**-20  # about what rounding leaves, so both show
+        return (_packed(like, little, gelu) if run else None) or _plain(like, little, gelu), x
 
-    key = ("linear", run is None, tuple(weight.shape), bias is None, weight.dtype, gelu)
+    key = ("linear", run is None, tuple(weight.shape), weight.stride(), bias is None, weight.dtype, gelu)
     return InParts(run or _plain(weight, bias, gelu), _TOGETHER, most=most, key=key, trial=trial)
 
 
@@ -69,16 +70,22 @@ def packs() -> bool:
     )
 
 
-def _packed(weight: torch.Tensor, bias: torch.Tensor | None, rows: int, gelu: bool) -> Rowwise | None:
-    """The layer with packed weights; None where they cannot be had."""
+def _packed(weight: torch.Tensor, bias: torch.Tensor | None, gelu: bool) -> Rowwise | None:
+    """The layer with packed weights; None where they cannot be had.
+
+    Raises:
+        RuntimeError: memory does not suffice; as another arithmetic, the plain layer must not stand in then.
+    """
     if weight.device.type != "cpu" or weight.dtype != torch.bfloat16 or not packs():
         return None
     run = torch.ops.mkldnn._linear_pointwise
     after: tuple[str, list[float], str] = ("gelu", [], "tanh") if gelu else ("none", [], "")
     try:
-        kept = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), rows)
-        run(torch.zeros((rows, weight.shape[1]), dtype=weight.dtype), kept, bias, *after)
-    except (RuntimeError, TypeError):
+        kept = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), _TOGETHER)
+        run(torch.zeros((_TOGETHER, weight.shape[1]), dtype=weight.dtype), kept, bias, *after)
+    except (RuntimeError, TypeError) as error:
+        if "memory" in str(error):
+            raise
         return None
     return lambda x: run(x, kept, bias, *after)
 

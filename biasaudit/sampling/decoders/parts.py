@@ -49,14 +49,14 @@ def sizes(key: Hashable, trial: Trial, whole: int, most: int) -> tuple[int, ...]
         key: says what kind of work it is; a kind is tried once.
         trial: makes such work, and at least `most` rows.
         whole: how many rows the bits are taken from.
-        most: the largest number that may be wanted. Above `whole` its multiples are tried.
+        most: the largest number that may be wanted, a multiple of `whole`; above this, multiples of its half are tried.
     """
     asked = (key, torch.get_num_threads(), whole, most)
     if asked not in _KNOWN:
         run, x = trial()
-        x = x[: max(whole, most // whole * whole)]
+        x, half = x[:most], whole // 2
         full = torch.cat([run(part) for part in torch.split(x, whole)])
-        tried = (*range(STEP, whole, STEP), *range(2 * whole, len(x) + 1, whole))
+        tried = (*range(STEP, whole, STEP), *range(whole + half, len(x) + 1, half))
         alike = [size for size in tried if _alike(run, x[: max(size, whole)], full, size)]
         _KNOWN[asked] = tuple(sorted((*alike, whole)))
     return _KNOWN[asked]
