@@ -71,8 +71,8 @@ PLANNED_TOKENS = 512
 def usual_tile(device: torch.device) -> int | None:
     """Rows that are fastest on a CPU when memory is no question; None on a GPU: as many as fit.
 
-    Few rows wait for the weights to come from memory, and of many the last tile of a queue is emptier; the compiled
-    step leaves out rows that are empty. Measured at GPT-2's 124M shape by `benchmarks/sampling.py --tile`.
+    Few rows wait for the weights to come from memory, and many need more of it; rows that are empty are left out.
+    Measured at GPT-2's 124M shape by `benchmarks/sampling.py --tile`.
     """
     if device.type != "cpu":
         return None

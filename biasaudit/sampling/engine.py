@@ -21,7 +21,7 @@ from biasaudit.records import FinishReason
 from biasaudit.sampling import kernels, noise
 from biasaudit.sampling.backoff import Backoff
 from biasaudit.sampling.choose import Chooser, refuse_no_numbers
-from biasaudit.sampling.decoders.base import Decoder, Narrows
+from biasaudit.sampling.decoders.base import Decoder, Narrows, out_of_memory
 from biasaudit.sampling.queue import Job, Prompts, Window
 
 VERSION = "9"
@@ -113,7 +113,7 @@ class Engine:
                         tile.open(length)
                     tile.turn(window)
             except (MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 if not self._backoff.failed():
                     raise ResourceError(
@@ -289,12 +289,3 @@ def fetched(tokens: torch.Tensor, logprobs: torch.Tensor) -> tuple[list[int], li
         return tokens.tolist(), logprobs.tolist()
     both = torch.stack((tokens.double(), logprobs.double())).cpu()
     return both[0].long().tolist(), both[1].tolist()
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Whether an error of torch or Python says that memory is exhausted."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    text = str(error).lower()
-    said = ("can't allocate memory", "not enough memory", "out of memory", "status_alloc_failed")
-    return any(words in text for words in said)

@@ -26,6 +26,15 @@ def allocate_zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.devic
     return torch.zeros(tuple(shape), dtype=dtype, device=device)
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch or Python says that memory is exhausted."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error).lower()
+    said = ("can't allocate memory", "not enough memory", "out of memory", "status_alloc_failed")
+    return any(words in text for words in said)
+
+
 @dataclass(frozen=True, slots=True)
 class PromptState:
     """A prompt after prefill, as its completions share it."""

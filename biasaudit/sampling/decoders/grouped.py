@@ -11,6 +11,8 @@ share of exactly 0: a row's bits depend neither on its place nor on its company 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 
@@ -287,15 +289,19 @@ class GroupCache:
         slots = torch.tensor([self._slots[row] - self._groups for row in away.tolist()], dtype=torch.int64)
         self._away = torch.stack((slots, away // GROUP, away % GROUP))
 
-    def _with_prompts(self, lanes: torch.Tensor, which: int, layer: int, block: int, run: slice) -> torch.Tensor:
-        """(groups, heads, sharing, GROUP, n): each row's lane times a block of its own prompt's keys (0) or values (1).
+    def _with_prompts(
+        self, lanes: torch.Tensor, which: int, layer: int, block: int
+    ) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Each row's lane times a block of its own prompt's keys (0) or values (1).
 
         Args:
-            lanes: (groups, heads, sharing · GROUP, ·), of all groups.
+            lanes: (groups, heads, sharing · GROUP, ·).
             which: keys or values.
             layer: which layer.
             block: which block of the prompts' cells.
-            run: the groups to do.
+
+        Yields:
+            runs of groups that look into the block, and their products (groups, heads, sharing, GROUP, n).
         """
         held = self._prompts[which][layer, block]
         shape = (-1, self._heads, self._sharing, GROUP, SHARED if which == 0 else self._width)
@@ -304,12 +310,13 @@ class GroupCache:
             cells = held[slots].flatten(0, 1)
             return torch.bmm(lanes.flatten(0, 1), cells.transpose(1, 2) if which == 0 else cells).view(shape)
 
-        found = product(lanes[run], run)
-        if len(self._further):
-            more = product(lanes[self._further], slice(self._groups, self._in_use))
-            slots, where, lane = self._away[:, (self._away[1] >= run.start) & (self._away[1] < run.stop)]
-            found[where - run.start, :, :, lane] = more[slots, :, :, lane]
-        return found
+        more = product(lanes[self._further], slice(self._groups, self._in_use)) if len(self._further) else None
+        for run in self._prompts_of[block]:
+            found = product(lanes[run], run)
+            if more is not None:
+                slots, where, lane = self._away[:, (self._away[1] >= run.start) & (self._away[1] < run.stop)]
+                found[where - run.start, :, :, lane] = more[slots, :, :, lane]
+            yield run, found
 
     def _store(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
         """Write this step's keys and values (B, H, D), as integers: whole rows, whatever they mean."""
@@ -341,10 +348,9 @@ class GroupCache:
         if self._shared_blocks:
             torch.mul(query, scale, out=scratch.asked)
         at = 0
-        for block, runs in enumerate(self._prompts_of):
+        for block in range(len(self._prompts_of)):
             here = slice(at, at := at + SHARED)
-            for run in runs:
-                found = self._with_prompts(scratch.of_groups, 0, layer, block, run)
+            for run, found in self._with_prompts(scratch.of_groups, 0, layer, block):
                 torch.add(found, bias[run, ..., here], out=scores[run, ..., here])
         for block, runs in enumerate(self._own_of):
             here = slice(at, at := at + OWN)
@@ -354,17 +360,17 @@ class GroupCache:
                 torch.add(scratch.diagonal[run], bias[run, ..., here], out=scores[run, ..., here])
         torch.softmax(scores, dim=-1, out=shares)
         out, wide, at = scratch.out.zero_(), scratch.wide, 0
-        for block, runs in enumerate(self._prompts_of):
+        for block in range(len(self._prompts_of)):
             share = shares[..., at : (at := at + SHARED)].reshape(groups, heads, lanes, SHARED)
-            for run in runs:
-                out[run] += wide[run].copy_(self._with_prompts(share, 1, layer, block, run))
+            for run, found in self._with_prompts(share, 1, layer, block):
+                out[run].add_(wide[run].copy_(found))
         for block, runs in enumerate(self._own_of):
             here = slice(at, at := at + OWN)
             for run in runs:
                 items = slice(run.start * heads, run.stop * heads)
                 scratch.placed[run].copy_(shares[run, ..., here].transpose(-1, -2))
                 torch.bmm(scratch.spread[items], self._own[block][1][layer, items], out=scratch.part[items])
-                out[run] += wide[run].copy_(scratch.part.view(out.shape)[run])
+                out[run].add_(wide[run].copy_(scratch.part.view(out.shape)[run]))
         mixed = out.permute(0, 3, 1, 2, 4).to(self._dtype, memory_format=torch.contiguous_format)
         return mixed.view(groups * GROUP, -1)[:rows]
 

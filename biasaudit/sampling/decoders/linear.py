@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from biasaudit.sampling import kernels
-from biasaudit.sampling.decoders.base import Allocate
+from biasaudit.sampling.decoders.base import Allocate, out_of_memory
 from biasaudit.sampling.decoders.even import gelu_tanh
 from biasaudit.sampling.decoders.parts import InParts, Rowwise, cancelling, fewest
 
@@ -84,14 +84,14 @@ def _packed(weight: torch.Tensor, bias: torch.Tensor | None, gelu: bool) -> Roww
         kept = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), _TOGETHER)
         run(torch.zeros((_TOGETHER, weight.shape[1]), dtype=weight.dtype), kept, bias, *after)
     except (RuntimeError, TypeError) as error:
-        if "memory" in str(error):
+        if out_of_memory(error):
             raise
         return None
     return lambda x: run(x, kept, bias, *after)
 
 
 class Head:
-    """The vocabulary's logits in fp32, of hidden states of a fixed number of rows.
+    """The vocabulary's logits in fp32; a row has the same bits however many there are.
 
     bf16 weights and bf16 states are multiplied exactly and summed in fp32: nothing is rounded to bf16 on the way out,
     where near logits would become equal. oneDNN does that when it may convert fp32 factors to bf16; ours hold bf16
