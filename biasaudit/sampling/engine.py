@@ -24,7 +24,7 @@ from biasaudit.sampling.choose import Chooser, refuse_no_numbers
 from biasaudit.sampling.decoders.base import Decoder, Narrows, out_of_memory
 from biasaudit.sampling.queue import Job, Prompts, Window
 
-VERSION = "9"
+VERSION = "10"
 """Raised with every change that may change a bit of a completion."""
 
 _MARGIN = 16

@@ -20,7 +20,7 @@ from biasaudit.sampling.truncate import Cells
 RUN = 64
 """Ids whose weights are summed together, before one of them is drawn."""
 
-_TOGETHER = 1 << 20
+_TOGETHER = 1 << 21
 """Logits that one thread surveys together: many, as threads of Python wait for each other at every call."""
 
 

@@ -88,7 +88,6 @@ class Gpt2Decoder:
         if self._whole:
             self._logits = self._whole.open(tile, self.vocabulary)
             return
-        self._logits = self._head.room(tile, self._allocate)
         self._cache = cache(
             getattr(self, "_cache", None),
             layers=len(self._blocks),
@@ -100,6 +99,7 @@ class Gpt2Decoder:
             allocate=self._allocate,
         )
         if tile != self._rows:
+            self._logits = self._head.room(tile, self._allocate)
             self._layers = [self._layer(block, tile) for block in self._blocks]
             self._rows = tile
 

@@ -19,11 +19,9 @@ import torch.nn.functional as F
 from biasaudit.sampling import kernels
 from biasaudit.sampling.decoders.base import Allocate
 from biasaudit.sampling.decoders.blocks import BlockCache
-from biasaudit.sampling.decoders.parts import Rowwise, cancelling, sizes
-from biasaudit.sampling.decoders.scratch import GROUP, OWN, Scratch
-
-SHARED = 32
-"""Positions of prompts in a block."""
+from biasaudit.sampling.decoders.runs import reaching, writing
+from biasaudit.sampling.decoders.scratch import GROUP, OWN, SHARED, Scratch
+from biasaudit.sampling.decoders.trials import any_number, cuts
 
 _SPARE = 8
 """So many slots are added at a time."""
@@ -100,16 +98,16 @@ class GroupCache:
         """How many of them the last step computed."""
         self._dtype, self._device, self._allocate = dtype, device, allocate
         self._own: list[tuple[torch.Tensor, torch.Tensor]] = []
-        """A block: keys and values (layers, groups · heads, GROUP · OWN, width) each."""
+        """A block: keys and values (layers, groups · heads, OWN · GROUP, width) each; a group's cells of a position
+        stand together, as its rows of a group mostly go in step."""
         self._prompts = (self._shared(0, self._groups), self._shared(0, self._groups))
         """Keys and values (layers, blocks, slots, heads, SHARED, width): a slot holds one prompt for one group. The
         first slots are the groups' own; a further prompt of a group stands behind them."""
         row = torch.arange(rows)
-        self._cell = ((row // GROUP * heads)[:, None] + torch.arange(heads)) * GROUP + (row % GROUP)[:, None]
+        self._cell = ((row // GROUP * heads)[:, None] + torch.arange(heads)) * OWN * GROUP + (row % GROUP)[:, None]
         self._scratch = Scratch(self._groups, heads, sharing, width, dtype)
-        found = sizes(("groups", *self.shape[2:]), self._trial, self._groups * GROUP, self._groups * GROUP)
-        self._some = len(found) == self._groups
-        """Whether any number of groups comes out as all of them do."""
+        self._some = any_number(self._groups, heads, sharing, width, dtype)
+        self._cuts = cuts(self._groups, heads, sharing, width, dtype)
         self._begin()
 
     def _begin(self) -> None:
@@ -150,35 +148,13 @@ class GroupCache:
         assert prompt is not None
         self.place(to, *prompt)
         self._held[row] = None
-        own = (self._layers, self._groups, self._heads, GROUP, OWN, self._width)
+        own = (self._layers, self._groups, self._heads, OWN, GROUP, self._width)
         for part in (part.view(own) for pair in self._own for part in pair):
-            part[:, to // GROUP, :, to % GROUP] = part[:, row // GROUP, :, row % GROUP]
+            part[:, to // GROUP, :, :, to % GROUP] = part[:, row // GROUP, :, :, row % GROUP]
 
     def narrow(self, rows: int) -> int:
         """How many rows are computed for the first `rows`: whole groups."""
         return min(-(-rows // GROUP) * GROUP, self._rows) if self._some else self._rows
-
-    def _trial(self) -> tuple[Rowwise, torch.Tensor]:
-        """The four products, of as many groups as there are rows / GROUP."""
-        lanes, width = self._sharing * GROUP, self._width
-        batch = self._groups * self._heads
-        shapes = (
-            (lanes, width, SHARED),
-            (GROUP * OWN, width, lanes),
-            (lanes, SHARED, width),
-            (lanes, GROUP * OWN, width),
-        )
-        pairs = [cancelling(*shape, batch, dtype=self._dtype) for shape in shapes]
-        asked, keys = pairs[0]
-        pairs[0] = asked, keys.transpose(1, 2).contiguous().transpose(1, 2)
-
-        def run(rows: torch.Tensor) -> torch.Tensor:
-            here = slice(int(rows[0]) // GROUP * self._heads, (int(rows[-1]) // GROUP + 1) * self._heads)
-            return torch.cat([torch.bmm(left[here], right[here]).flatten(1) for left, right in pairs], 1).view(
-                len(rows), -1
-            )
-
-        return run, torch.arange(self._groups * GROUP)
 
     def _settle(self, row: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Find a slot for the prompt of `row`, and copy it there unless the group has it already."""
@@ -219,19 +195,12 @@ class GroupCache:
         own = (positions - self._start[:count]).clamp_(min=0)
         blocks = int(own.max()) // OWN + 1
         while len(self._own) < blocks:
-            shape = (self._layers, self._groups * self._heads, GROUP * OWN, self._width)
+            shape = (self._layers, self._groups * self._heads, OWN * GROUP, self._width)
             pair = [self._allocate(shape, self._dtype, self._device) for _ in range(2)]
             self._own.append((pair[0], pair[1]))
         self._blocks = blocks
         self._here = F.pad(positions, (0, groups * GROUP - count))
-        block = own // OWN
-        flat = self._cell[:count] * OWN + (own % OWN)[:, None]
-        self._writes = []
-        """Which rows write into a block, None for all, and where."""
-        for number in sorted(set(block.tolist())):
-            rows = (block == number).nonzero().squeeze(1)
-            every = len(rows) == count
-            self._writes.append((number, None if every else rows, (flat if every else flat[rows]).flatten()))
+        self._in_step, self._by_row = writing(own, self._cell)
         if self._coming or groups != self._computed:
             finished = (positions < self._start[:count]).nonzero().flatten().tolist()
             for row in (*finished, *range(count, len(self._held))):
@@ -244,22 +213,19 @@ class GroupCache:
             self._meet(groups)
         self._biases: dict[int | None, torch.Tensor] = {}
         begun = torch.where(self._here < self._start[: len(self._here)], 0, self._start[: len(self._here)])
-        self._prompts_of = self._runs(begun - 1, SHARED, self._shared_blocks)
-        self._own_of = self._runs(F.pad(own, (0, groups * GROUP - count)), OWN, blocks)
+        prompts, own = (begun - 1).view(groups, -1), F.pad(own, (0, groups * GROUP - count)).view(groups, -1)
+        self._prompts_of = reaching(prompts.amax(1).tolist(), SHARED, self._shared_blocks, some=self._some)
+        furthest = own.amax(1).tolist()
+        self._own_of = [
+            [(run, self._cut(max(furthest[run]) - block * OWN)) for run in runs]
+            for block, runs in enumerate(reaching(furthest, OWN, blocks, some=self._some))
+        ]
+        """For each block, runs of groups that look into it, and how many of its positions they need."""
         self._scratch.hide()
 
-    def _runs(self, last: torch.Tensor, block: int, blocks: int) -> list[list[slice]]:
-        """For each block of cells, runs of groups in which a row looks into it, if only by its `last` cell (rows,).
-
-        The first block is everybody's, so that rows in between completions, too, see something.
-        """
-        groups = len(last) // GROUP
-        furthest = (last.view(groups, GROUP).amax(1) // block).tolist()
-        found: list[list[slice]] = [[slice(0, groups)]] if blocks else []
-        for number in range(1, blocks):
-            ends = [group for group in range(groups + 1) if _reaches(furthest, group, number)]
-            found.append([slice(*ends[at : at + 2]) for at in range(0, len(ends), 2)] if self._some else found[0])
-        return found
+    def _cut(self, last: int) -> int:
+        """How many positions of a block are multiplied when `last` is the last that is needed."""
+        return next((count for count in self._cuts if count > last), OWN)
 
     def _bias(self, window: int | None) -> torch.Tensor:
         """(groups, 1, 1, GROUP, cells): −∞ where a row must not look."""
@@ -290,12 +256,12 @@ class GroupCache:
         self._away = torch.stack((slots, away // GROUP, away % GROUP))
 
     def _with_prompts(
-        self, lanes: torch.Tensor, which: int, layer: int, block: int
+        self, asked: torch.Tensor, which: int, layer: int, block: int
     ) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Each row's lane times a block of its own prompt's keys (0) or values (1).
+        """Each row's queries times a block of its own prompt's keys (0), or its shares times the values (1).
 
         Args:
-            lanes: (groups, heads, sharing · GROUP, ·).
+            asked: queries (groups, heads, width, sharing · GROUP) or shares (groups, heads, sharing · GROUP, SHARED).
             which: keys or values.
             layer: which layer.
             block: which block of the prompts' cells.
@@ -304,15 +270,17 @@ class GroupCache:
             runs of groups that look into the block, and their products (groups, heads, sharing, GROUP, n).
         """
         held = self._prompts[which][layer, block]
-        shape = (-1, self._heads, self._sharing, GROUP, SHARED if which == 0 else self._width)
 
-        def product(lanes: torch.Tensor, slots: slice) -> torch.Tensor:
-            cells = held[slots].flatten(0, 1)
-            return torch.bmm(lanes.flatten(0, 1), cells.transpose(1, 2) if which == 0 else cells).view(shape)
+        def product(asked: torch.Tensor, slots: slice) -> torch.Tensor:
+            cells, asked = held[slots].flatten(0, 1), asked.flatten(0, 1)
+            if which == 1:
+                return torch.bmm(asked, cells).view(-1, self._heads, self._sharing, GROUP, self._width)
+            found = torch.bmm(cells, asked).view(-1, self._heads, SHARED, self._sharing, GROUP)
+            return found.permute(0, 1, 3, 4, 2)
 
-        more = product(lanes[self._further], slice(self._groups, self._in_use)) if len(self._further) else None
+        more = product(asked[self._further], slice(self._groups, self._in_use)) if len(self._further) else None
         for run in self._prompts_of[block]:
-            found = product(lanes[run], run)
+            found = product(asked[run], run)
             if more is not None:
                 slots, where, lane = self._away[:, (self._away[1] >= run.start) & (self._away[1] < run.stop)]
                 found[where - run.start, :, :, lane] = more[slots, :, :, lane]
@@ -320,11 +288,16 @@ class GroupCache:
 
     def _store(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
         """Write this step's keys and values (B, H, D), as integers: whole rows, whatever they mean."""
-        new = [part.reshape(len(part), -1, self._width).view(torch.int64) for part in (key, value)]
-        for block, rows, flat in self._writes:
+        new = [part.view(len(part), -1, self._width).view(torch.int64) for part in (key, value)]
+        for block, run, position in self._in_step:
             for whole, part in zip(self._own[block], new, strict=True):
-                cells = whole[layer].view(-1, self._width).view(torch.int64)
-                cells.index_copy_(0, flat, (part if rows is None else part[rows]).flatten(0, 1))
+                cells = whole[layer].view(torch.int64).view(self._groups, self._heads, OWN, GROUP, -1)
+                rows = part[run.start * GROUP : run.stop * GROUP].view(-1, GROUP, *part.shape[1:])
+                cells[run, :, position] = rows.transpose(1, 2)
+        for block, alone, flat in self._by_row:
+            for whole, part in zip(self._own[block], new, strict=True):
+                cells = whole[layer].view(torch.int64).flatten(0, 1)
+                cells.index_copy_(0, flat, part[alone].flatten(0, 1))
 
     def attend(
         self,
@@ -338,44 +311,51 @@ class GroupCache:
         """Store this step's key and value, and attend to all positions up to it: see `BlockCache.attend`."""
         groups, heads, rows = self._computed, self._heads, len(query)
         self._store(layer, key, value)
-        lanes = self._sharing * GROUP
         query = F.pad(query, (0, 0, 0, 0, 0, groups * GROUP - rows)) if rows % GROUP else query
         query = query.view(groups, GROUP, heads, self._sharing, self._width)
         scratch = self._scratch
         bias = self._bias(window)
         scores, shares = scratch.cells(bias.shape[-1])
-        torch.mul(query, scale, out=scratch.columns)
-        if self._shared_blocks:
-            torch.mul(query, scale, out=scratch.asked)
+        torch.mul(query, scale, out=scratch.asked)
         at = 0
         for block in range(len(self._prompts_of)):
             here = slice(at, at := at + SHARED)
             for run, found in self._with_prompts(scratch.of_groups, 0, layer, block):
                 torch.add(found, bias[run, ..., here], out=scores[run, ..., here])
         for block, runs in enumerate(self._own_of):
-            here = slice(at, at := at + OWN)
-            for run in runs:
+            for run, count in runs:
+                here, cells = slice(at, at + count), count * GROUP
                 items = slice(run.start * heads, run.stop * heads)
-                torch.bmm(self._own[block][0][layer, items], scratch.column[items], out=scratch.table[items])
-                torch.add(scratch.diagonal[run], bias[run, ..., here], out=scores[run, ..., here])
+                keys = self._own[block][0][layer, items, :cells]
+                torch.bmm(keys, scratch.column[items], out=scratch.table[items, :cells])
+                torch.add(scratch.diagonal[run, ..., :count], bias[run, ..., here], out=scores[run, ..., here])
+            at += OWN
         torch.softmax(scores, dim=-1, out=shares)
-        out, wide, at = scratch.out.zero_(), scratch.wide, 0
-        for block in range(len(self._prompts_of)):
-            share = shares[..., at : (at := at + SHARED)].reshape(groups, heads, lanes, SHARED)
-            for run, found in self._with_prompts(share, 1, layer, block):
+        out, wide = scratch.out, scratch.wide
+        for number, (run, found) in enumerate(self._with_shares(layer, shares)):
+            if number:
                 out[run].add_(wide[run].copy_(found))
-        for block, runs in enumerate(self._own_of):
-            here = slice(at, at := at + OWN)
-            for run in runs:
-                items = slice(run.start * heads, run.stop * heads)
-                scratch.placed[run].copy_(shares[run, ..., here].transpose(-1, -2))
-                torch.bmm(scratch.spread[items], self._own[block][1][layer, items], out=scratch.part[items])
-                out[run].add_(wide[run].copy_(scratch.part.view(out.shape)[run]))
+            else:
+                out.copy_(found)  # a first block is everybody's
         mixed = out.permute(0, 3, 1, 2, 4).to(self._dtype, memory_format=torch.contiguous_format)
         return mixed.view(groups * GROUP, -1)[:rows]
 
+    def _with_shares(self, layer: int, shares: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Each row's shares (groups, heads, sharing, GROUP, cells) of its values, block by block.
 
-def _reaches(furthest: list[int], group: int, block: int) -> bool:
-    """Whether at `group` a run of groups begins or ends whose rows reach a block."""
-    before = group > 0 and furthest[group - 1] >= block
-    return before != (group < len(furthest) and furthest[group] >= block)
+        Yields:
+            runs of groups that look into a block, and their products (groups, heads, sharing, GROUP, width).
+        """
+        scratch, heads, at = self._scratch, self._heads, 0
+        for block in range(len(self._prompts_of)):
+            share = shares[..., at : (at := at + SHARED)].reshape(self._computed, heads, -1, SHARED)
+            yield from self._with_prompts(share, 1, layer, block)
+        for block, runs in enumerate(self._own_of):
+            for run, count in runs:
+                here, cells = slice(at, at + count), count * GROUP
+                items = slice(run.start * heads, run.stop * heads)
+                scratch.placed[run, ..., :count, :].copy_(shares[run, ..., here].transpose(-1, -2))
+                values = self._own[block][1][layer, items, :cells]
+                torch.bmm(scratch.spread[items, :, :cells], values, out=scratch.part[items])
+                yield run, scratch.part.view(scratch.out.shape)[run]
+            at += OWN

@@ -25,7 +25,10 @@ _ROWS = 256
 """Rows of the vocabulary's product: more take longer a row."""
 
 _TOGETHER = 128
-"""Rows of a layer's product: more take as long a row, and fewer numbers of them are summed alike."""
+"""Rows of a layer's product: with more, fewer numbers of rows are summed alike."""
+
+_MANY = 384
+"""So many take less long a row than `_TOGETHER` or twice as many, so tiles of whole multiples are multiplied so."""
 
 
 def linear(weight: torch.Tensor, bias: torch.Tensor | None = None, *, rows: int, gelu: bool = False) -> Rowwise:
@@ -40,7 +43,8 @@ def linear(weight: torch.Tensor, bias: torch.Tensor | None = None, *, rows: int,
     run = _packed(weight, bias, gelu)
     if run is None and weight.device.type != "cpu":
         return _plain(weight, bias, gelu)
-    most = -(-rows // _TOGETHER) * _TOGETHER
+    whole = _TOGETHER if rows % _MANY else _MANY
+    most = -(-rows // whole) * whole
 
     def trial() -> tuple[Rowwise, torch.Tensor]:
         x, columns = cancelling(most, weight.shape[1], weight.shape[0], dtype=weight.dtype)
@@ -50,7 +54,7 @@ def linear(weight: torch.Tensor, bias: torch.Tensor | None = None, *, rows: int,
         return (_packed(like, little, gelu) if run else None) or _plain(like, little, gelu), x
 
     key = ("linear", run is None, tuple(weight.shape), weight.stride(), bias is None, weight.dtype, gelu)
-    return InParts(run or _plain(weight, bias, gelu), _TOGETHER, most=most, key=key, trial=trial)
+    return InParts(run or _plain(weight, bias, gelu), whole, most=most, key=key, trial=trial)
 
 
 def _plain(weight: torch.Tensor, bias: torch.Tensor | None, gelu: bool) -> Rowwise:

@@ -10,6 +10,9 @@ GROUP = 16
 OWN = 16
 """Positions of completions in a block."""
 
+SHARED = 32
+"""Positions of prompts in a block."""
+
 
 class Scratch:
     """Memory of a step for queries of which `sharing` read one key head, and the views of it that are written."""
@@ -20,19 +23,17 @@ class Scratch:
         batch, lanes = groups * heads, sharing * GROUP
         self._shape, self._dtype = (groups, heads, sharing, GROUP), dtype
         self._cells: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        self.lanes = torch.empty((batch, lanes, width), dtype=dtype)
-        self.asked = self.lanes.view(*self._shape, width).permute(0, 3, 1, 2, 4)
-        """(groups, GROUP, heads, sharing, width) in the order of lanes."""
-        self.of_groups = self.lanes.view(groups, heads, lanes, width)
         self.column = torch.empty((batch, width, lanes), dtype=dtype)
-        self.columns = self.column.view(groups, heads, width, sharing, GROUP).permute(0, 4, 1, 3, 2)
-        """The same in the order of columns."""
-        self.table = torch.empty((batch, GROUP * OWN, lanes), dtype=dtype)
-        table = self.table.view(groups, heads, GROUP, OWN, sharing, GROUP).diagonal(dim1=2, dim2=5)
+        """A query a column."""
+        self.of_groups = self.column.view(groups, heads, width, lanes)
+        self.asked = self.column.view(groups, heads, width, sharing, GROUP).permute(0, 4, 1, 3, 2)
+        """(groups, GROUP, heads, sharing, width): where the queries of a step belong."""
+        self.table = torch.zeros((batch, OWN * GROUP, lanes), dtype=dtype)
+        table = self.table.view(groups, heads, OWN, GROUP, sharing, GROUP).diagonal(dim1=3, dim2=5)
         self.diagonal = table.permute(0, 1, 3, 4, 2)
         """(groups, heads, sharing, GROUP, OWN): each row's own keys with its own queries."""
-        self.spread = torch.zeros((batch, lanes, GROUP * OWN), dtype=dtype)
-        self.placed = self.spread.view(*self._shape, GROUP, OWN).diagonal(dim1=3, dim2=4)
+        self.spread = torch.zeros((batch, lanes, OWN * GROUP), dtype=dtype)
+        self.placed = self.spread.view(*self._shape, OWN, GROUP).diagonal(dim1=3, dim2=5)
         """(groups, heads, sharing, OWN, GROUP): where each row's shares stand among zeros."""
         self.part = torch.empty((batch, lanes, width), dtype=dtype)
         self.wide, self.out = torch.empty((2, *self._shape, width)).unbind()

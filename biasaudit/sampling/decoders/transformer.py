@@ -156,9 +156,9 @@ class TransformerDecoder:
             allocate=self._allocate,
         )
         self._output = self._allocate((tile, self._head.weight.shape[1]), self.dtype, self.device)
-        self._logits = self._head.room(tile, self._allocate)
         self._first = tile
         if tile != self._rows:
+            self._logits = self._head.room(tile, self._allocate)
 
             def made(layer: torch.nn.Linear, *, gelu: bool = False) -> Map:
                 return linear(layer.weight, layer.bias, rows=tile, gelu=gelu)
