@@ -30,6 +30,7 @@ def trial():
 def test_numbers_of_rows_that_are_summed_otherwise_are_found():
     assert sizes("some", trial, 128, 384) == (16, 32, 80, 96, 112, 128, 192, 320, 384)
     assert sizes("some", trial, 64, 64) == (48, 64)
+    assert sizes("some", trial, 128, 128, 32) == (32, 96, 128)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

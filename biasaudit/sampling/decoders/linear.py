@@ -28,7 +28,8 @@ _TOGETHER = 128
 """Rows of a layer's product: with more, fewer numbers of rows are summed alike."""
 
 _MANY = 384
-"""So many take less long a row than `_TOGETHER` or twice as many, so tiles of whole multiples are multiplied so."""
+"""The same of a layer that has more inputs than outputs, where the tile is a multiple of it: oneDNN divides their long
+sums by the number of rows, so no number far from this has its bits; and in smaller parts they take a fifth longer."""
 
 
 def linear(weight: torch.Tensor, bias: torch.Tensor | None = None, *, rows: int, gelu: bool = False) -> Rowwise:
@@ -43,7 +44,8 @@ def linear(weight: torch.Tensor, bias: torch.Tensor | None = None, *, rows: int,
     run = _packed(weight, bias, gelu)
     if run is None and weight.device.type != "cpu":
         return _plain(weight, bias, gelu)
-    whole = _TOGETHER if rows % _MANY else _MANY
+    long = weight.shape[1] > weight.shape[0]
+    whole = _MANY if long and rows % _MANY == 0 else _TOGETHER
     most = -(-rows // whole) * whole
 
     def trial() -> tuple[Rowwise, torch.Tensor]:

@@ -15,6 +15,9 @@ import torch.nn.functional as F
 STEP = 16
 """Numbers of rows that are tried are multiples of these, the rows of a matrix unit."""
 
+_TRIED = 8
+"""About so many numbers are tried of a part's rows: each trial takes as long as the product itself."""
+
 Rowwise = Callable[[torch.Tensor], torch.Tensor]
 """(rows, …) to (rows, …), row by row."""
 
@@ -42,7 +45,7 @@ Trial = Callable[[], tuple[Rowwise, torch.Tensor]]
 """Makes work of some kind, and rows to try it on."""
 
 
-def sizes(key: Hashable, trial: Trial, whole: int, most: int) -> tuple[int, ...]:
+def sizes(key: Hashable, trial: Trial, whole: int, most: int, step: int = STEP) -> tuple[int, ...]:
     """Numbers of rows, rising, that have the bits that they have in parts of `whole` rows; `whole` is one.
 
     Args:
@@ -50,13 +53,14 @@ def sizes(key: Hashable, trial: Trial, whole: int, most: int) -> tuple[int, ...]
         trial: makes such work, and at least `most` rows.
         whole: how many rows the bits are taken from.
         most: the largest number that may be wanted, a multiple of `whole`; above this, multiples of its half are tried.
+        step: up to `whole`, multiples of this are tried.
     """
     asked = (key, torch.get_num_threads(), whole, most)
     if asked not in _KNOWN:
         run, x = trial()
         x, half = x[:most], whole // 2
         full = torch.cat([run(part) for part in torch.split(x, whole)])
-        tried = (*range(STEP, whole, STEP), *range(whole + half, len(x) + 1, half))
+        tried = (*range(step, whole, step), *range(whole + half, len(x) + 1, half))
         alike = [size for size in tried if _alike(run, x[: max(size, whole)], full, size)]
         _KNOWN[asked] = tuple(sorted((*alike, whole)))
     return _KNOWN[asked]
@@ -93,7 +97,8 @@ class InParts:
         rows = len(x)
         if rows == self._whole:
             return self._run(x)
-        known, parts, at = sizes(self._key, self._trial, self._whole, self._most), [], 0
+        step = max(STEP, self._whole // _TRIED)
+        known, parts, at = sizes(self._key, self._trial, self._whole, self._most, step), [], 0
         while at < rows:
             size = max((size for size in known if size <= rows - at and size >= self._whole), default=0)
             size = size or next(size for size in known if size >= rows - at)
