@@ -60,8 +60,8 @@ class Surveyor:
         self._memory: list[_Memory] = []
         self._pool: ThreadPoolExecutor | None = None
         if self._kernel is None and device.type == "cpu":
-            self._together = max(1, min(rows, _TOGETHER // vocabulary))
-            workers = min(torch.get_num_threads(), -(-rows // self._together))
+            workers = min(torch.get_num_threads(), rows)
+            self._together = max(1, min(-(-rows // workers), _TOGETHER // vocabulary))
             self._memory = [_Memory(self._together, vocabulary) for _ in range(workers)]
             self._pool = _pool(workers)
 

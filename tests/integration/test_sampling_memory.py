@@ -11,6 +11,7 @@ import torch
 from sampling_support import backend, by_key, gpt2, requests
 
 from biasaudit.records import Decoding
+from biasaudit.sampling.decoders import gpt2 as gpt2_path
 
 FEASIBLE = 8
 
@@ -77,3 +78,22 @@ def test_completions_made_under_several_tiles_are_those_of_a_run_at_each() -> No
     assert len(by_key(found)) == len(wanted)
     for completion in found:
         assert completion == whole[tiles[completion.numerics]][completion.key]
+
+
+def test_memory_that_runs_out_while_a_tile_lets_go_leaves_no_half_opened_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, plain = requests(6, 16), gpt2_path.linear
+    best = by_key(list(backend(gpt2(), tile=8).complete(wanted)))
+    refused = []
+
+    def linear(*args: Any, rows: int, **more: Any) -> Any:
+        if rows == 1:
+            refused.append(rows)
+            raise MemoryError
+        return plain(*args, rows=rows, **more)
+
+    monkeypatch.setattr(gpt2_path, "linear", linear)
+    ours = backend(gpt2(), tile=8)
+    count_steps(ours, frozenset({5}))
+    assert by_key(list(ours.complete(wanted))) == best
+    assert refused
+    assert ours.numerics["tile"] == 8

@@ -8,7 +8,7 @@ from biasaudit.sampling.decoders.base import allocate_zeros
 
 pytestmark = pytest.mark.skipif(not torch.cpu._is_amx_tile_supported(), reason="this processor has no matrix unit")
 
-LAYERS, HEADS, WIDTH, CPU = 1, 3, 64, torch.device("cpu")
+LAYERS, HEADS, WIDTH, CPU = 2, 3, 64, torch.device("cpu")
 STEPS = 20
 """More than a block of own positions."""
 
@@ -89,6 +89,42 @@ def test_a_row_never_depends_on_its_place_or_company(sharing, window):
             got = told(company | {place: watched}, 32, window=window, ages=ages)[place]
             assert torch.equal(got, alone), (place, ages)
     assert torch.equal(told(mixed | {5: watched}, 90, window=window)[5], alone)
+
+
+@pytest.mark.parametrize("sharing", [1, 2])
+def test_whole_products_give_the_same_bits_as_smaller_ones(sharing, monkeypatch):
+    rows = {row: Story(1 + 5 * (row % 14), 50 + row, sharing) for row in range(40)}
+    ages = {row: 3 * (row % 9) if row < 20 else 0 for row in rows}
+    smaller = told(rows, 40, ages=ages)
+    monkeypatch.setattr(grouped, "any_number", lambda *_: False)
+    monkeypatch.setattr(grouped, "cuts", lambda *_: (grouped.OWN,))
+    whole = told(rows, 40, ages=ages)
+    assert all(torch.equal(whole[row], smaller[row]) for row in rows)
+
+
+def test_a_row_goes_on_in_another_place():
+    stories = {row: Story(6 + row, 70 + row, 1) for row in (0, 20, 37)}
+    cache = grouped.GroupCache(
+        layers=LAYERS, rows=48, heads=HEADS, width=WIDTH, dtype=torch.bfloat16, device=CPU, allocate=allocate_zeros
+    )
+    for row, story in stories.items():
+        cache.place(row, story.keys, story.values)
+    places, got, wanted = {row: row for row in stories}, [], told({37: stories[37]}, 48)[37]
+    for age in range(STEPS):
+        if age == STEPS - 3:
+            cache.move(37, 5)
+            places = {37: 5, 0: 0}
+        rows = 48 if age < STEPS - 3 else cache.narrow(6)
+        positions = torch.zeros(rows, dtype=torch.int64)
+        query, key, value = torch.zeros(3, LAYERS, rows, HEADS, WIDTH, dtype=torch.bfloat16)
+        for row, place in places.items():
+            story = stories[row]
+            positions[place] = story.length + age
+            query[:, place], key[:, place], value[:, place] = story.queries[age], *story.new[:, age]
+        cache.aim(positions, int(positions.max()))
+        mixed = [cache.attend(i, query[i], key[i], value[i], 0.125) for i in range(LAYERS)]
+        got.append(torch.stack([each[places[37]] for each in mixed]))
+    assert torch.equal(torch.stack(got), wanted)
 
 
 def test_a_prompts_place_is_used_again_when_its_rows_are_gone():

@@ -99,6 +99,7 @@ class Gpt2Decoder:
             allocate=self._allocate,
         )
         if tile != self._rows:
+            self._rows = 0  # memory may run out in between
             self._logits = self._head.room(tile, self._allocate)
             self._layers = [self._layer(block, tile) for block in self._blocks]
             self._rows = tile

@@ -5,8 +5,9 @@ stand together. Their own keys are multiplied with all sixteen queries, and of t
 taken; back, a row's shares stand among zeros, which add exactly nothing. Keys of a prompt that several of the rows
 continue are stored and read once for all of them.
 
-Every product has one fixed shape, blocks of positions are added in order, and blocks that a row does not need have a
-share of exactly 0: a row's bits depend neither on its place nor on its company (CONTRACT §1).
+Products have one shape, or others that were found to give the same bits (`trials`), blocks of positions are added in
+order, and cells that a row does not need have a share of exactly 0: a row's bits depend neither on its place nor on its
+company (CONTRACT §1).
 """
 
 from __future__ import annotations
@@ -22,9 +23,6 @@ from biasaudit.sampling.decoders.blocks import BlockCache
 from biasaudit.sampling.decoders.runs import reaching, writing
 from biasaudit.sampling.decoders.scratch import GROUP, OWN, SHARED, Scratch
 from biasaudit.sampling.decoders.trials import any_number, cuts
-
-_SPARE = 8
-"""So many slots are added at a time."""
 
 
 def cache(
@@ -106,12 +104,13 @@ class GroupCache:
         row = torch.arange(rows)
         self._cell = ((row // GROUP * heads)[:, None] + torch.arange(heads)) * OWN * GROUP + (row % GROUP)[:, None]
         self._scratch = Scratch(self._groups, heads, sharing, width, dtype)
-        self._some = any_number(self._groups, heads, sharing, width, dtype)
-        self._cuts = cuts(self._groups, heads, sharing, width, dtype)
         self._begin()
 
     def _begin(self) -> None:
-        """No row holds a prompt."""
+        """No row holds a prompt, and threads may be others."""
+        _, _, heads, sharing, width, dtype = self.shape
+        self._some = any_number(self._groups, heads, sharing, width, dtype)
+        self._cuts = cuts(self._groups, heads, sharing, width, dtype)
         self._groups_of: list[int] = list(range(self._groups))
         """Each slot's group."""
         self._held: list[tuple[torch.Tensor, torch.Tensor] | None] = [None for _ in range(self._groups * GROUP)]
@@ -169,7 +168,7 @@ class GroupCache:
             return
         _, blocks, slots, *_ = self._prompts[0].shape
         if slot >= slots or length > blocks * SHARED:
-            enough = slots if slot < slots else min(slot + _SPARE, len(self._held))
+            enough = slots if slot < slots else -(-(slot + 1) // self._groups) * self._groups
             grown = max(blocks, -(-length // SHARED)), enough
             both = self._shared(*grown), self._shared(*grown)
             for new, old in zip(both, self._prompts, strict=True):
@@ -213,9 +212,9 @@ class GroupCache:
             self._meet(groups)
         self._biases: dict[int | None, torch.Tensor] = {}
         begun = torch.where(self._here < self._start[: len(self._here)], 0, self._start[: len(self._here)])
-        prompts, own = (begun - 1).view(groups, -1), F.pad(own, (0, groups * GROUP - count)).view(groups, -1)
-        self._prompts_of = reaching(prompts.amax(1).tolist(), SHARED, self._shared_blocks, some=self._some)
-        furthest = own.amax(1).tolist()
+        furthest = (begun - 1).view(groups, GROUP).amax(1).tolist()
+        self._prompts_of = reaching(furthest, SHARED, self._shared_blocks, some=self._some)
+        furthest = F.pad(own, (0, groups * GROUP - count)).view(groups, GROUP).amax(1).tolist()
         self._own_of = [
             [(run, self._cut(max(furthest[run]) - block * OWN)) for run in runs]
             for block, runs in enumerate(reaching(furthest, OWN, blocks, some=self._some))
@@ -247,9 +246,11 @@ class GroupCache:
         self._computed = groups
         rows = [row for row, held in enumerate(self._held) if held is not None]
         self._in_use = max((self._slots[row] + 1 for row in rows), default=0)
-        others = self._groups_of[self._groups : self._in_use]
-        self._further = torch.tensor([min(group, groups - 1) for group in others], dtype=torch.int64)
-        """The groups of slots behind their own; some are free."""
+        others = [min(group, groups - 1) for group in self._groups_of[self._groups : self._in_use]]
+        empty = 0 if self._some else -len(others) % self._groups
+        further = torch.tensor([*others, *[0] * empty], dtype=torch.int64)
+        self._further = torch.split(further, self._groups) if others else ()
+        """The groups of slots behind their own, of which some are free, for products of as many as were tried."""
         self._shared_blocks = -(-max((int(self._start[row]) for row in rows), default=0) // SHARED)
         away = torch.tensor([row for row in rows if self._slots[row] >= self._groups], dtype=torch.int64)
         slots = torch.tensor([self._slots[row] - self._groups for row in away.tolist()], dtype=torch.int64)
@@ -269,7 +270,7 @@ class GroupCache:
         Yields:
             runs of groups that look into the block, and their products (groups, heads, sharing, GROUP, n).
         """
-        held = self._prompts[which][layer, block]
+        held, start = self._prompts[which][layer, block], self._groups
 
         def product(asked: torch.Tensor, slots: slice) -> torch.Tensor:
             cells, asked = held[slots].flatten(0, 1), asked.flatten(0, 1)
@@ -278,12 +279,13 @@ class GroupCache:
             found = torch.bmm(cells, asked).view(-1, self._heads, SHARED, self._sharing, GROUP)
             return found.permute(0, 1, 3, 4, 2)
 
-        more = product(asked[self._further], slice(self._groups, self._in_use)) if len(self._further) else None
+        more = [product(asked[part], slice(start, start := start + len(part))) for part in self._further]
+        others = more[0] if len(more) == 1 else torch.cat(more) if more else None
         for run in self._prompts_of[block]:
             found = product(asked[run], run)
-            if more is not None:
+            if others is not None:
                 slots, where, lane = self._away[:, (self._away[1] >= run.start) & (self._away[1] < run.stop)]
-                found[where - run.start, :, :, lane] = more[slots, :, :, lane]
+                found[where - run.start, :, :, lane] = others[slots, :, :, lane]
             yield run, found
 
     def _store(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:

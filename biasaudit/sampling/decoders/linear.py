@@ -41,11 +41,11 @@ def linear(weight: torch.Tensor, bias: torch.Tensor | None = None, *, rows: int,
         rows: the tile, known when it opens.
         gelu: apply GELU in its tanh form to y, inside the product where that can be.
     """
-    run = _packed(weight, bias, gelu)
-    if run is None and weight.device.type != "cpu":
-        return _plain(weight, bias, gelu)
     long = weight.shape[1] > weight.shape[0]
     whole = _MANY if long and rows % _MANY == 0 else _TOGETHER
+    run = _packed(weight, bias, whole, gelu=gelu)
+    if run is None and weight.device.type != "cpu":
+        return _plain(weight, bias, gelu)
     most = -(-rows // whole) * whole
 
     def trial() -> tuple[Rowwise, torch.Tensor]:
@@ -53,7 +53,7 @@ def linear(weight: torch.Tensor, bias: torch.Tensor | None = None, *, rows: int,
         x[::2] = x[::2].abs()  # half of the sums do not cancel, and meet all of GELU
         like = columns.t() if weight.stride(0) == 1 else columns.t().contiguous()
         little = None if bias is None else columns[0] * 2**-20  # about what rounding leaves, so both show
-        return (_packed(like, little, gelu) if run else None) or _plain(like, little, gelu), x
+        return (_packed(like, little, whole, gelu=gelu) if run else None) or _plain(like, little, gelu), x
 
     key = ("linear", run is None, tuple(weight.shape), weight.stride(), bias is None, weight.dtype, gelu)
     return InParts(run or _plain(weight, bias, gelu), whole, most=most, key=key, trial=trial)
@@ -76,8 +76,8 @@ def packs() -> bool:
     )
 
 
-def _packed(weight: torch.Tensor, bias: torch.Tensor | None, gelu: bool) -> Rowwise | None:
-    """The layer with packed weights; None where they cannot be had.
+def _packed(weight: torch.Tensor, bias: torch.Tensor | None, rows: int, *, gelu: bool) -> Rowwise | None:
+    """The layer with weights packed for so many rows at a time; None where they cannot be had.
 
     Raises:
         RuntimeError: memory does not suffice; as another arithmetic, the plain layer must not stand in then.
@@ -87,8 +87,8 @@ def _packed(weight: torch.Tensor, bias: torch.Tensor | None, gelu: bool) -> Roww
     run = torch.ops.mkldnn._linear_pointwise
     after: tuple[str, list[float], str] = ("gelu", [], "tanh") if gelu else ("none", [], "")
     try:
-        kept = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), _TOGETHER)
-        run(torch.zeros((_TOGETHER, weight.shape[1]), dtype=weight.dtype), kept, bias, *after)
+        kept = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), rows)
+        run(torch.zeros((rows, weight.shape[1]), dtype=weight.dtype), kept, bias, *after)
     except (RuntimeError, TypeError) as error:
         if out_of_memory(error):
             raise

@@ -55,7 +55,7 @@ def sizes(key: Hashable, trial: Trial, whole: int, most: int, step: int = STEP) 
         most: the largest number that may be wanted, a multiple of `whole`; above this, multiples of its half are tried.
         step: up to `whole`, multiples of this are tried.
     """
-    asked = (key, torch.get_num_threads(), whole, most)
+    asked = (key, torch.get_num_threads(), whole, most, step)
     if asked not in _KNOWN:
         run, x = trial()
         x, half = x[:most], whole // 2

@@ -28,7 +28,7 @@ class Scratch:
         self.of_groups = self.column.view(groups, heads, width, lanes)
         self.asked = self.column.view(groups, heads, width, sharing, GROUP).permute(0, 4, 1, 3, 2)
         """(groups, GROUP, heads, sharing, width): where the queries of a step belong."""
-        self.table = torch.zeros((batch, OWN * GROUP, lanes), dtype=dtype)
+        self.table = torch.empty((batch, OWN * GROUP, lanes), dtype=dtype)
         table = self.table.view(groups, heads, OWN, GROUP, sharing, GROUP).diagonal(dim1=3, dim2=5)
         self.diagonal = table.permute(0, 1, 3, 4, 2)
         """(groups, heads, sharing, GROUP, OWN): each row's own keys with its own queries."""

@@ -158,6 +158,7 @@ class TransformerDecoder:
         self._output = self._allocate((tile, self._head.weight.shape[1]), self.dtype, self.device)
         self._first = tile
         if tile != self._rows:
+            self._rows = 0  # memory may run out in between
             self._logits = self._head.room(tile, self._allocate)
 
             def made(layer: torch.nn.Linear, *, gelu: bool = False) -> Map:

@@ -61,10 +61,10 @@ def _may_cut(cells: int, groups: int, heads: int, shape: tuple[int, int], dtype:
     shares[:, :, :cells], values[:, :cells] = cancelling(lanes, cells, width, batch, dtype=dtype)
     scores, mixed = torch.bmm(keys, asked), torch.bmm(shares, values)
     table, part = torch.empty_like(scores), torch.empty_like(mixed)
-    for count in range(heads, batch + 1, heads):
-        torch.bmm(keys[:count, :cells], asked[:count], out=table[:count, :cells])
-        torch.bmm(shares[:count, :, :cells], values[:count, :cells], out=part[:count])
-        alike = torch.equal(part[:count], mixed[:count])
-        if not alike or not torch.equal(table[:count, :cells], scores[:count, :cells]):
+    runs = (slice(*ends) for count in range(heads, batch + 1, heads) for ends in ((0, count), (batch - count, batch)))
+    for run in runs:
+        torch.bmm(keys[run, :cells], asked[run], out=table[run, :cells])
+        torch.bmm(shares[run, :, :cells], values[run, :cells], out=part[run])
+        if not torch.equal(part[run], mixed[run]) or not torch.equal(table[run, :cells], scores[run, :cells]):
             return False
     return True
