@@ -65,7 +65,7 @@ def test_a_layers_rows_have_the_same_bits_however_many_there_are(dtype, gelu, wi
             for rows in (1, 17, 40, 64, 100, 128, 160, 256, 300):
                 assert torch.equal(product(x[: min(rows, tile)]), whole[:rows]), rows
                 assert torch.equal(product(x[max(tile - rows, 0) : tile]), whole[-rows:]), rows
-            if tile < 384:
+            if tile < 384 or width <= out:  # long sums are divided by the number of rows
                 assert torch.equal(small(x[:40]), whole[:40])
                 assert torch.equal(small(x[tile - 33 : tile]), whole[-33:])
 

@@ -96,8 +96,8 @@ class GroupCache:
         """How many of them the last step computed."""
         self._dtype, self._device, self._allocate = dtype, device, allocate
         self._own: list[tuple[torch.Tensor, torch.Tensor]] = []
-        """A block: keys and values (layers, groups · heads, OWN · GROUP, width) each; a group's cells of a position
-        stand together, as its rows of a group mostly go in step."""
+        """A block: keys and values (layers, groups · heads, OWN · GROUP, width) each; the cells of a position
+        stand together, as the rows of a group mostly go in step."""
         self._prompts = (self._shared(0, self._groups), self._shared(0, self._groups))
         """Keys and values (layers, blocks, slots, heads, SHARED, width): a slot holds one prompt for one group. The
         first slots are the groups' own; a further prompt of a group stands behind them."""
@@ -110,7 +110,9 @@ class GroupCache:
         """No row holds a prompt, and threads may be others."""
         _, _, heads, sharing, width, dtype = self.shape
         self._some = any_number(self._groups, heads, sharing, width, dtype)
+        """Whether some groups may be multiplied without the others."""
         self._cuts = cuts(self._groups, heads, sharing, width, dtype)
+        """To how many first positions a block may be cut."""
         self._groups_of: list[int] = list(range(self._groups))
         """Each slot's group."""
         self._held: list[tuple[torch.Tensor, torch.Tensor] | None] = [None for _ in range(self._groups * GROUP)]
